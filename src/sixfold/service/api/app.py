@@ -22,6 +22,7 @@ from sixfold.service.api import (
     people_routes,
     problems,
     system_routes,
+    usage_routes,
     worker_routes,
 )
 from sixfold.service.api.openai import file_routes as openai_files
@@ -31,6 +32,7 @@ from sixfold.service.console import console
 from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.gateway.key_cache import KeyCache
+from sixfold.service.gateway.records import GatewayRecords
 from sixfold.service.use_cases.service import Service
 
 ROUTERS = (
@@ -41,25 +43,29 @@ ROUTERS = (
     people_routes,
     worker_routes,
     system_routes,
+    usage_routes,
     openai_files,
     openai_jobs,
     openai_models,
 )
 
 
-def create(service: Service, home: Path, hosts: Sequence[str] = ()) -> FrontDoor:
+def create(
+    service: Service, home: Path, hosts: Sequence[str] = (), access_log: bool = False
+) -> FrontDoor:
     """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
-    request came to.
+    request came to. `access_log`: whether requests for predictions are told on stdout.
     """
     gateway = Gateway(service, home / "gateway")
+    records = GatewayRecords(gateway, access_log)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        keeping = asyncio.create_task(gateway.keep())
+        keeping = [asyncio.create_task(one) for one in (gateway.keep(), records.keep())]
         yield
-        keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await keeping
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
 
     app = FastAPI(
         title="Sixfold",
@@ -70,11 +76,12 @@ def create(service: Service, home: Path, hosts: Sequence[str] = ()) -> FrontDoor
     )
     app.state.service = service
     app.state.gateway = gateway
+    app.state.figures = records.figures
     for module in ROUTERS:
         app.include_router(module.router)
     app.include_router(console.router)
     problems.install(app)
-    return FrontDoor(app, gateway, KeyCache(service), Hosts(list(hosts)), _problem)
+    return FrontDoor(app, gateway, KeyCache(service), Hosts(list(hosts)), _problem, records)
 
 
 def _problem(scope: Scope, error: SixfoldError) -> JSONResponse:

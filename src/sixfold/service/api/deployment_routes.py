@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from sixfold.service.api.access import In, Once, Who
 from sixfold.service.api.shapes import NAME, Body, Listed
 from sixfold.service.domain.deployments import Canary, Deployment, Scaling
+from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import deployments
@@ -106,6 +107,31 @@ class DeploymentAnswer(BaseModel):
         )
 
 
+class ColumnDriftAnswer(BaseModel):
+    """A raw input or an output. `psi`: population stability index; `ks`: Kolmogorov-Smirnov statistic of numbers; `unseen`,
+    `missing`: shares of the rows. `drifted`: psi above 0.25 over at least 100 rows.
+    """
+
+    column: str
+    role: str
+    psi: float
+    ks: float | None
+    unseen: float
+    missing: float
+    rows: int
+    drifted: bool
+
+
+class DriftAnswer(BaseModel):
+    """The newest sampled rows beside `reference_rows` rows that the bundle keeps; 0: it keeps none to compare with."""
+
+    name: str
+    version_id: str
+    reference_rows: int
+    drifted: bool
+    columns: list[ColumnDriftAnswer]
+
+
 @router.put("/{name}", response_model=DeploymentAnswer)
 def deploy(name: str, body: NewDeployment, service: In, who: Who, asked: Once) -> JSONResponse:
     """Deploy, or swap."""
@@ -134,6 +160,23 @@ def page(
 def get(name: str, service: In, who: Who) -> DeploymentAnswer:
     """One deployment."""
     return DeploymentAnswer.of(deployments.get(service, who, name))
+
+
+@router.get("/{name}/drift")
+def drift(name: str, request: Request, service: In, who: Who) -> DriftAnswer:
+    """How far what is asked and answered now is from the bundle's own rows; of this server's newest requests."""
+    row = deployments.get(service, who, name)
+    gateway: Gateway = request.app.state.gateway
+    route = gateway.routes.get((who.tenant_id, name))
+    rows, found = (0, []) if route is None else gateway.drift(route)
+    columns = [ColumnDriftAnswer.model_validate(one, from_attributes=True) for one in found]
+    return DriftAnswer(
+        name=name,
+        version_id=row.version_id,
+        reference_rows=rows,
+        drifted=any(one.drifted for one in columns),
+        columns=columns,
+    )
 
 
 @router.delete("/{name}", status_code=204)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from sixfold.core.errors import SixfoldError
 from sixfold.service.api.access import In, Who
@@ -32,6 +33,14 @@ def readyz(service: In) -> JSONResponse:
     return JSONResponse({"status": "ready"})
 
 
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request, who: Who) -> Response:
+    """For operators, in Prometheus' text format: all tenants' deployments stand in it, so that loopback alone opens nothing."""
+    who.require(Scope.OPERATE)
+    text = request.app.state.figures.text(request.app.state.gateway)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
 @router.get("/api/v1/system/workers")
 def workers(service: In, who: Who) -> list[dict[str, Any]]:
     """For operators: who works, and what is free there."""
@@ -40,5 +49,5 @@ def workers(service: In, who: Who) -> list[dict[str, Any]]:
 
 
 def _workers(service: Service) -> list[dict[str, Any]]:
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         return [dataclasses.asdict(one) for one in rows.workers.all()]

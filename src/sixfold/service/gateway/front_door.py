@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import secrets
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
@@ -22,20 +22,32 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.core.errors import SixfoldError
+from sixfold.serve.errors import Refusal
 from sixfold.serve.hosts import Hosts
 from sixfold.service.domain.errors import InvalidRequest, ServiceError, Unauthenticated, Unavailable
 from sixfold.service.domain.people import Principal
 from sixfold.service.domain.people import Scope as KeyScope
 from sixfold.service.gateway import browser
+from sixfold.service.gateway.batching import PoolClosed
+from sixfold.service.gateway.bodies import HeldBodies
+from sixfold.service.gateway.client_watch import ClientWatch
+from sixfold.service.gateway.exchange import CLIENT_GONE, KEPT, Exchange
 from sixfold.service.gateway.gateway import DeploymentRoute, Gateway
 from sixfold.service.gateway.key_cache import KeyCache
+from sixfold.service.gateway.limits import TenantBuckets, TenantLimits
 from sixfold.service.gateway.pool import VersionPool
-from sixfold.service.gateway.wire import Headers, ReplicaGone
+from sixfold.service.gateway.records import GatewayRecords
+from sixfold.service.gateway.wire import Headers, ReplicaAnswer, ReplicaGone, ReplicaRequest
 
 INFERENCE: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
-PASSED: Final = frozenset({b"content-type", b"accept", b"accept-encoding", b"user-agent"})
-MOST_BODY: Final = 64 << 20
-TRIES: Final = 2  # a replica that died before it answered: the request goes to another one
+MODELS: Final = b"/models/"
+PASSED: Final = frozenset({b"content-type", b"accept", b"accept-encoding"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+TRIES: Final = 3  # a replica that died before it answered: the request goes to another one
+MOST_SHADOWS: Final = 64  # requests of shadows at once; further ones are left out
+_VISIBLE: Final = re.compile(
+    rb"[!-~]*"
+)  # no space and no line end: nothing that ends a request line
 
 
 @dataclass
@@ -47,7 +59,12 @@ class FrontDoor:
     keys: KeyCache
     hosts: Hosts
     problem: Any
+    records: GatewayRecords
+    bodies: HeldBodies = field(default_factory=HeldBodies)
     _shadows: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.limits = TenantLimits(self.gateway.service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the lifespan."""
@@ -59,34 +76,36 @@ class FrontDoor:
         sent = _with_headers(send, request_id)
         try:
             self.hosts.check(scope)
-            path = scope["path"]
-            if path.startswith("/models/") or path in INFERENCE:
-                await self._forward(scope, receive, sent)
+            if scope["raw_path"].startswith(MODELS) or scope["path"] in INFERENCE:
+                await self._forward(scope, receive, sent, request_id)
             else:
                 await self.api(scope, receive, sent)
         except SixfoldError as error:
             await self.problem(scope, error)(scope, receive, sent)
 
-    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
-        who = await self._principal(scope)
-        who.require(KeyScope.PREDICT)
-        body = await _body(receive)
-        path = scope["path"]
-        if path in INFERENCE:
-            name, target = _named_model(body), path.encode()
-        else:
-            name, _, rest = path.removeprefix("/models/").partition("/")
-            target = b"/" + rest.encode()
-        query = scope["query_string"]
-        target = target + b"?" + query if query else target
-        route = await self.gateway.route(who.tenant_id, unquote(name))
-        await self._answer(
-            route, scope, _Asked(scope["method"], target, _passed(scope), body), send
-        )
+    async def _forward(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        figures = self.records.figures
+        figures.in_flight += 1
+        try:
+            who = await self._principal(scope)
+            who.require(KeyScope.PREDICT)
+            buckets = self.limits.remembered(who.tenant_id)
+            if buckets is None:
+                buckets = await asyncio.to_thread(self.limits.look_up, who.tenant_id)
+            buckets.enter(time.monotonic())
+            async with self.bodies.held(scope, receive) as body:
+                name, asked = _asked(scope, body)
+                exchange = Exchange(request_id, who, name, asked)
+                await self._answered(exchange, buckets, ClientWatch(scope, receive), send)
+        except (ServiceError, Refusal) as error:
+            figures.refused[getattr(error, "code", str(error.status))] += 1
+            raise
+        finally:
+            figures.in_flight -= 1
 
     async def _principal(self, scope: Scope) -> Principal:
-        header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        kind, _, key = header.decode("latin-1").partition(" ")
+        sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        kind, _, key = sent.decode("latin-1").partition(" ")
         if kind.lower() != "bearer" or not key:
             who = await self._of_browser(Request(scope))
             if who is not None:
@@ -108,86 +127,144 @@ class FrontDoor:
             browser.principal, self.gateway.service, request.method, request.cookies, sent
         )
 
-    async def _answer(
-        self, route: DeploymentRoute, scope: Scope, asked: _Asked, send: Send
+    async def _answered(
+        self, one: Exchange, buckets: TenantBuckets, watch: ClientWatch, send: Send
     ) -> None:
-        shadow = route.deployment.shadow
-        if shadow is not None and shadow in route.pools:
-            task = asyncio.create_task(_heard_by_nobody(route.pools[shadow], asked))
-            self._shadows.add(task)
-            task.add_done_callback(self._shadows.discard)
-        version_id = route.chosen()
-        pool, started, status = route.pools[version_id], time.perf_counter(), 503
+        """By the replica, or until the client is gone; then it is counted."""
+        route = None
         try:
-            for attempt in range(TRIES):
-                async with pool.replica() as chosen:
-                    try:
-                        answer = await chosen.wire.ask(
-                            asked.method, asked.target, asked.headers, asked.body
-                        )
-                    except ReplicaGone as error:
-                        if attempt + 1 == TRIES:
-                            raise _gone(str(error)) from error
-                        await asyncio.sleep(random.uniform(0.0, 0.05))
-                        continue
-                    status = answer.status
-                    await send(
-                        {"type": "http.response.start", "status": status, "headers": answer.headers}
-                    )
-                    async with contextlib.aclosing(answer.body) as blocks:  # type: ignore[type-var]
-                        async for block in blocks:
-                            await send(
-                                {"type": "http.response.body", "body": block, "more_body": True}
-                            )
-                    await send({"type": "http.response.body", "body": b"", "more_body": False})
-                    return
-        except ServiceError as error:
-            status = error.status
+            route = await self.gateway.route(one.who.tenant_id, one.name)
+            self._shadow(route, one.asked)
+            route = await self._tried(one, route, send)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not watch.left or task is None:
+                raise
+            task.uncancel()
+            one.status = CLIENT_GONE
+        except SixfoldError as error:
+            one.status = getattr(error, "status", 500)
+            raise
+        except ReplicaGone:
+            one.status = 502  # in the middle of its answer: the connection is cut
             raise
         finally:
-            route.count(version_id, status, time.perf_counter() - started)
+            watch.end()
+            if route is not None:
+                self.records.answered(one, route, buckets)
 
+    async def _tried(self, one: Exchange, route: DeploymentRoute, send: Send) -> DeploymentRoute:
+        """By a replica of the version that is chosen; by another one, where it died before it answered."""
+        why = ""
+        for attempt in range(TRIES):
+            if attempt:
+                await asyncio.sleep(random.uniform(0.02, 0.1))
+                route = await self.gateway.route(one.who.tenant_id, one.name)
+            one.version_id = route.chosen()
+            started, status = time.perf_counter(), 503
+            try:
+                await self._by(route.pools[one.version_id], one, send)
+                status = one.status
+                return route
+            except PoolClosed:
+                status = 0  # another pool answers by now: no fault of the version
+            except ReplicaGone as error:
+                if one.begun:
+                    raise
+                why = str(error)
+            except asyncio.CancelledError:
+                status = 0
+                raise
+            finally:
+                if status:
+                    route.count(one.version_id, status, time.perf_counter() - started)
+        raise Unavailable("the replica", "an answer", why or "none", "Ask again.")
 
-@dataclass(frozen=True)
-class _Asked:
-    """A request on its way to a replica."""
-
-    method: str
-    target: bytes
-    headers: Headers
-    body: bytes
-
-
-async def _heard_by_nobody(pool: VersionPool, asked: _Asked) -> None:
-    """A shadow's answer is read and dropped."""
-    with contextlib.suppress(ReplicaGone, Unavailable):
-        async with pool.replica() as chosen:
-            answer = await chosen.wire.ask(asked.method, asked.target, asked.headers, asked.body)
-            async for _ in answer.body:
-                pass
-
-
-async def _body(receive: Receive) -> bytes:
-    return b"".join([block async for block in _blocks(receive)])
-
-
-async def _blocks(receive: Receive) -> AsyncIterator[bytes]:
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise InvalidRequest(
-                "the body", "a whole one", "one that ended early", "Send it again."
-            )
-        block = message.get("body", b"")
-        size += len(block)
-        if size > MOST_BODY:
-            raise InvalidRequest(
-                "the body", f"at most {MOST_BODY:,} bytes", "more", "Send fewer rows."
-            )
-        yield block
-        if not message.get("more_body"):
+    async def _by(self, pool: VersionPool, one: Exchange, send: Send) -> None:
+        together = await pool.ask_together(one.asked)
+        if together is not None:
+            status, headers, body = together
+            await _send_whole(one, status, headers, body, send)
             return
+        async with pool.replica() as chosen:
+            answer = await chosen.wire.ask(one.asked)
+            if answer.length is not None and answer.length <= KEPT:
+                body = await answer.whole()
+                await _send_whole(one, answer.status, answer.headers, body, send)
+                return
+            await _relay(one, answer, send)
+
+    def _shadow(self, route: DeploymentRoute, asked: ReplicaRequest) -> None:
+        shadow = route.deployment.shadow
+        if shadow is None or shadow not in route.pools or len(self._shadows) >= MOST_SHADOWS:
+            return
+        task = asyncio.create_task(_heard_by_nobody(route, shadow, asked))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+
+
+async def _send_whole(
+    one: Exchange, status: int, headers: Headers, body: bytes, send: Send
+) -> None:
+    one.status, one.begun = status, True
+    one.keep(body)
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _relay(one: Exchange, answer: ReplicaAnswer, send: Send) -> None:
+    """As it comes. Whatever ends this before the answer's end closes the replica's connection, and so its work."""
+    done = False
+    try:
+        one.status, one.begun = answer.status, True
+        await send(
+            {"type": "http.response.start", "status": answer.status, "headers": answer.headers}
+        )
+        async with contextlib.aclosing(answer.blocks()) as blocks:  # type: ignore[type-var]
+            async for block in blocks:
+                one.keep(block)
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        done = True
+    finally:
+        if not done:
+            answer.close()
+
+
+async def _heard_by_nobody(route: DeploymentRoute, shadow: str, asked: ReplicaRequest) -> None:
+    """A shadow's answer is read, counted and dropped."""
+    started, status = time.perf_counter(), 503
+    with contextlib.suppress(ReplicaGone, Unavailable, PoolClosed):
+        async with route.pools[shadow].replica() as chosen:
+            answer = await chosen.wire.ask(asked)
+            try:
+                async for _ in answer.blocks():
+                    pass
+                status = answer.status
+            except BaseException:
+                answer.close()
+                raise
+    route.count(shadow, status, time.perf_counter() - started)
+
+
+def _asked(scope: Scope, body: bytes) -> tuple[str, ReplicaRequest]:
+    """The name that is asked, and what its replica is asked. Raises InvalidRequest."""
+    method, raw, query = scope["method"], scope["raw_path"], scope["query_string"]
+    if method not in METHODS:
+        raise InvalidRequest(
+            "the method", ", ".join(sorted(METHODS)), repr(method[:20]), "Send POST."
+        )
+    if scope["path"] in INFERENCE:
+        name, target = _named_model(body), scope["path"].encode()
+    else:
+        quoted, _, rest = raw[len(MODELS) :].partition(b"/")
+        name, target = unquote(quoted.decode("latin-1")), b"/" + rest
+    if query:
+        target += b"?" + query
+    if not _VISIBLE.fullmatch(target):
+        raise InvalidRequest("the path", "percent-encoded", "other bytes", "Encode it.")
+    passed = [one for one in scope["headers"] if one[0] in PASSED]
+    return name, ReplicaRequest(method, target, passed, body)
 
 
 def _named_model(body: bytes) -> str:
@@ -201,10 +278,6 @@ def _named_model(body: bytes) -> str:
     return name
 
 
-def _passed(scope: Scope) -> Headers:
-    return [one for one in scope["headers"] if one[0] in PASSED]
-
-
 def _with_headers(send: Send, request_id: str) -> Send:
     extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
 
@@ -214,7 +287,3 @@ def _with_headers(send: Send, request_id: str) -> Send:
         await send(message)
 
     return sent
-
-
-def _gone(why: str) -> Unavailable:
-    return Unavailable("the replica", "an answer", why or "none", "Ask again.")

@@ -29,15 +29,18 @@ class KeyCache:
     def remembered(self, key: str) -> Principal | None:
         """The principal, if it was looked up within the last second."""
         if self._changes != self.service.key_changes.count:
-            self._known.clear()
             self._changes = self.service.key_changes.count
+            self._known.clear()
         found = self._known.get(digest_of(key))
         return found[0] if found is not None and time.monotonic() < found[1] else None
 
     def look_up(self, key: str) -> Principal:
-        """Raises Unauthenticated."""
+        """In a thread. What is read while keys change is not remembered. Raises Unauthenticated."""
+        before = self.service.key_changes.count
         who = people.authenticate(self.service, key)
         if len(self._known) >= MOST:
             self._known.clear()
         self._known[digest_of(key)] = who, time.monotonic() + LASTS_S
+        if before != self.service.key_changes.count:
+            self._known.pop(digest_of(key), None)
         return who

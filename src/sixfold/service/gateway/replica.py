@@ -20,8 +20,11 @@ from sixfold.service.process_tools import BEFORE_EXEC, child_environment
 PROGRAM = (sys.executable, "-m", "sixfold")
 READY: Final = re.compile(rb"answers on http://([0-9.]+):(\d+)")
 START_S: Final = 120.0
+DRAIN_S: Final = 60.0  # for requests in work of a replica that nobody is sent to any more
 STOP_S: Final = 30.0
+TICK_S: Final = 0.02
 TAIL: Final = 600
+MOST_LOG: Final = 1 << 20  # bytes, from which on a replica's log begins anew
 
 
 @dataclass
@@ -32,14 +35,21 @@ class ReplicaProcess:
     wire: Wire
     in_work: int = 0
     used_at: float = field(default_factory=time.monotonic)
+    _reading: asyncio.Task[None] | None = None
+
+    def __post_init__(self) -> None:
+        self._reading = asyncio.create_task(self._read())
 
     @property
     def alive(self) -> bool:
         """Whether its process is."""
         return self.process.returncode is None
 
-    async def stop(self) -> None:
-        """Requests in work are finished; after half a minute it is killed."""
+    async def stop(self, drain_s: float = DRAIN_S) -> None:
+        """Requests in work are finished; after half a minute more it is killed."""
+        end = time.monotonic() + drain_s
+        while self.in_work and self.alive and time.monotonic() < end:
+            await asyncio.sleep(TICK_S)
         self.wire.close()
         if self.alive:
             with contextlib.suppress(ProcessLookupError):
@@ -51,14 +61,24 @@ class ReplicaProcess:
                     self.process.kill()
                 await self.process.wait()
 
+    async def _read(self) -> None:
+        """What it still writes: a full pipe would stop it."""
+        if self.process.stdout is not None:
+            while await self.process.stdout.read(TAIL):
+                pass
 
-async def start(bundle: Path, log: Path) -> ReplicaProcess:
-    """A replica that answers. Raises Unavailable with what it wrote, where it does not come up."""
+
+async def start(bundle: Path, log: Path, name: str) -> ReplicaProcess:
+    """A replica that answers as `name`. Raises Unavailable with what it wrote, where it does not come up."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        if log.stat().st_size > MOST_LOG:
+            log.unlink()
     with log.open("ab") as errors:
+        began = errors.tell()
         process = await asyncio.create_subprocess_exec(
             *PROGRAM,
-            *("serve", str(bundle), "--host", "127.0.0.1", "--port", "0"),
+            *("serve", str(bundle), "--host", "127.0.0.1", "--port", "0", "--name", name),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -66,16 +86,21 @@ async def start(bundle: Path, log: Path) -> ReplicaProcess:
             start_new_session=True,
             preexec_fn=BEFORE_EXEC,
         )
+    address = None
     try:
-        address = await asyncio.wait_for(_address(process), START_S)
-    except TimeoutError:
-        address = None
+        with contextlib.suppress(TimeoutError):
+            address = await asyncio.wait_for(_address(process), START_S)
+    finally:  # a start that is cancelled leaves no process behind
+        if address is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     if address is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
         raise Unavailable(
-            "a replica", "one that answers", _tail(log), "Look at the bundle with `sixfold verify`."
+            "a replica",
+            "one that answers",
+            _tail(log, began),
+            "Look at the bundle with `sixfold verify`.",
         )
     return ReplicaProcess(process, Wire(*address))
 
@@ -90,9 +115,10 @@ async def _address(process: asyncio.subprocess.Process) -> tuple[str, int] | Non
     return None
 
 
-def _tail(log: Path) -> str:
+def _tail(log: Path, began: int) -> str:
+    """Of what was written since then."""
     try:
-        text = log.read_bytes()[-TAIL:].decode(errors="replace").strip()
+        text = log.read_bytes()[began:][-TAIL:].decode(errors="replace").strip()
     except OSError:
         text = ""
     return text or "no word"

@@ -13,20 +13,90 @@ from typing import Final
 BLOCK: Final = 1 << 16
 MOST_HEAD: Final = 1 << 16
 MOST_KEPT: Final = 64  # idle connections to one replica
+BODILESS: Final = frozenset({204, 304})
 Headers = list[tuple[bytes, bytes]]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class ReplicaGone(Exception):
-    """The connection ended before there was an answer."""
+    """The connection ended before there was a whole answer."""
+
+
+@dataclass(frozen=True)
+class ReplicaRequest:
+    """What a replica is asked. `target`: path and query as they came, of visible ASCII alone."""
+
+    method: str
+    target: bytes
+    headers: Headers
+    body: bytes
+
+    def sent(self, host: bytes) -> bytes:
+        """As it goes over the wire."""
+        lines = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (self.method.encode(), self.target, host)]
+        lines += [b"%b: %b\r\n" % one for one in self.headers]
+        lines.append(b"Content-Length: %d\r\n\r\n" % len(self.body))
+        return b"".join(lines) + self.body
 
 
 @dataclass
 class ReplicaAnswer:
-    """`body` must be read to its end, or closed."""
+    """`length`: of its body; None where it comes in chunks. It must be read to its end, or closed: a connection that is
+    closed in the middle ends the replica's work on it.
+    """
 
     status: int
     headers: Headers
-    body: AsyncIterator[bytes]
+    length: int | None
+    kept: bool
+    wire: Wire
+    connection: Connection
+
+    async def whole(self) -> bytes:
+        """Its body. Raises ReplicaGone."""
+        if self.length is None:
+            return b"".join([block async for block in self.blocks()])
+        try:
+            body = await self.connection[0].readexactly(self.length) if self.length else b""
+        except (OSError, asyncio.IncompleteReadError) as error:
+            self.close()
+            raise ReplicaGone(str(error)) from error
+        except BaseException:
+            self.close()
+            raise
+        self._read()
+        return body
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Its body as it comes. Raises ReplicaGone."""
+        reader = self.connection[0]
+        try:
+            if self.length is None:
+                while size := int((await reader.readline()).split(b";")[0], 16):
+                    yield (await reader.readexactly(size + 2))[:-2]
+                await reader.readline()
+            else:
+                left = self.length
+                while left:
+                    block = await reader.read(min(left, BLOCK))
+                    if not block:
+                        raise ReplicaGone("the answer ended early")
+                    left -= len(block)
+                    yield block
+        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+            self.close()
+            raise ReplicaGone(str(error)) from error
+        self._read()
+
+    def close(self) -> None:
+        """The rest of it is not read."""
+        self.connection[1].close()
+
+    def _read(self) -> None:
+        if self.kept:
+            self.wire.keep(self.connection)
+        else:
+            self.close()
 
 
 @dataclass
@@ -35,93 +105,82 @@ class Wire:
 
     host: str
     port: int
-    _idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = field(default_factory=list)
+    closed: bool = False
+    _idle: list[Connection] = field(default_factory=list)
 
-    async def ask(self, method: str, target: bytes, headers: Headers, body: bytes) -> ReplicaAnswer:
-        """Over an idle connection, else a new one; an idle one that the replica closed in the meantime is tried anew once. Raises
+    def __post_init__(self) -> None:
+        self._address = f"{self.host}:{self.port}".encode()
+
+    async def ask(self, asked: ReplicaRequest) -> ReplicaAnswer:
+        """Over an idle connection, else a new one; an idle one that the replica closed in the meantime is tried anew. Raises
         ReplicaGone.
         """
-        lines = [
-            b"%s %s HTTP/1.1\r\nHost: %s:%d\r\n"
-            % (method.encode(), target, self.host.encode(), self.port)
-        ]
-        lines += [b"%s: %s\r\n" % one for one in headers]
-        lines.append(b"Content-Length: %d\r\n\r\n" % len(body))
-        request = b"".join(lines) + body
+        sent = asked.sent(self._address)
         while self._idle:
             connection = self._idle.pop()
+            if connection[0].at_eof() or connection[1].is_closing():
+                connection[1].close()
+                continue
             try:
-                return await self._ask(connection, request)
+                return await self._ask(connection, sent, asked.method)
             except ReplicaGone:
                 continue
         try:
             connection = await asyncio.open_connection(self.host, self.port, limit=MOST_HEAD)
         except OSError as error:
             raise ReplicaGone(str(error)) from error
-        return await self._ask(connection, request)
+        return await self._ask(connection, sent, asked.method)
+
+    def keep(self, connection: Connection) -> None:
+        """For the next request."""
+        if self.closed or len(self._idle) >= MOST_KEPT:
+            connection[1].close()
+        else:
+            self._idle.append(connection)
 
     def close(self) -> None:
-        """Idle connections."""
+        """Idle connections now, the others after their answer."""
+        self.closed = True
         while self._idle:
             self._idle.pop()[1].close()
 
-    async def _ask(
-        self, connection: tuple[asyncio.StreamReader, asyncio.StreamWriter], request: bytes
-    ) -> ReplicaAnswer:
+    async def _ask(self, connection: Connection, sent: bytes, method: str) -> ReplicaAnswer:
         reader, writer = connection
         try:
-            writer.write(request)
+            writer.write(sent)
             await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            return self._answer(connection, head, method)
+        except (
+            OSError,
+            ValueError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+        ) as error:
             writer.close()
             raise ReplicaGone(str(error)) from error
         except BaseException:
             writer.close()
             raise
+
+    def _answer(self, connection: Connection, head: bytes, method: str) -> ReplicaAnswer:
         first, *rest = head[:-4].split(b"\r\n")
-        headers = []
-        length, chunked, kept = 0, False, True
+        status = int(first.split(b" ", 2)[1])
+        headers: Headers = []
+        length: int | None = 0
+        kept = True
         for line in rest:
             name, _, value = line.partition(b":")
             name, value = name.lower(), value.strip()
-            if name == b"content-length":
-                length = int(value)
-            elif name == b"transfer-encoding":
-                chunked = value.lower() == b"chunked"
+            if name == b"transfer-encoding":
+                length = None
                 continue
-            elif name == b"connection":
+            if name == b"connection":
                 kept = value.lower() != b"close"
                 continue
+            if name == b"content-length":
+                length = int(value)
             headers.append((name, value))
-        body = self._body(connection, None if chunked else length, kept)
-        return ReplicaAnswer(int(first.split(b" ", 2)[1]), headers, body)
-
-    async def _body(
-        self,
-        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        length: int | None,
-        kept: bool,
-    ) -> AsyncIterator[bytes]:
-        reader, writer = connection
-        whole = False
-        try:
-            if length is None:
-                while size := int((await reader.readline()).split(b";")[0] or b"0", 16):
-                    yield (await reader.readexactly(size + 2))[:-2]
-                await reader.readline()
-            else:
-                while length:
-                    block = await reader.read(min(length, BLOCK))
-                    if not block:
-                        raise ReplicaGone("the answer ended early")
-                    length -= len(block)
-                    yield block
-            whole = True
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
-            raise ReplicaGone(str(error)) from error
-        finally:
-            if whole and kept and len(self._idle) < MOST_KEPT:
-                self._idle.append(connection)
-            else:
-                writer.close()
+        if method == "HEAD" or status in BODILESS:
+            length = 0
+        return ReplicaAnswer(status, headers, length, kept, self, connection)
