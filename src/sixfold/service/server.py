@@ -23,6 +23,7 @@ from sixfold.core.paths import write_atomic
 from sixfold.service.api.app import create
 from sixfold.service.domain.errors import Conflict, Unavailable
 from sixfold.service.domain.people import Scope
+from sixfold.service.graceful_server import GracefulServer
 from sixfold.service.process_tools import BEFORE_EXEC
 from sixfold.service.stores.opening import opened
 from sixfold.service.use_cases import people
@@ -92,7 +93,7 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(ending))
-    server = uvicorn.Server(config)
+    server = GracefulServer(config)
     serving = threading.Thread(target=_run, args=(server, socket, ending))
     observer = Observer(service)
     workers = [

@@ -57,7 +57,8 @@ class LiveService:
     port: int = field(default_factory=free_port)
     key: str = ""
     server: subprocess.Popen[bytes] | None = None
-    own_workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    own_workers: list[subprocess.Popen[Any]] = field(default_factory=list)
+    opened: list[Client | Transport] = field(default_factory=list)
 
     @property
     def notes(self) -> Path:
@@ -118,10 +119,13 @@ class LiveService:
     def client(self) -> Client:
         client = Client(self.url, self.key)
         client._http.patience_s = PATIENCE_S
+        self.opened.append(client)
         return client
 
     def transport(self, key: str | None = None) -> Transport:
-        return Transport(self.url, key or self.key, PATIENCE_S)
+        http = Transport(self.url, key or self.key, PATIENCE_S)
+        self.opened.append(http)
+        return http
 
     def local_workers(self) -> list[psutil.Process]:
         """Of this server, that are past their start."""
@@ -162,6 +166,8 @@ class LiveService:
         }
 
     def end(self) -> None:
+        for one in self.opened:
+            one.close()
         for process in [*self.own_workers, *([self.server] if self.server else [])]:
             with suppress(ProcessLookupError):
                 process.send_signal(signal.SIGCONT)
