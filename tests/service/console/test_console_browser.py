@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import bright_images
 import pytest
 import tiny_bundle
 from axe_playwright_python.sync_playwright import Axe
 from browser import browser
 from console_worlds import Site, filled, report_events, served, site
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
+from service_worlds import World
 
 from sixfold.bundle.load import load
-from sixfold.service.use_cases import jobs, registry
+from sixfold.service.domain.deployments import Scaling
+from sixfold.service.use_cases import deployments, jobs, registry
+from sixfold.service.use_cases.deployments import DeploymentRequest, Target
 from sixfold.service.use_cases.registry import NewVersion
 
 pytestmark = pytest.mark.slow  # a browser starts in ten seconds here
@@ -190,17 +195,25 @@ def test_the_language_is_switched_and_kept(page: Page) -> None:
     expect(page.locator("h1")).to_have_text("Jobs")
 
 
-def test_a_deployed_model_answers_a_form(
-    page: Page, console: tuple[Site, str], tmp_path: Path
-) -> None:
-    """A real bundle behind a real replica."""
-    made = console[0].world
-    folder = tiny_bundle.make(tmp_path / "tiny")
+def publish(made: World, folder: Path, name: str) -> None:
     tree, size = made.service.artifacts.put_tree(folder)
     signature = load(folder).signature.model_dump(mode="json")
     with made.service.database.transaction() as rows:
         new = NewVersion(tree, size, {"signature": signature})
-        registry.publish(made.service, rows, made.operator.tenant_id, "tiny", new)
+        registry.publish(made.service, rows, made.operator.tenant_id, name, new)
+
+
+def deploy(made: World, folder: Path, name: str) -> None:
+    publish(made, folder, name)
+    with made.service.database.transaction() as rows:
+        deployments.deploy(made.service, rows, made.operator, name, DeploymentRequest(Target(name)))
+
+
+def test_a_deployed_model_answers_a_form(
+    page: Page, console: tuple[Site, str], tmp_path: Path
+) -> None:
+    """A real bundle behind a real replica."""
+    publish(console[0].world, tiny_bundle.make(tmp_path / "tiny"), "tiny")
     page.goto("/console/deployments")
     page.get_by_label("Model", exact=True).select_option("tiny")
     page.get_by_role("button", name="Deploy").click()
@@ -226,3 +239,50 @@ def test_curves_of_a_job_go_on_while_it_runs(page: Page, console: tuple[Site, st
     expect(page.get_by_role("img", name="Loss")).to_be_visible()
     expect(page.locator("#no-curves")).to_be_hidden()
     expect(page.locator("#log")).to_contain_text("fold 1: accuracy 0.940")
+
+
+def test_a_model_of_images_is_asked_with_a_file(
+    page: Page, console: tuple[Site, str], tmp_path: Path
+) -> None:
+    made = console[0].world
+    deploy(made, bright_images.make(tmp_path / "bright"), "bright")
+    page.goto("/console/deployments/bright")
+    expect(page.locator("#state .badge")).to_have_text("ready", timeout=120_000)
+    photo = {"name": "dusk.png", "mimeType": "image/png", "buffer": bright_images.photo(200, 9)}
+    page.get_by_label("photo").set_input_files(photo)
+    page.get_by_label("weight").fill("2.5")
+    page.get_by_label("note").fill("day")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator("#answer .answer")).to_have_text("bright", timeout=60_000)
+    page.get_by_label("weight").fill("heavy")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator("#answer .fault")).to_contain_text("weight")
+
+
+def test_a_language_model_is_talked_to(page: Page, console: tuple[Site, str]) -> None:
+    """The answer of the route is made here: words as they come, and nothing of them is markup."""
+    made = console[0].world
+    with made.service.database.transaction() as rows:
+        new = NewVersion("0" * 64, 1, {"signature": {"task": "generation", "inputs": []}})
+        version = registry.publish(made.service, rows, made.operator.tenant_id, "story", new)
+        sleeping = Scaling(0, 1, 60.0)
+        asked = DeploymentRequest(Target("story", str(version.number)), sleeping)
+        deployments.deploy(made.service, rows, made.operator, "story", asked)
+    parts = ["Once ", "<b id=bold>upon</b>", " a time"]
+    chunks = [json.dumps({"choices": [{"delta": {"content": part}}]}) for part in parts]
+    body = "".join(f"data: {chunk}\n\n" for chunk in [*chunks, "[DONE]"])
+    asks = list[Any]()
+
+    def answer(route: Route) -> None:
+        asks.append((route.request.post_data_json, route.request.headers["x-csrf-token"]))
+        route.fulfill(status=200, content_type="text/event-stream", body=body)
+
+    page.route("**/v1/chat/completions", answer)
+    page.goto("/console/deployments/story")
+    for words in ("Tell a story", "Go on"):
+        page.get_by_label("Say something").fill(words)
+        page.get_by_label("Say something").press("Control+Enter")
+        expect(page.locator("#talk > div").last).to_contain_text("Once <b id=bold>upon</b> a time")
+        page.wait_for_function("document.getElementById('words').value === ''")
+    assert page.locator("#bold").count() == 0
+    assert asks[0][0]["model"] == "story" and len(asks[0][1]) == 64

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from fastapi import Request, Response
 
+from sixfold.bundle.modality_reader import reader_of
+from sixfold.core.errors import SixfoldError
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.service.console import pages
 from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.deployments import Canary, Deployment, Scaling
@@ -22,7 +26,7 @@ from sixfold.service.use_cases.overview import versions_of
 ON_A_PAGE: Final = 25
 MOST_MODELS: Final = 100  # offered in a field
 MOST_FIELDS: Final = 100
-FILES: Final = {"image": "image/*", "audio": "audio/*"}
+MOST_LEVELS: Final = 100  # offered in a field
 
 routes = router()
 
@@ -127,18 +131,21 @@ def _chats(version: ModelVersion) -> bool:
 
 
 def _field(column: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the form: what the signature says of a raw column."""
+    """Of the form: what the signature says of a raw column. A modality that this server has no reader for is a line of text."""
     kind = column.get("type", "number")
-    levels = list(column.get("levels") or ())[:100]
-    usual = column.get("median")
-    if kind == "category" and levels:
-        usual = levels[0]
+    levels = list(column.get("levels") or ())[:MOST_LEVELS]
+    usual = levels[0] if kind == "category" and levels else column.get("median")
+    shown = None
+    if kind not in PLAIN_KINDS:
+        with suppress(SixfoldError):
+            shown = reader_of(kind).shown
     return {
         "name": column.get("name", ""),
         "type": kind,
         "levels": levels,
         "usual": "" if usual is None else usual,
-        "accept": FILES.get(kind, ""),
+        "field": "line" if shown is None else shown.field,
+        "accept": "" if shown is None else shown.accept,
     }
 
 

@@ -2,7 +2,7 @@
 // are put in as text, never as markup.
 "use strict";
 const SVG = "http://www.w3.org/2000/svg";
-const COLORS = 6, LOG_LINES = 500, WIDTH = 460, HEIGHT = 210, LEFT = 48, RIGHT = 8, TOP = 10, BOTTOM = 24;
+const COLORS = 6, LOG_LINES = 500, WIDTH = 460, HEIGHT = 210, LEFT = 56, RIGHT = 8, TOP = 10, BOTTOM = 24;
 const token = () => document.body.dataset.formToken;
 
 function add(parent, tag, text, className) {
@@ -101,7 +101,7 @@ function watchJob(place) {
       const names = [...byCandidate.keys()];
       const lines = names.map((name, at) => ({points: [...byCandidate.get(name)].map(([fold, value]) => [fold + 1, value]), color: at % COLORS, dots: true}));
       chart(panel(metric), `${words.scores}: ${metric}`, lines, words.fold);
-      if (names.some(Boolean)) legend(panel(metric), names.slice(0, 12));
+      if (names.length > 1) legend(panel(metric), names.slice(0, 12));
     }
     document.getElementById("no-curves").hidden = panels.size > 0;
   }
