@@ -68,8 +68,9 @@ def test_a_crash_is_told_with_the_last_lines(here: World) -> None:
 
 @pytest.mark.parametrize("version", ["", "0.0.1"])
 def test_another_version_takes_no_job(here: World, version: str) -> None:
+    worker = here.worker()
     with here.service.database.transaction() as rows:
-        machine = rows.workers.get(here.worker())
+        machine = rows.workers.get(worker)
         rows.workers.save(replace(machine, version=version))
     with pytest.raises(Conflict, match=r"expected Sixfold .*, as the server has"):
         workers.claim(here.service, here.operator, here.worker(), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -54,7 +55,7 @@ def test_an_older_attempts_process_ends(tmp_path: Path) -> None:
         folder.owned(1, child.pid)
         assert not folder.left_alone(-1.0)
         folder.take(2, None)
-        assert child.wait(10) < 0
+        assert child.wait() == -signal.SIGKILL
 
 
 def test_what_outlived_its_parent_ends_too(tmp_path: Path) -> None:

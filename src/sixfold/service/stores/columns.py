@@ -47,7 +47,7 @@ class PlainText(TypeDecorator[str]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
         """`C` is the order of bytes, SQLite's own."""
         collation = "C" if dialect.name == "postgresql" else None
-        return dialect.type_descriptor(Text(collation=collation))
+        return Text(collation=collation)
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Raises UnstorableText."""
