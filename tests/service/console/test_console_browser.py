@@ -83,7 +83,13 @@ def paths(made: Site) -> list[str]:
         "/console/models",
         "/console/models/iris",
     ]
-    found += ["/console/deployments", "/console/keys", "/console/system", "/console/nothing"]
+    found += [
+        "/console/deployments",
+        "/console/keys",
+        "/console/system",
+        "/console/nothing",
+        "/docs",
+    ]
     return found + [
         f"/console/jobs/{made.jobs[name].id}" for name in ("running", "failed", "second")
     ]

@@ -130,7 +130,17 @@ def test_the_api_takes_the_session_for_reading_alone(here: Site) -> None:
     headers = {"X-CSRF-Token": token_of(here.client, "/console")}
     assert here.client.post(f"/api/v1/jobs/{job.id}/cancel", headers=headers).status_code == 200
     assert here.client.post("/models/none/predict").status_code == 403
+    assert here.client.get("/models/none/").status_code == 403  # no page of a replica
     assert here.client.post("/models/none/predict", headers=headers).status_code == 404
+
+
+def test_the_apis_document_is_a_page_that_is_open_to_all(here: Site) -> None:
+    text = here.stranger().get("/docs").text
+    document = here.stranger().get("/openapi.json").json()
+    assert "/api/v1/jobs/{job_id}/cancel" in text and len(document["paths"]) > 20
+    assert all(path in text for path in document["paths"])
+    assert not [path for path in document["paths"] if path.startswith(("/console", "/login"))]
+    assert set(re.findall(r"""(?:src|href)="(https?:[^"]+)""", text)) == set()
 
 
 def test_another_site_is_refused_at_the_door(here: Site) -> None:
@@ -141,7 +151,7 @@ def test_another_site_is_refused_at_the_door(here: Site) -> None:
 
 def test_every_page_has_the_policy_and_nothing_inline(here: Site, tmp_path: Path) -> None:
     filled(here, tmp_path / "trees")
-    paths = [*PAGES, "/console/models/iris", "/console/nothing", "/login"]
+    paths = [*PAGES, "/console/models/iris", "/console/nothing", "/login", "/docs"]
     paths += [f"/console/jobs/{job.id}" for job in here.jobs.values()]
     for path in paths:
         answer = here.client.get(path)

@@ -33,7 +33,8 @@ def principal_of(request: Request) -> Principal:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not key:
         sent = request.headers.get(browser.FORM_HEADER, "")
-        who = browser.principal(service_of(request), request.method, request.cookies, sent)
+        reading = request.method in browser.READING
+        who = browser.principal(service_of(request), request.cookies, sent, reading)
         if who is not None:
             return who
         raise Unauthenticated(

@@ -70,6 +70,7 @@ def create(
     app = FastAPI(
         title="Sixfold",
         version=__version__,
+        docs_url=None,  # the console has a page that loads nothing from elsewhere
         redoc_url=None,
         separate_input_output_schemas=False,
         lifespan=lifespan,

@@ -28,7 +28,7 @@ from sixfold.service.gateway import browser
 from sixfold.service.use_cases import sessions
 from sixfold.service.use_cases.service import Service
 
-OPEN: Final = frozenset({"/login", "/console/language"})  # without a session
+OPEN: Final = frozenset({"/login", "/console/language", "/docs"})  # without a session
 FORM_BYTES: Final = 4 << 20  # of a form without a file
 MOST_FIELDS: Final = 2000
 UPLOAD: Final = "/console/files"

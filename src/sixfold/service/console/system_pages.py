@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request, Response
 
 from sixfold.core.errors import SixfoldError
@@ -43,6 +45,23 @@ def system(request: Request) -> Response:
         counts=use.counts,
         trouble=trouble,
         now=service.now(),
+    )
+
+
+@routes.get("/docs")
+def docs(request: Request) -> Response:
+    """The API's document for people; open to all, as the document is."""
+    document = request.app.openapi()
+    operations = [
+        {"method": method.upper(), "path": path, **operation}
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for each in operations:
+        groups.setdefault((each.get("tags") or [""])[0], []).append(each)
+    return pages.page(
+        request, "docs.html.jinja", groups=groups, base=str(request.base_url).rstrip("/")
     )
 
 

@@ -17,12 +17,14 @@ READING: Final = frozenset({"GET", "HEAD"})
 
 
 def principal(
-    service: Service, method: str, cookies: Mapping[str, str], sent: str
+    service: Service, cookies: Mapping[str, str], sent: str, reading: bool
 ) -> Principal | None:
-    """Of the cookie; None where there is none. `sent`: the token of the form. Raises Unauthenticated, Forbidden."""
+    """Of the cookie; None where there is none. `sent`: the token of the form, which is not asked of who is `reading`. Raises
+    Unauthenticated, Forbidden.
+    """
     token = cookies.get(SESSION)
     if not token:
         return None
-    if method not in READING:
+    if not reading:
         sessions.must_match(token, sent)
     return sessions.of_token(service, token)

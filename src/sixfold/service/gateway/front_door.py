@@ -122,10 +122,10 @@ class FrontDoor:
         return await asyncio.to_thread(self.keys.look_up, key.strip())
 
     async def _of_browser(self, request: Request) -> Principal | None:
+        """With a form's token whatever is asked: no page of a replica is opened with the console's session."""
         sent = request.headers.get(browser.FORM_HEADER, "")
-        return await asyncio.to_thread(
-            browser.principal, self.gateway.service, request.method, request.cookies, sent
-        )
+        service = self.gateway.service
+        return await asyncio.to_thread(browser.principal, service, request.cookies, sent, False)
 
     async def _answered(
         self, one: Exchange, buckets: TenantBuckets, watch: ClientWatch, send: Send
