@@ -27,6 +27,7 @@ from sixfold.cli import ARTIFACTS, DATABASE, HOME
     metavar="NAME",
     help="A name by which clients may ask; repeatable.",
 )
+@click.option("--access-log", is_flag=True, help="A line of JSON on stdout for each prediction.")
 def command(
     home: Path,
     host: str,
@@ -35,8 +36,9 @@ def command(
     artifacts: str | None,
     workers: int,
     allow_hosts: tuple[str, ...],
+    access_log: bool,
 ) -> None:
     """Start the service: jobs, registry, keys and the workers of this machine. The first start prints a key, once."""
     from sixfold.service.server import Up, up
 
-    up(Up(home, host, port, database, artifacts, workers, allow_hosts))
+    up(Up(home, host, port, database, artifacts, workers, allow_hosts, access_log=access_log))

@@ -24,6 +24,7 @@ from sixfold.service.api.app import create
 from sixfold.service.domain.errors import Conflict, Unavailable
 from sixfold.service.domain.people import Scope
 from sixfold.service.graceful_server import GracefulServer
+from sixfold.service.gateway.bounded_head import BoundedHead
 from sixfold.service.process_tools import BEFORE_EXEC
 from sixfold.service.stores.opening import opened
 from sixfold.service.use_cases import people
@@ -43,7 +44,10 @@ WORKER_KEY: Final = (
 
 @dataclass(frozen=True)
 class Up:
-    """`home`: where everything is. `database`, `artifacts`: left out, SQLite and a folder in it. `workers`: on this machine."""
+    """`home`: where everything is. `database`, `artifacts`: left out, SQLite and a folder in it. `workers`: on this machine.
+
+    `access_log`: a line of JSON a prediction on stdout.
+    """
 
     home: Path
     host: str = "127.0.0.1"
@@ -53,6 +57,7 @@ class Up:
     workers: int = 1
     allow_hosts: Sequence[str] = ()
     settings: ServiceSettings = field(default_factory=ServiceSettings)
+    access_log: bool = False
 
 
 def up(asked: Up) -> None:
@@ -76,11 +81,13 @@ def _must_be_guarded(service: Service, host: str) -> None:
 
 
 def _serve(asked: Up, service: Service, first: str | None) -> None:
-    app = create(service, asked.home.resolve(), [*asked.allow_hosts, asked.host])
+    hosts = [*asked.allow_hosts, asked.host]
+    app = create(service, asked.home.resolve(), hosts, asked.access_log)
     config = uvicorn.Config(
         app,
         host=asked.host,
         port=asked.port,
+        http=BoundedHead,
         log_level="warning",
         access_log=False,
         server_header=False,

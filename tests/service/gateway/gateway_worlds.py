@@ -20,6 +20,7 @@ from service_worlds import World, world
 from sixfold.service.api.app import create
 from sixfold.service.domain.people import Scope
 from sixfold.service.domain.registry import ModelVersion
+from sixfold.service.gateway.bounded_head import BoundedHead
 from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.use_cases import people, registry
 from sixfold.service.use_cases.people import KeyRequest
@@ -129,7 +130,9 @@ def gateway_world(folder: Path, access_log: bool = False) -> Iterator[GatewayWor
     with world(folder) as made:
         front = create(made.service, folder / "home", access_log=access_log)
         front.records.out = io.StringIO()
-        config = uvicorn.Config(front, port=0, log_level="warning", timeout_graceful_shutdown=5)
+        config = uvicorn.Config(
+            front, port=0, http=BoundedHead, log_level="warning", timeout_graceful_shutdown=5
+        )
         server = uvicorn.Server(config)
         serving = threading.Thread(target=server.run)
         serving.start()
