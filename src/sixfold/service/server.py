@@ -23,8 +23,8 @@ from sixfold.core.paths import write_atomic
 from sixfold.service.api.app import create
 from sixfold.service.domain.errors import Conflict, Unavailable
 from sixfold.service.domain.people import Scope
-from sixfold.service.graceful_server import GracefulServer
 from sixfold.service.gateway.bounded_head import BoundedHead
+from sixfold.service.graceful_server import GracefulServer
 from sixfold.service.process_tools import BEFORE_EXEC
 from sixfold.service.stores.opening import opened
 from sixfold.service.use_cases import people
