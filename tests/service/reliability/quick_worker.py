@@ -4,9 +4,9 @@ import json
 import sys
 
 from sixfold.cli import main
-from sixfold.service.worker import child, held_job
+from sixfold.service.worker import child, job_run
 
 facts = json.loads(sys.argv.pop(1))
 child.PROGRAM = tuple(facts["program"])
-held_job.STOP_S = facts["stop_s"]
+job_run.STOP_S = facts["stop_s"]
 main()

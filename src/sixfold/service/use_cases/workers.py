@@ -237,7 +237,9 @@ def give_back(
     if free.failure is not None:
         text = f"is parked: {free.failure.message}"
     told = {"last_lines": list(last_lines)} if crashed and last_lines else {}
-    level = "error" if free.failure else "warn" if crashed else "info"
+    level = "warn" if crashed else "info"
+    if free.failure is not None:
+        level = "error"
     jobs.tell(service, rows, free, f"The job {text}.", level, told)
     return free
 

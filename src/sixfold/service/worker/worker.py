@@ -20,8 +20,8 @@ from sixfold.core.paths import clear
 from sixfold.service.client.transport import Transport
 from sixfold.service.domain.errors import NotFound, ServiceError
 from sixfold.service.domain.ids import new_id
-from sixfold.service.worker.held_job import HeldJob
 from sixfold.service.worker.job_folder import JobFolder
+from sixfold.service.worker.job_run import JobRun
 
 POLL_S: Final = 0.5
 GOODBYE_S: Final = 2.0  # of patience with a server that ends itself
@@ -48,7 +48,7 @@ class Worker:
     id: str = field(default_factory=lambda: new_id("worker"))
     stop: threading.Event = field(default_factory=threading.Event)
     say: Callable[[str], None] = print
-    _held: dict[str, tuple[HeldJob, threading.Thread]] = field(default_factory=dict)
+    _held: dict[str, tuple[JobRun, threading.Thread]] = field(default_factory=dict)
     _looked_at: float | None = None  # when room on the disk was seen
 
     def work(self) -> None:
@@ -104,7 +104,7 @@ class Worker:
         if job is None:
             return False
         self.say(f"worker {self.name}: {job['id']} {job['state']}, attempt {job['attempt']}")
-        held = HeldJob(self.server, self.id, job, self.home / JOBS, self.beat_s)
+        held = JobRun(self.server, self.id, job, self.home / JOBS, self.beat_s)
         thread = threading.Thread(target=held.work, name=job["id"])
         self._held[f"{job['id']}/{job['attempt']}"] = held, thread
         thread.start()

@@ -33,7 +33,7 @@ MEMORY_SLACK: Final = (
 
 
 @dataclass
-class HeldJob:
+class JobRun:
     """`home`: of this worker's jobs. `stop`: the worker ends, its jobs are given back."""
 
     server: Transport
