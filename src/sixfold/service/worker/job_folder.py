@@ -154,7 +154,7 @@ def _trees(owner: Mapping[str, Any]) -> list[Any]:
 def _end(owner: Mapping[str, Any]) -> None:
     """Kill the process group of an older attempt, if it is still the one that was written down."""
     end = time.monotonic() + KILL_WAIT_S
-    while members := _members(owner):
+    while _members(owner):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(int(owner["pid"]), signal.SIGKILL)
         if time.monotonic() > end:
