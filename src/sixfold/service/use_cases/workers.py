@@ -88,9 +88,9 @@ def claim(
         _must_be_of_this_version(machine)
         machine = replace(machine, free_bytes=free_bytes, seen_at=service.now())
         rows.workers.save(machine)
-        for one in rows.jobs.held() if held is not None else ():
-            if one.worker_id == worker_id and one.job_id not in held:
-                return rows.jobs.find(one.job_id)
+        forgotten = None if held is None else _not_in(held, rows, worker_id)
+        if forgotten is not None:
+            return forgotten
         due = rows.jobs.next_for(machine)
         if due is None:
             return None
@@ -242,6 +242,14 @@ def give_back(
         level = "error"
     jobs.tell(service, rows, free, f"The job {text}.", level, told)
     return free
+
+
+def _not_in(known: frozenset[str], rows: Transaction, worker_id: str) -> TrainingJob | None:
+    """A job that this worker was given and does not know of."""
+    for one in rows.jobs.held():
+        if one.worker_id == worker_id and one.job_id not in known:
+            return rows.jobs.find(one.job_id)
+    return None
 
 
 def _must_be_of_this_version(machine: WorkerMachine) -> None:

@@ -92,8 +92,8 @@ class Worker:
         try:
             if not self._has_disk():
                 return False
-            held = [one.job["id"] for one, thread in self._held.values() if thread.is_alive()]
-            body = {"free_bytes": self._free(), "held": held}
+            known = [one.job["id"] for one, thread in self._held.values() if thread.is_alive()]
+            body = {"free_bytes": self._free(), "held": known}
             job = self.server.call("POST", f"/api/v1/workers/{self.id}/claim", body)
         except NotFound:  # the database is another one than before
             self._hello()
