@@ -88,7 +88,10 @@ def problems_in(text: str, where: str) -> list[RecipeError]:
     if len(text) > MOST_BYTES:
         found = f"{len(text):,} characters"
         return [RecipeError(where, "a recipe of at most 1 MiB", found, "Name the data.")]
-    return _problems(parse(text, where))
+    try:
+        return _problems(parse(text, where))
+    except RecipeError as error:
+        return [error]
 
 
 def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:

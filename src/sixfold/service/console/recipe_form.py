@@ -62,11 +62,7 @@ class RecipeProblem:
 
 def problems(text: str) -> list[RecipeProblem]:
     """Every mistake, with its line."""
-    try:
-        found = problems_in(text, RECIPE_NAME)
-    except RecipeError as error:
-        found = [error]
-    return [_problem(one) for one in found]
+    return [_problem(one) for one in problems_in(text, RECIPE_NAME)]
 
 
 @cache
