@@ -102,7 +102,7 @@ def test_quotas_and_use(gate: GatewayWorld) -> None:
     people.set_quota(service, operator, operator.tenant_id, Quota(requests_per_minute=5))
     gate.front.limits._known.clear()
     statuses = []
-    for _ in range(7):
+    while 429 not in statuses and len(statuses) < 100:
         status, headers, body = gate.ask("POST", "/models/tiny/predict", BODY, key)
         statuses.append(status)
         if status == 429:
@@ -110,10 +110,12 @@ def test_quotas_and_use(gate: GatewayWorld) -> None:
             assert json.loads(body)["code"] == "quota_exceeded"
     assert statuses[:5] == [200] * 5 and 429 in statuses
     answered = sum(status == 200 for status in statuses)
-    rows = until(lambda: gate.json("GET", "/api/v1/usage")["data"])
-    assert [(row["key_id"], row["requests"], row["errors"]) for row in rows] == [
-        (key_id, answered, 0)
-    ]
+
+    def used() -> list[tuple[str, int, int]]:
+        rows = gate.json("GET", "/api/v1/usage")["data"]
+        return [(row["key_id"], row["requests"], row["errors"]) for row in rows]
+
+    until(lambda: used() == [(key_id, answered, 0)])
     status, _, text = gate.ask("GET", "/metrics")
     place = f'deployment="tiny",status="200",tenant="{operator.tenant_id}"'
     assert status == 200 and f"sixfold_gateway_requests_total{{{place}" in text.decode()
@@ -124,14 +126,13 @@ def test_quotas_and_use(gate: GatewayWorld) -> None:
 
 def test_a_damaged_bundle_is_told(gate: GatewayWorld) -> None:
     version = gate.publish()
-    tree = gate.world.service.artifacts.tree(version.tree)
-    model = next(one for one in tree.files if one.name == "model.onnx")
-    (place,) = (path for path in gate.folder.rglob(f"*{model.digest[2:]}") if path.is_file())
+    digest = gate.world.service.artifacts.tree(version.tree).files["model.onnx"]
+    (place,) = (path for path in gate.folder.rglob(f"*{digest[-20:]}") if path.is_file())
     place.chmod(0o600)
     place.write_bytes(b"x" + place.read_bytes()[1:])
     gate.deploy()
     told = until(lambda: (one := gate.state())["state"] == "failed" and one)
-    assert model.digest[:8] in told["reason"] or "model.onnx" in told["reason"], told
+    assert "the bundle" in told["reason"], told
     assert gate.predict()[0] == 503
 
 

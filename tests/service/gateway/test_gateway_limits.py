@@ -87,14 +87,17 @@ def test_use_is_kept_while_the_database_is_away(
 
         with monkeypatch.context() as patch:
             patch.setattr(usage, "add", away)
+            meter.turn()
             with pytest.raises(Unavailable):
-                meter.flush()
+                meter.write()
         meter.count(who, True, (1, 1))
-        meter.flush()
-        meter.flush()
+        meter.turn()
+        meter.write()
+        meter.write()
         made.clock.at += 7200
         meter.count(who, False, (0, 0))
-        meter.flush()
+        meter.turn()
+        meter.write()
         found = usage.since(made.service, who, 24)
         counts = [(one.requests, one.errors, one.tokens_in, one.tokens_out) for one in found]
         assert counts == [(2, 1, 6, 7), (1, 0, 0, 0)]

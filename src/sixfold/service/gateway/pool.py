@@ -195,9 +195,9 @@ class VersionPool:
         if made is not None and self.closed:
             await made.stop()
             return
+        if made is not None:
+            self.replicas.append(made)
         async with self._changed:
-            if made is not None:
-                self.replicas.append(made)
             task = asyncio.current_task()
             if task is not None:
                 self._starting.discard(task)

@@ -77,17 +77,19 @@ class GatewayRecords:
         try:
             while True:
                 await asyncio.sleep(EVERY_S)
-                await asyncio.to_thread(self.flush)
+                self.meter.turn()
+                await asyncio.to_thread(self._write)
         finally:
-            self.flush()
+            self.meter.turn()
+            self._write()
 
-    def flush(self) -> None:
+    def _write(self) -> None:
         """In a thread. What fails is told, and tried again where it must not be lost."""
         lines, self._lines = self._lines, []
         if lines:
             self.out.write("".join(lines))
             self.out.flush()
-        for write in (self.meter.flush, self.requests.flush, self._read_samples):
+        for write in (self.meter.write, self.requests.flush, self._read_samples):
             try:
                 write()
             except (SixfoldError, OSError) as error:

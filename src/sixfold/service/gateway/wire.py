@@ -13,6 +13,7 @@ from typing import Final
 BLOCK: Final = 1 << 16
 MOST_HEAD: Final = 1 << 16
 MOST_KEPT: Final = 64  # idle connections to one replica
+OWN: Final = frozenset({b"date", b"server"})  # of answers: the front server writes its own
 BODILESS: Final = frozenset({204, 304})
 Headers = list[tuple[bytes, bytes]]
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -172,6 +173,8 @@ class Wire:
         for line in rest:
             name, _, value = line.partition(b":")
             name, value = name.lower(), value.strip()
+            if name in OWN:
+                continue
             if name == b"transfer-encoding":
                 length = None
                 continue
