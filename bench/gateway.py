@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 from bench import serving
 from bench.child import ROOT, Refused
+from bench.load import Connection
 from bench.pairs import Absent, Result
 from bench.serving import OURS, PEERS, Kind, Server, Workload
 from sixfold.service.domain.people import Quota
@@ -32,6 +34,7 @@ CONNECTIONS = (1, 64)
 ROUNDS, SECONDS = 5, 1.0
 A_REQUEST_S, ADDED_S, TOGETHER, OTHERS = 0.001, 0.003, 3.0, 3.0
 START_S = 120.0
+TIMES = 20  # that each row is asked beside the others
 NAME = "digits"
 GATEWAY = Kind("through the gateway", "sixfold")
 ALONE = "every request alone"
@@ -140,7 +143,7 @@ def measure(
                 absent.append(
                     Result(workload.name, kind.name, absent=f"failed: {error}", failed=True)
                 )
-        quality = serving._same(servers, workload)
+        quality = f"{serving._same(servers, workload)}; {_same_together(gateway, workload)}"
         for number in range(rounds + 1):
             for connections in CONNECTIONS:
                 for server in servers:
@@ -153,6 +156,30 @@ def measure(
         yield from absent
         yield Result(workload.name, "Ray Serve", absent="no environment for it is set up yet")
         yield from _rows(servers, quality, rounds)
+
+
+def _same_together(server: GatewayServer, workload: Workload) -> str:
+    """Asserts that rows asked at the same time get the answers that each gets alone."""
+    with serving._awake(server):
+        alone = server.answers(workload)
+        with ThreadPoolExecutor(len(server.requests)) as threads:
+            asked = [threads.submit(_asked_again, server.port, one) for one in server.requests]
+        found = [
+            [server.kind.read(workload, json.loads(one)) for one in each.result()] for each in asked
+        ]
+    same = all(one == mine for mine, each in zip(alone, found, strict=True) for one in each)
+    for mine, each in zip(alone, found, strict=True):
+        for one in each:
+            assert one[0] == mine[0], (one, mine)
+            assert max(abs(a - b) for a, b in zip(one[1:], mine[1:], strict=True)) <= serving.CLOSE
+    return f"together {'to the last bit' if same else 'within 1e-9'} as alone"
+
+
+def _asked_again(port: int, request: bytes) -> list[bytes]:
+    connection = Connection(port)
+    found = [connection.ask(request) for _ in range(TIMES)]
+    connection.socket.close()
+    return found
 
 
 def _rows(servers: Sequence[Server], quality: str, rounds: int) -> Iterator[Result]:
