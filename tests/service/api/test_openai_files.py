@@ -25,7 +25,7 @@ def test_a_file_there_and_back(here: OpenAIWorld) -> None:
     assert file.id.startswith("file-") and file.object == "file"
     assert (file.bytes, file.filename, file.purpose) == (len(content), "a.jsonl", "fine-tune")
     assert file.status == "processed" and file.expires_at is None
-    assert here.client.files.retrieve(file.id) == file
+    assert here.client.files.retrieve(file.id).to_dict() == file.to_dict()
     assert here.client.files.content(file.id).read() == content
     gone = here.client.files.delete(file.id)
     assert gone.deleted and gone.id == file.id

@@ -36,7 +36,7 @@ def test_a_job_as_the_client_reads_it(here: OpenAIWorld) -> None:
     assert job.hyperparameters.n_epochs == "auto" and job.method.type == "supervised"
     assert (job.error, job.fine_tuned_model, job.finished_at, job.trained_tokens) == (None,) * 4
     assert (job.metadata, job.result_files, job.organization_id) == ({"team": "a"}, [], "sixfold")
-    assert here.client.fine_tuning.jobs.retrieve(job.id) == job
+    assert here.client.fine_tuning.jobs.retrieve(job.id).to_dict() == job.to_dict()
 
 
 def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:

@@ -28,7 +28,7 @@ class ServedModel:
 def models(service: Service, who: Principal) -> list[ServedModel]:
     """All of the tenant, oldest first."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         found = {one.name: one for one in _versions(rows, who.tenant_id)}
         for row in _deployments(rows, who.tenant_id):
             found[row.name] = row
@@ -38,7 +38,7 @@ def models(service: Service, who: Principal) -> list[ServedModel]:
 def get(service: Service, who: Principal, name: str) -> ServedModel:
     """By a deployment's name, `ft:…`, NAME or NAME@alias. Raises NotFound."""
     who.require(Scope.READ)
-    with service.database.transaction() as rows:
+    with service.database.reading() as rows:
         row = rows.deployments.named(who.tenant_id, name)
         if row is not None:
             return ServedModel(name, row.created_at, "deployment")
