@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -277,3 +278,32 @@ def test_trees_are_the_form_that_workers_send() -> None:
     tree = Tree({"b": "1", "a": "2"})
     assert json.loads(tree_json(tree)) == {"files": tree.files}
     assert tree_json(tree) == b'{"files":{"a":"2","b":"1"}}'
+
+
+def test_no_flipped_bit_and_no_cut_of_a_folder_comes_back(tmp_path: Path) -> None:
+    """200 flipped bits and 100 cuts in a tree or its files, and each of them missing: nothing is fetched."""
+    rng = random.Random(6)
+    store = open_artifacts(tmp_path / "artifacts")
+    names = {name: put(store, rng.randbytes(rng.randint(1, 3000))) for name in ("a", "b/c", "d")}
+    tree = put(store, tree_json(Tree(names)))
+    pieces = [stored(tmp_path / "artifacts", digest) for digest in (tree, *names.values())]
+    whole = {path: path.read_bytes() for path in pieces}
+    damages: list[tuple[Path, bytes | None]] = [(path, None) for path in pieces]
+    for _ in range(200):
+        path = rng.choice(pieces)
+        content = bytearray(whole[path])
+        content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+        damages.append((path, bytes(content)))
+    for _ in range(100):
+        path = rng.choice(pieces)
+        damages.append((path, whole[path][: rng.randrange(len(whole[path]))]))
+    for path, content in damages:
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises((Unprocessable, NotFound)):
+            store.fetch_tree(tree, tmp_path / "got")
+        assert not (tmp_path / "got").exists()
+        path.unlink(missing_ok=True)
+        path.write_bytes(whole[path])
+    store.fetch_tree(tree, tmp_path / "got")
