@@ -1,4 +1,4 @@
-# `make demo`, `make demo-language` and `make test`. Everything is installed into .venv, once.
+# `make demo`, `make demo-language`, `make demo-service` and `make test`. Everything is installed into .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 test test-all fuzz: export OMP_NUM_THREADS := 1
 test test-all fuzz: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo demo-language test test-all fuzz check docs bench clean
+.PHONY: demo demo-language demo-service test test-all fuzz check docs bench clean
 
 demo: $(VENV)/.train
 	$(BIN)/sixfold run recipes/breast_cancer.yaml --out runs/breast_cancer
@@ -28,6 +28,10 @@ demo-language: $(VENV)/.language
 	@echo
 	@echo "Serve it:    $(BIN)/sixfold serve runs/finetune/bundle"
 	@echo "Read it:     runs/finetune/bundle/report.html"
+
+# A service on SQLite, a job, its model deployed, one row through the gateway; PORT=0 takes a free port.
+demo-service: $(VENV)/.service
+	SIXFOLD=$(BIN)/sixfold sh recipes/demo_service.sh runs/service $(or $(PORT),8900)
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
@@ -65,6 +69,10 @@ $(VENV)/.language: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train,language,language-serve]'
 	@touch $@
 
+$(VENV)/.service: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[train,service]'
+	@touch $@
+
 # For the tests of the pages (tests/serve/test_try_page.py): the browser that is there, or Playwright's, or the system's.
 $(VENV)/.browser: $(VENV)/.dev
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
@@ -78,7 +86,7 @@ $(VENV)/.postgres: | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train,language,language-serve,service,s3,test,dev]'
-	@touch $@ $(VENV)/.train $(VENV)/.language
+	@touch $@ $(VENV)/.train $(VENV)/.language $(VENV)/.service
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
 	$(PYTHON) -m venv .venv-bench

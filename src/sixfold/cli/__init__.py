@@ -66,6 +66,8 @@ class Verbs(click.Group):
             "jobs",
             "logs",
             "models",
+            "deploy",
+            "deployments",
             "keys",
             "backup",
             "restore",

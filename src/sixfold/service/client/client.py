@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 import uuid
 import zipfile
@@ -139,6 +140,50 @@ class Client:
             archive.unlink(missing_ok=True)
         return folder
 
+    def upload_bundle(self, name: str, folder: str | Path) -> dict[str, Any]:
+        """The new version of the model: of a bundle's folder, verified by the server. Sent again after a lost answer it makes
+        no second version. Raises a SixfoldError.
+        """
+        folder = Path(folder)
+        headers = {"Idempotency-Key": str(uuid.uuid4()), "Content-Type": "application/zip"}
+        with tempfile.TemporaryDirectory() as aside:
+            archive = Path(aside) / "bundle.zip"
+            with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+                for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+                    packed.write(path, path.relative_to(folder).as_posix())
+            url = f"/api/v1/models/{quote(name, safe='')}/versions"
+            answer: dict[str, Any] = self._http.send(url, archive, headers)
+        return answer
+
+    def deployments(self) -> Iterator[dict[str, Any]]:
+        """Newest first."""
+        return self._pages("/api/v1/deployments", {})
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """One deployment: its state, and why where it failed."""
+        answer: dict[str, Any] = self._http.call("GET", _deployment(name))
+        return answer
+
+    def deploy(
+        self, name: str, model: str | None = None, version: str = "latest", **options: Any
+    ) -> dict[str, Any]:
+        """A version answers under `name`; again with another one, and they are swapped without a failed request. `model`:
+        left out, the one called `name`. `options`: scaling, canary, shadow and log_share, as in the API.
+        """
+        body = {"model": model or name, "version": version, **options}
+        answer: dict[str, Any] = self._http.call("PUT", _deployment(name), body)
+        return answer
+
+    def undeploy(self, name: str) -> None:
+        """Requests in work are finished first."""
+        self._http.call("DELETE", _deployment(name))
+
+    def predict(self, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """What the deployment answers for rows, by the names of their columns. Waits while it starts."""
+        path = f"/models/{quote(name, safe='')}/predict"
+        answer: dict[str, Any] = self._http.call("POST", path, {"rows": rows})
+        return answer
+
     def keys(self) -> Iterator[dict[str, Any]]:
         """Newest first."""
         return self._pages("/api/v1/keys", {})
@@ -168,3 +213,7 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({json.dumps(self._http.url)})"
+
+
+def _deployment(name: str) -> str:
+    return f"/api/v1/deployments/{quote(name, safe='')}"
