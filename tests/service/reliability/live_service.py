@@ -19,6 +19,7 @@ from postgres_server import free_port
 
 from sixfold.service.client.client import Client
 from sixfold.service.client.transport import Transport
+from sixfold.service.process_tools import BEFORE_EXEC
 
 HERE = Path(__file__).parent
 STAGES = 3
@@ -90,7 +91,9 @@ class LiveService:
         command = [sys.executable, "-u", str(HERE / "quick_up.py"), json.dumps(facts)]
         started = self.log().count("Sixfold is up")
         with (self.folder / "up.log").open("ab") as log:
-            self.server = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+            self.server = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=self.folder, preexec_fn=BEFORE_EXEC
+            )
         until(lambda: self.log().count("Sixfold is up") > started or self.server.poll() is not None)
         assert self.server.poll() is None, self.log()[-3000:]
         for line in self.log().splitlines():
@@ -147,6 +150,7 @@ class LiveService:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, "SIXFOLD_API_KEY": self.key, "PYTHONUNBUFFERED": "1"},
+                preexec_fn=BEFORE_EXEC,
             )
         self.own_workers.append(process)
         return process

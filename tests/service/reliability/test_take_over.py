@@ -48,6 +48,7 @@ def take_overs(service: LiveService, count: int) -> list[float]:
         job = service.submit()
         until(lambda job=job: begun(service, job, "second"))
         times.append(kill_holder(service, job))
+        print(f"taken over after {times[-1]:.2f} s", flush=True)
         assert service.client().wait(job)["state"] == "succeeded"
     assert done_again(service.noted()) == []
     return times
