@@ -18,6 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from sklearn.datasets import load_digits
+
+import sixfold
 from bench import serving
 from bench.child import ROOT, Refused
 from bench.load import Connection
@@ -35,30 +38,32 @@ ROUNDS, SECONDS = 5, 1.0
 A_REQUEST_S, ADDED_S, TOGETHER, OTHERS = 0.001, 0.003, 3.0, 3.0
 START_S = 120.0
 TIMES = 20  # that each row is asked beside the others
-NAME = "digits"
+NAME, TOGETHER_NAME = "digits", "digits-together"
+MOST_TOGETHER = 64
 GATEWAY = Kind("through the gateway", "sixfold")
 ALONE = "every request alone"
 
 
 class GatewayServer(Server):
-    """`sixfold up` with one deployment. `alone`: requests that never go together (they carry a query)."""
+    """`sixfold up` with two deployments of one model: each request alone, and `together`."""
 
     def __init__(
         self,
         workload: Workload,
         place: Path,
         beside: GatewayServer | None = None,
-        alone: bool = False,
+        together: bool = False,
     ) -> None:
         self.kind, self.version, self.bytes, self._owner = GATEWAY, "", 0, beside
         self.seen = {number: [] for number in serving.CONNECTIONS}
         if beside is None:
             self.key = _prepared(workload, place)
             self.process, self.port = _up(place)
-            self._deploy()
         else:
             self.key, self.process, self.port = beside.key, beside.process, beside.port
-        path = f"/models/{NAME}/predict" + ("?alone" if alone else "")
+        name = TOGETHER_NAME if together else NAME
+        self._deploy(name, {"most_together": MOST_TOGETHER if together else 1})
+        path = f"/models/{name}/predict"
         self.requests = [self._request(path, serving.rows_body(row)) for row in workload.rows]
 
     def _request(self, path: str, body: bytes) -> bytes:
@@ -67,19 +72,19 @@ class GatewayServer(Server):
             b"\r\n\r\n", f"\r\nAuthorization: Bearer {self.key}\r\n\r\n".encode(), 1
         )
 
-    def _deploy(self) -> None:
+    def _deploy(self, name: str, scaling: dict[str, int]) -> None:
         end = time.monotonic() + START_S
-        self._ask("PUT", {"model": NAME})
-        while self._ask("GET")["state"] != "ready":
+        self._ask("PUT", name, {"model": NAME, "scaling": scaling})
+        while self._ask("GET", name)["state"] != "ready":
             if time.monotonic() > end:
                 raise Refused("the deployment does not come up")
             time.sleep(0.1)
 
-    def _ask(self, method: str, body: object = None) -> dict[str, str]:
+    def _ask(self, method: str, name: str, body: object = None) -> dict[str, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_S)
         headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         sent = None if body is None else json.dumps(body)
-        connection.request(method, f"/api/v1/deployments/{NAME}", sent, headers)
+        connection.request(method, f"/api/v1/deployments/{name}", sent, headers)
         answer: dict[str, str] = json.loads(connection.getresponse().read())
         connection.close()
         return answer
@@ -122,40 +127,80 @@ def _up(home: Path) -> tuple[subprocess.Popen[bytes], int]:
 
 
 def measure(
-    rounds: int = ROUNDS, seconds: float = SECONDS, peers: Sequence[Kind] = PEERS
+    rounds: int = ROUNDS,
+    seconds: float = SECONDS,
+    peers: Sequence[Kind] = PEERS,
+    wide: int = 2048,
 ) -> Iterator[Result]:
-    """Requests a second, p50 and p99 of every number of connections and peer."""
+    """Requests a second, p50 and p99 of every number of connections and peer. `wide`: of a network whose own work is long."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         place = Path(folder)
         workload = serving._workload("digits", place, 0)
         gateway = GatewayServer(workload, place / "home")
         stack.callback(gateway.close)
-        alone = GatewayServer(workload, place, gateway, alone=True)
         gateway.signal(signal.SIGSTOP)
-        direct = serving._running(OURS, workload, place, stack)
-        servers, absent = [gateway, alone, direct], []
+        servers = [gateway, serving._running(OURS, workload, place, stack)]
         for kind in peers:
             try:
                 servers.append(serving._running(kind, workload, place, stack))
             except Absent as error:
-                absent.append(Result(workload.name, kind.name, absent=str(error)))
+                yield Result(workload.name, kind.name, absent=str(error))
             except Refused as error:
-                absent.append(
-                    Result(workload.name, kind.name, absent=f"failed: {error}", failed=True)
-                )
-        quality = f"{serving._same(servers, workload)}; {_same_together(gateway, workload)}"
-        for number in range(rounds + 1):
-            for connections in CONNECTIONS:
-                for server in servers:
-                    with serving._awake(server):
-                        server.load(connections, seconds if number else seconds / 2)
-            if not number:  # warm
-                for server in servers:
-                    for seen in server.seen.values():
-                        seen.clear()
-        yield from absent
+                yield Result(workload.name, kind.name, absent=f"failed: {error}", failed=True)
         yield Result(workload.name, "Ray Serve", absent="no environment for it is set up yet")
+        quality = serving._same(servers, workload)
+        _load(servers, rounds, seconds)
         yield from _rows(servers, quality, rounds)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        workload = _wide(Path(folder), wide)
+        alone = GatewayServer(workload, Path(folder) / "home")
+        stack.callback(alone.close)
+        together = GatewayServer(workload, Path(folder), alone, together=True)
+        quality = _same_together(together, workload)
+        _load([alone, together], rounds, seconds)
+        yield from _rows_together(alone, together, quality, rounds)
+
+
+def _wide(place: Path, width: int) -> Workload:
+    """The digits by a network of two wide layers."""
+    frame = load_digits(as_frame=True).frame
+    made = sixfold.fit(
+        frame,
+        target="target",
+        out=place / "run",
+        data={"holdout": 0},
+        evaluate={"folds": 2},
+        name="digits",
+        build={"family": "mlp", "hidden": [width, width]},
+        train={"epochs": 1},
+    )
+    signature = sixfold.load(made.bundle).signature
+    some = frame.sample(serving.ASKED, random_state=0)[[one.name for one in signature.inputs]]
+    rows = json.loads(some.to_json(orient="records"))
+    return Workload(f"digits, network of 2 × {width}", made.bundle, rows, signature)
+
+
+def _load(servers: Sequence[Server], rounds: int, seconds: float) -> None:
+    """Interleaved; the first round warms."""
+    for number in range(rounds + 1):
+        for connections in CONNECTIONS:
+            for server in servers:
+                with serving._awake(server):
+                    server.load(connections, seconds if number else seconds / 2)
+        if not number:
+            for server in servers:
+                for seen in server.seen.values():
+                    seen.clear()
+
+
+def _rows_together(alone: Server, together: Server, quality: str, rounds: int) -> Iterator[Result]:
+    most = CONNECTIONS[-1]
+    told = f"{quality}; {serving._told(together, most)}; alone {serving._told(alone, most)}"
+    both = [one.median(most, serving._a_request) for one in (together, alone)]
+    title = f"digits, a wide network, gateway, {most} connections, together"
+    yield Result(f"{title}: a request", ALONE, *both, quality=told, target=TOGETHER, rounds=rounds)
+    p99 = [one.median(most, lambda seen: seen.p99_s) for one in (together, alone)]
+    yield Result(f"{title}: p99", ALONE, *p99, target=1, rounds=rounds)
 
 
 def _same_together(server: GatewayServer, workload: Workload) -> str:
@@ -183,7 +228,7 @@ def _asked_again(port: int, request: bytes) -> list[bytes]:
 
 
 def _rows(servers: Sequence[Server], quality: str, rounds: int) -> Iterator[Result]:
-    gateway, alone, direct, *others = servers
+    gateway, direct, *others = servers
     most = CONNECTIONS[-1]
     a_request = [gateway.median(most, serving._a_request), A_REQUEST_S]
     told = f"{quality}; {serving._told(gateway, most)}"
@@ -208,7 +253,6 @@ def _rows(servers: Sequence[Server], quality: str, rounds: int) -> Iterator[Resu
         rounds=rounds,
     )
     for server, name, goal in (
-        (alone, ALONE, TOGETHER),
         (direct, "the replica itself, no key", None),
         *((one, one.kind.name, OTHERS) for one in others),
     ):

@@ -63,8 +63,8 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"our own route", "the 0.7 ms that are asked for"},
     ),
     "gateway": (
-        {"seconds": 0.05, "peers": ()},
-        {"CONNECTIONS": (1, 8)},
+        {"seconds": 0.05, "peers": (), "wide": 16},
+        {"CONNECTIONS": (1, 8), "TIMES": 2},
         {
             "the 1 ms that is asked for",
             "the 3 ms that are allowed",

@@ -267,7 +267,7 @@ def test_rows_asked_at_the_same_time_get_the_bytes_that_each_gets_alone(
     monkeypatch.setattr(replica, "PROGRAM", (replica.PROGRAM[0], "-c", WORSE))
     with gateway_world(tmp_path) as gate:
         gate.publish(**named("slow"))
-        gate.deploy()
+        gate.deploy(scaling={"most_together": 16})
         until(lambda: gate.state()["state"] == "ready")
         bundle = load(gate.folder / "bundle-0")
         rows = [tiny_bundle.raw(size=number / 7, colour="red") for number in range(40)]

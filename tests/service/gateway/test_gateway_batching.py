@@ -9,9 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixfold.service.gateway.batching import MOST_ROWS, Batches, WholeAnswer, parts_of, row_of
+from sixfold.service.gateway.batching import Batches, WholeAnswer, parts_of, row_of
 from sixfold.service.gateway.wire import ReplicaRequest
 
+MOST = 64  # that go together
 VALUES = (
     st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8) | st.integers()
 )
@@ -93,7 +94,7 @@ def together(count: int, refused: bool = False) -> tuple[list[WholeAnswer | None
         waiting = [asyncio.create_task(batches.join(one)) for one in rows]
         await asyncio.sleep(0)
         waiting[0].cancel()
-        batches.leave(ask)
+        batches.leave(ask, MOST)
         found = await asyncio.gather(*waiting, return_exceptions=True)
         assert isinstance(found[0], asyncio.CancelledError)
         assert batches.enter(1)  # nobody is in work
@@ -103,8 +104,8 @@ def together(count: int, refused: bool = False) -> tuple[list[WholeAnswer | None
 
 
 def test_those_that_waited_go_together() -> None:
-    found, asked = together(3 * MOST_ROWS)
-    assert asked == [MOST_ROWS - 1, MOST_ROWS, MOST_ROWS]
+    found, asked = together(3 * MOST)
+    assert asked == [MOST - 1, MOST, MOST]
     for number, one in enumerate(found, 1):
         assert one is not None
         status, headers, body = one

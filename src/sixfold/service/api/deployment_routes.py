@@ -40,6 +40,7 @@ class ScalingBody(Body):
     most: int = Field(1, ge=1, le=64)
     sleep_after_s: float | None = Field(None, ge=1, le=86400 * 30)
     target_queue: int = Field(4, ge=1, le=1000)
+    most_together: int = Field(1, ge=1, le=256)
 
 
 class CanaryBody(TargetBody):

@@ -31,12 +31,16 @@ class Canary:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Replicas of a version, and seconds without a request after which there are none (None: never none)."""
+    """Replicas of a version, and seconds without a request after which there are none (None: never none). `most_together`:
+    requests of one row that go to a replica as one; 1: each alone, so that an answer is the same to the last bit whoever asks
+    beside it.
+    """
 
     least: int = 1
     most: int = 1
     sleep_after_s: float | None = None
     target_queue: int = 4  # requests in work a replica before another one starts
+    most_together: int = 1
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Rows that are asked for at the same time go to the replica as one request: it works on them together, and a request costs the
-gateway's own time once.
+gateway's own time once. Only where a deployment asks for it: a matrix of rows is multiplied in another order than a row, so that
+a network's numbers may differ in their last bits from those that it gives to a row alone.
 
-While a replica works, what comes for it waits and goes along next: nobody waits where nobody is ahead. Each gets the bytes that
-the replica would have answered to it alone; where the requests together are refused, each is asked alone.
+While a replica works, what comes for it waits and goes along next: nobody waits where nobody is ahead. Each gets its part of the
+answer as it stands there; where the requests together are refused, each is asked alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from sixfold.core.errors import SixfoldError
 from sixfold.service.gateway.wire import Headers, ReplicaGone, ReplicaRequest
 
 TARGET: Final = b"/predict"
-MOST_ROWS: Final = 64  # of one batch
 MOST_BODY: Final = 8 << 10  # bytes of a request that goes along: what is longer pays for itself
 PAUSE_S: Final = 1.0  # without batches, after one that was refused
 JSON: Final = b"application/json"
@@ -95,14 +95,14 @@ class Batches:
         self._flying += 1
         return True
 
-    def leave(self, ask: Ask) -> None:
-        """An answer came: those that waited for it go together."""
+    def leave(self, ask: Ask, most: int) -> None:
+        """An answer came: those that waited for it go together, at most so many."""
         self._flying -= 1
         if not self._queue:
             return
-        batch, self._queue = self._queue[:MOST_ROWS], self._queue[MOST_ROWS:]
+        batch, self._queue = self._queue[:most], self._queue[most:]
         self._flying += 1
-        task = asyncio.create_task(self._fly(batch, ask))
+        task = asyncio.create_task(self._fly(batch, ask, most))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -118,7 +118,7 @@ class Batches:
         return await waiting
 
     async def _fly(
-        self, batch: Sequence[tuple[bytes, asyncio.Future[WholeAnswer | None]]], ask: Ask
+        self, batch: Sequence[tuple[bytes, asyncio.Future[WholeAnswer | None]]], ask: Ask, most: int
     ) -> None:
         rows = [row for row, waiting in batch if not waiting.done()]
         futures = [waiting for _, waiting in batch if not waiting.done()]
@@ -132,7 +132,7 @@ class Batches:
             for at, waiting in enumerate(futures):
                 if not waiting.done():
                     waiting.set_result(answers[at] if answers else None)
-            self.leave(ask)
+            self.leave(ask, most)
 
     async def _asked(self, rows: Sequence[bytes], ask: Ask) -> list[WholeAnswer]:
         """An answer a row; none where they have to be asked alone."""

@@ -89,13 +89,14 @@ class VersionPool:
 
     async def ask_together(self, asked: ReplicaRequest) -> WholeAnswer | None:
         """The same, with others that come at the same time; None where the request is not such a one. Raises as `ask`."""
-        if not may_join(asked) or self.closed or not self.replicas:
+        most = self.scaling.most_together
+        if most < 2 or not may_join(asked) or self.closed or not self.replicas:
             return None
         if self.batches.enter(len(self.replicas)):
             try:
                 return await self.ask(asked)
             finally:
-                self.batches.leave(self.ask)
+                self.batches.leave(self.ask, most)
         if self.batches.waiting >= MOST_IN_WORK * len(self.replicas):
             raise _full(f"{MOST_IN_WORK} a replica")
         return await self.batches.join(asked)
