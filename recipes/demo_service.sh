@@ -25,15 +25,15 @@ SIXFOLD_API_KEY=$(cat "$folder/first.key")
 export SIXFOLD_SERVER SIXFOLD_API_KEY
 echo "Sixfold is up on $SIXFOLD_SERVER"
 
-$sixfold submit "$recipe" --publish breast_cancer --follow
-$sixfold models breast_cancer --promote production
-$sixfold deploy breast_cancer --version production --wait
-$sixfold models breast_cancer --version production --download "$folder/bundle.$$" > /dev/null
+$sixfold submit "$recipe" --publish breast-cancer --follow
+$sixfold models breast-cancer --promote production
+$sixfold deploy breast-cancer --version production --wait
+$sixfold models breast-cancer --version production --download "$folder/bundle.$$" > /dev/null
 $sixfold inspect "$folder/bundle.$$" --example > "$folder/row.csv"
 rm -r "$folder/bundle.$$"
 echo "One row through the gateway:"
 curl --silent --show-error --fail --max-time 60 --header "Authorization: Bearer $SIXFOLD_API_KEY" \
-  --header 'Content-Type: text/csv' --data-binary @"$folder/row.csv" "$SIXFOLD_SERVER/models/breast_cancer/predict"
+  --header 'Content-Type: text/csv' --data-binary @"$folder/row.csv" "$SIXFOLD_SERVER/models/breast-cancer/predict"
 echo
 echo "The console:   $SIXFOLD_SERVER/console"
 echo "Start it again: $sixfold up --home $folder/home    (its key: $folder/first.key)"

@@ -21,10 +21,7 @@ def command(name: str | None, delete: bool, as_json: bool) -> None:
     if delete and name is None:
         raise click.UsageError("Name the deployment to end: sixfold deployments NAME --delete")
     client = Client()
-    if name is None:
-        found = list(client.deployments())
-    else:
-        found = [client.deployment(name)]
+    found = list(client.deployments()) if name is None else [client.deployment(name)]
     if delete and name is not None:
         client.undeploy(name)
     if as_json:
