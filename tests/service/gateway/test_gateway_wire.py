@@ -18,8 +18,14 @@ ASK = ReplicaRequest("POST", b"/predict?a=b", [(b"accept", b"*/*")], b"12345")
 
 
 def with_replica(speak: Speak, work: Callable[[Wire], Awaitable[Any]]) -> Any:
+    async def speaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await speak(reader, writer)
+        finally:
+            writer.close()
+
     async def run() -> Any:
-        server = await asyncio.start_server(speak, "127.0.0.1", 0)
+        server = await asyncio.start_server(speaking, "127.0.0.1", 0)
         async with server:
             wire = Wire("127.0.0.1", server.sockets[0].getsockname()[1])
             try:
