@@ -139,10 +139,11 @@ def test_sleeps_and_wakes(gate: GatewayWorld) -> None:
     gate.publish(served_as="ft:tiny:org:x:1")
     gate.deploy(scaling={"least": 0, "most": 1, "sleep_after_s": 1})
     until(lambda: gate.state()["state"] == "asleep")
-    assert gate.predict()[0] == 200
-    until(lambda: gate.state()["state"] == "ready")
-    until(lambda: gate.state()["state"] == "asleep")
-    assert gate.predict()[0] == 200
+    (pool,) = gate.front.gateway.routes[gate.world.operator.tenant_id, "tiny"].pools.values()
+    for _ in range(2):
+        assert pool.asleep
+        assert gate.predict()[0] == 200
+        until(lambda: pool.asleep)
     assert gate.predict("ft:tiny:org:x:1")[0] == 200  # by the version's own name
 
 
