@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixfold.service.gateway.batching import Batches, WholeAnswer, parts_of, row_of
+from sixfold.service.gateway.batching import RowBatches, WholeAnswer, parts_of, row_of
 from sixfold.service.gateway.wire import ReplicaRequest
 
 MOST = 64  # that go together
@@ -88,7 +88,7 @@ def together(count: int, refused: bool = False) -> tuple[list[WholeAnswer | None
         return (422 if refused else 200), [(b"content-length", b"0"), (b"a", b"b")], text
 
     async def run() -> list[WholeAnswer | None]:
-        batches = Batches()
+        batches = RowBatches()
         assert batches.enter(1) and not batches.enter(1)
         rows = [request(b'[{"a":%d}]' % number) for number in range(count)]
         waiting = [asyncio.create_task(batches.join(one)) for one in rows]

@@ -73,7 +73,7 @@ def parts_of(body: bytes, rows: int) -> list[bytes] | None:
 
 
 @dataclass
-class Batches:
+class RowBatches:
     """Of one version. `sent`, `rows`: batches of two rows and more, and rows in them."""
 
     sent: int = 0

@@ -12,7 +12,7 @@ from typing import Final
 from sixfold.core.errors import SixfoldError
 from sixfold.service.domain.deployments import Scaling
 from sixfold.service.domain.errors import Unavailable
-from sixfold.service.gateway.batching import Batches, PoolClosed, WholeAnswer, may_join
+from sixfold.service.gateway.batching import PoolClosed, RowBatches, WholeAnswer, may_join
 from sixfold.service.gateway.replica import DRAIN_S, ReplicaProcess
 from sixfold.service.gateway.wire import ReplicaRequest
 
@@ -30,7 +30,7 @@ class VersionPool:
     start: Callable[[], Awaitable[ReplicaProcess]]
     scaling: Scaling
     replicas: list[ReplicaProcess] = field(default_factory=list)
-    batches: Batches = field(default_factory=Batches)
+    batches: RowBatches = field(default_factory=RowBatches)
     waiting: int = 0
     closed: bool = False
     failure: str = ""
