@@ -56,7 +56,7 @@ def take_overs(service: LiveService, count: int) -> list[float]:
 
 @pytest.mark.slow
 def test_a_killed_workers_job_goes_on_within_seconds(tmp_path: Path, bundle: Path) -> None:
-    with live_service(tmp_path, bundle, stage_s=1.0) as service:
+    with live_service(tmp_path, bundle, stage_s=0.5) as service:
         times = take_overs(service, 12)
     print(f"take-over on the same machine: p95 {p95(times):.2f} s, most {max(times):.2f} s of 12")
     assert p95(times) <= SAME_MACHINE_S
