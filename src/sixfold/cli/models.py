@@ -23,11 +23,22 @@ from sixfold.core.visible import one_line
     metavar="FOLDER",
     help="Fetch the version's bundle into a new folder.",
 )
+@click.option(
+    "--upload",
+    type=EXISTING,
+    metavar="FOLDER",
+    help="Add a bundle that was made elsewhere as the newest version.",
+)
 @JSON
 def command(
-    name: str | None, version: str, promote: str | None, download: Path | None, as_json: bool
+    name: str | None,
+    version: str,
+    promote: str | None,
+    download: Path | None,
+    upload: Path | None,
+    as_json: bool,
 ) -> None:
-    """List the models of the service; or the versions of NAME, promote one, or download its bundle."""
+    """List the models of the service; or the versions of NAME, add or promote one, or download its bundle."""
     from sixfold.service.client.client import Client
 
     client = Client()
@@ -39,6 +50,9 @@ def command(
         for one in found:
             click.echo(one_line(one["name"]))
         return
+    if upload is not None:
+        added = client.upload_bundle(name, upload)
+        click.echo(one_line(f"Version: {added['number']}"), err=as_json)
     if promote is not None:
         client.promote(name, promote, version)
     if download is not None:

@@ -22,6 +22,7 @@ from sixfold.service.api import (
     people_routes,
     problems,
     system_routes,
+    upload_routes,
     usage_routes,
     worker_routes,
 )
@@ -39,6 +40,7 @@ ROUTERS = (
     job_routes,
     file_routes,
     model_routes,
+    upload_routes,
     deployment_routes,
     people_routes,
     worker_routes,

@@ -23,6 +23,7 @@ CHUNK: Final = 1 << 20
 FIRST_WAIT_S: Final = 0.1
 MOST_WAIT_S: Final = 2.0
 TIMEOUT_S: Final = 30.0
+FILE_TIMEOUT_S: Final = 660.0  # a bundle is verified before it is a version
 KINDS: Final = {
     kind.status: kind
     for kind in (
@@ -75,9 +76,9 @@ class Transport:
         )
         return json.loads(answer.content) if answer.content else None
 
-    def send(self, path: str, file: Path) -> Any:
+    def send(self, path: str, file: Path, headers: Mapping[str, str] | None = None) -> Any:
         """A file as the body of a POST; the answer's JSON."""
-        return json.loads(self._patiently("POST", path, path=file).content)
+        return json.loads(self._patiently("POST", path, headers=headers, path=file).content)
 
     def save(self, url: str, path: Path) -> None:
         """An answer's body as a file. Raises the ServiceError that the server names."""
@@ -159,7 +160,9 @@ class Transport:
         for _ in self._tries():
             try:
                 body = content if path is None else _blocks(path)
-                answer = self._http.request(method, url, content=body, headers=headers)
+                answer = self._http.request(
+                    method, url, content=body, headers=headers, timeout=_timeout(path)
+                )
             except httpx.TransportError as error:
                 last = str(error) or type(error).__name__
                 continue
@@ -181,6 +184,11 @@ class Transport:
                 return
             time.sleep(wait * (0.5 + random.random() / 2))
             wait = min(2 * wait, MOST_WAIT_S)
+
+
+def _timeout(path: Path | None) -> httpx.Timeout:
+    """A file that was sent may be looked at for a while before there is an answer."""
+    return httpx.Timeout(TIMEOUT_S, read=TIMEOUT_S if path is None else FILE_TIMEOUT_S)
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
