@@ -61,14 +61,17 @@ def row_of(asked: ReplicaRequest) -> bytes | None:
 
 def parts_of(body: bytes, rows: int) -> list[bytes] | None:
     """The answer to each row alone, from the answer to all; None where it has another form."""
-    text = body.decode()
+    text = body.decode("latin-1")  # a replica writes ASCII alone
     if not text.startswith(_START) or not text.endswith(_END):
         return None
     at, last, found = len(_START), len(text) - len(_END), []
-    while at < last:
-        _, end = _scan(text, at)
-        found.append(f"{_START}{text[at:end]}{_END}".encode())
-        at = end + 1
+    try:
+        while at < last:
+            _, end = _scan(text, at)
+            found.append(f"{_START}{text[at:end]}{_END}".encode("latin-1"))
+            at = end + 1
+    except (ValueError, RecursionError):
+        return None
     return found if len(found) == rows else None
 
 

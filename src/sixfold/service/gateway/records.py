@@ -74,12 +74,16 @@ class GatewayRecords:
 
     async def keep(self) -> None:
         """Until it is cancelled; then what is left is written."""
+        writing: asyncio.Future[None] | None = None
         try:
             while True:
                 await asyncio.sleep(EVERY_S)
                 self.meter.turn()
-                await asyncio.to_thread(self._write)
+                writing = asyncio.ensure_future(asyncio.to_thread(self._write))
+                await asyncio.shield(writing)
         finally:
+            if writing is not None:
+                await writing  # one after the other: nothing is written twice
             self.meter.turn()
             self._write()
 
