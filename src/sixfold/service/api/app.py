@@ -81,7 +81,8 @@ def create(
     app.state.gateway = gateway
     app.state.figures = records.figures
     for module in ROUTERS:
-        app.include_router(module.router)
+        responses = problems.documented(module.router.prefix)
+        app.include_router(module.router, responses=responses)
     app.include_router(console.router)
     problems.install(app)
     return FrontDoor(app, gateway, KeyCache(service), Hosts(list(hosts)), _problem, records)

@@ -19,12 +19,61 @@ from sixfold.service.domain.errors import InvalidRequest, ServiceError
 log = logging.getLogger(__name__)
 
 MEDIA: Final = "application/problem+json"
+OPENAI: Final = "/v1/"
 OPENAI_TYPES: Final = {
     401: "authentication_error",
     403: "permission_error",
     429: "rate_limit_error",
 }
 PARTS: Final = ("where", "expected", "found", "remedy")
+TEXT: Final = {"type": "string"}
+PROBLEM: Final = {  # RFC 9457, as `problem_body` makes it
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", *PARTS],
+    "properties": {
+        **dict.fromkeys(("type", "title", "detail", "code", *PARTS), TEXT),
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "instance": {"type": ["string", "null"], "description": "The request's id."},
+    },
+}
+PROBLEM_EXAMPLE: Final = {
+    "type": "urn:sixfold:not_found",
+    "title": "Not Found",
+    "status": 404,
+    "detail": "the job: expected the id of a job of yours; found 'job-0'. List your jobs.",
+    "instance": "req-5f2c6a0b8d1e4c7f9a3b5d60",
+    "code": "not_found",
+    "where": "the job",
+    "expected": "the id of a job of yours",
+    "found": "'job-0'",
+    "remedy": "List your jobs.",
+}
+OPENAI_ERROR: Final = {  # as `openai_body` makes it
+    "title": "OpenAIError",
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": TEXT,
+                "type": TEXT,
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+OPENAI_EXAMPLE: Final = {
+    "error": {
+        "message": "the Authorization header: expected Bearer and a key; found none.",
+        "type": "authentication_error",
+        "param": "the Authorization header",
+        "code": "invalid_api_key",
+    }
+}
 
 
 def install(app: FastAPI) -> None:
@@ -33,6 +82,18 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
+
+
+def documented(prefix: str) -> dict[int | str, dict[str, Any]]:
+    """For the OpenAPI document: what routes below `prefix` answer when they refuse, or when a part of the service is away."""
+    content: dict[str, Any] = {MEDIA: {"schema": PROBLEM, "example": PROBLEM_EXAMPLE}}
+    if prefix.startswith(OPENAI):
+        content = {"application/json": {"schema": OPENAI_ERROR, "example": OPENAI_EXAMPLE}}
+    away = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return {
+        "4XX": {"description": "Refused: what was expected, what was found.", "content": content},
+        503: {"description": "Ask again later.", "content": content, "headers": away},
+    }
 
 
 def answer(request: Request, error: SixfoldError) -> JSONResponse:
@@ -54,7 +115,7 @@ def answer(request: Request, error: SixfoldError) -> JSONResponse:
 
 def is_openai(request: Request) -> bool:
     """Whether the route is one of OpenAI's."""
-    return request.url.path.startswith("/v1/")
+    return request.url.path.startswith(OPENAI)
 
 
 def problem_body(error: SixfoldError, status: int, code: str, request: Request) -> dict[str, Any]:
