@@ -56,7 +56,7 @@ def _with(good: dict[str, bytes], name: str, mode: int = 0, content: bytes = b"x
         for each, of_it in good.items():
             archive.writestr(each, of_it)
         entry = zipfile.ZipInfo(name)
-        entry.external_attr = mode << 16
+        entry.external_attr, entry.compress_type = mode << 16, zipfile.ZIP_DEFLATED
         archive.writestr(entry, content)
     return out.getvalue()
 
