@@ -10,10 +10,12 @@ from typing import Annotated, Any, BinaryIO, Final, cast
 import anyio
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from sixfold.service.api.access import MOST_KEY, In, Who
 from sixfold.service.api.file_routes import IN_MEMORY, received
 from sixfold.service.api.shapes import VersionAnswer
+from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.people import Principal
 from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import uploads
@@ -58,6 +60,10 @@ def _version(
 
 
 async def _hashed(stream: AsyncIterator[bytes], digest: Any) -> AsyncIterator[bytes]:
-    async for block in stream:
-        digest.update(block)
-        yield block
+    try:
+        async for block in stream:
+            digest.update(block)
+            yield block
+    except ClientDisconnect:
+        found = "one that ended early"
+        raise InvalidRequest("the body", "a whole one", found, "Send it again.") from None
