@@ -28,7 +28,7 @@ CLASSES: Final = {"text": "string", "date": "string", "boolean": "boolean"}
 PINNED: Final = ("numpy", "onnxruntime", "pandas")  # pandas: MLflow asks with its tables
 
 
-class Table(Protocol):
+class PyfuncRows(Protocol):
     """What a pandas DataFrame can do, which the base install does not have."""
 
     def to_dict(self, orient: str) -> list[dict[Any, Any]]:
@@ -41,7 +41,7 @@ class PyfuncModel:
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
 
-    def predict(self, model_input: Table, params: object = None) -> list[dict[str, Any]]:
+    def predict(self, model_input: PyfuncRows, params: object = None) -> list[dict[str, Any]]:
         """A record a row: its label and probabilities, or its value. Raises RowError."""
         return self.bundle.predict(model_input.to_dict("records")).records()
 
