@@ -7,10 +7,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from service_worlds import world
 from up_process import UpProcess
 
@@ -47,34 +49,49 @@ def checks() -> list[Any]:
     return list(checks.CHECKS.get_by_names(CHECKS))
 
 
+def failure_kinds() -> tuple[type[BaseException], ...]:
+    from schemathesis.core.failures import Failure, FailureGroup
+
+    return Failure, FailureGroup
+
+
 def test_generated_requests(server: tuple[str, str]) -> None:
     from schemathesis import GenerationMode
 
     url, key = server
     seen: Counter[str] = Counter()
     statuses: Counter[int] = Counter()
-    found, chosen = operations(url), checks()
+    wrong: dict[str, str] = {}
+    found, chosen, failures = operations(url), checks(), failure_kinds()
     cases = int(os.environ.get("SIXFOLD_FUZZ_CASES", CASES))
     each = max(2, cases // (4 * len(found)))
+
+    def asked(operation: Any, mode: Any, headers: dict[str, str]) -> None:
+        @settings(
+            max_examples=each,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case: Any) -> None:
+            response = case.call(headers=headers, timeout=60)
+            seen[f"{case.method} {case.path}"] += 1
+            statuses[response.status_code] += 1
+            try:
+                case.validate_response(response, checks=chosen)
+            except failures as failure:
+                wrong.setdefault(f"{case.method} {case.path}", str(failure)[:600])
+
+        with suppress(Unsatisfiable):  # of an operation that takes nothing, nothing is wrong
+            ask()
+
     for operation in found:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             for headers in ({"Authorization": f"Bearer {key}"}, {}):
-
-                @settings(
-                    max_examples=each,
-                    deadline=None,
-                    database=None,
-                    phases=[Phase.generate],
-                    suppress_health_check=list(HealthCheck),
-                )
-                @given(case=operation.as_strategy(generation_mode=mode))
-                def ask(case: Any) -> None:
-                    response = case.call(headers=headers, timeout=60)
-                    case.validate_response(response, checks=chosen)
-                    seen[f"{case.method} {case.path}"] += 1
-                    statuses[response.status_code] += 1
-
-                ask()
+                asked(operation, mode, headers)
     print(f"{sum(seen.values()):,} cases of {len(seen)} operations: {dict(statuses)}")
+    assert not wrong, wrong
     assert len(seen) == len(found)
     assert statuses[401] > len(found) and statuses[200] > 10, statuses
