@@ -1,4 +1,4 @@
-# `make demo`, `make demo-language` and `make test`. Everything is installed into .venv, once.
+# `make demo`, `make demo-language`, `make demo-service` and `make test`. Everything is installed into .venv, once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 test test-all fuzz: export OMP_NUM_THREADS := 1
 test test-all fuzz: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo demo-language test test-all fuzz check docs bench clean
+.PHONY: demo demo-language demo-service test test-all fuzz check docs bench clean
 
 demo: $(VENV)/.train
 	$(BIN)/sixfold run recipes/breast_cancer.yaml --out runs/breast_cancer
@@ -29,10 +29,14 @@ demo-language: $(VENV)/.language
 	@echo "Serve it:    $(BIN)/sixfold serve runs/finetune/bundle"
 	@echo "Read it:     runs/finetune/bundle/report.html"
 
+# A service on SQLite, a job, its model deployed, one row through the gateway; PORT=0 takes a free port.
+demo-service: $(VENV)/.service
+	SIXFOLD=$(BIN)/sixfold sh recipes/demo_service.sh runs/service $(or $(PORT),8900)
+
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow"
 
-test-all: $(VENV)/.dev $(VENV)/.browser
+test-all: $(VENV)/.dev $(VENV)/.browser $(VENV)/.postgres
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 # The properties on examples that nobody has tried yet; the tests above try the same ones each time.
@@ -65,15 +69,24 @@ $(VENV)/.language: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[train,language,language-serve]'
 	@touch $@
 
+$(VENV)/.service: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[train,service]'
+	@touch $@
+
 # For the tests of the pages (tests/serve/test_try_page.py): the browser that is there, or Playwright's, or the system's.
 $(VENV)/.browser: $(VENV)/.dev
 	command -v chromium || command -v chromium-browser || command -v google-chrome \
 	  || $(BIN)/python -m playwright install --with-deps chromium || apt-get install --yes chromium
 	@touch $@
 
+# For the tests of the service: they start a server of their own (tests/service/postgres_server.py).
+$(VENV)/.postgres: | $(VENV)/bin/python
+	ls /usr/lib/postgresql/*/bin/initdb || command -v initdb || apt-get install --yes postgresql
+	@touch $@
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,language,language-serve,test,dev]'
-	@touch $@ $(VENV)/.train $(VENV)/.language
+	$(INSTALL) --editable '.[train,language,language-serve,service,s3,test,dev]'
+	@touch $@ $(VENV)/.train $(VENV)/.language $(VENV)/.service
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
 	$(PYTHON) -m venv .venv-bench

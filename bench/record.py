@@ -52,6 +52,7 @@ MEASUREMENTS = (
     "selection",
     "one_row",
     "serving",
+    "gateway",
     "tabular_networks",
     "end_to_end",
     "texts",

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from language_checkpoints import WORDS, chat, chats, write, write_lines
 from sixfold import pipeline
+from sixfold.bundle.load import load as load_bundle
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.recipe.load import load
 from sixfold.recipe.report import Report
@@ -76,6 +77,26 @@ def test_conversations_with_adapters_and_questions(tmp_path: Path) -> None:
     )
     made = model.generate(ids["input_ids"], max_new_tokens=12, do_sample=False)
     assert "I say red." in tokenizer.decode(made[0])
+
+
+def test_models_of_the_last_epochs_are_bundles(tmp_path: Path) -> None:
+    """The last one is the run's own; each was scored and answers under its files; a second run makes none anew."""
+    write_lines(tmp_path / "rows.jsonl", chats(20))
+    path = recipe(tmp_path, "adapt: lora, rank: 4, keep_epochs: 2")
+    done, _, events = run(path)
+    kept = sorted((done.folder / "checkpoints").glob("epoch-*"))
+    assert [one.name for one in kept] == ["epoch-5", "epoch-6"]
+    bundles = [load_bundle(one) for one in kept]
+    weights = [(one / "hf" / "model.safetensors").read_bytes() for one in (*kept, done.bundle)]
+    assert weights[0] != weights[1] == weights[2]
+    before, last = (one.receipt.quality[0].holdout_after for one in bundles)
+    assert before is not None and before != last == done.receipt.quality[0].holdout_after
+    (tokens,) = [event for event in events if event["event"] == "tokens"]
+    assert "fold" not in tokens and tokens["tokens"] > 0
+    _, _, again = run(path)
+    assert {"event": "stage_skipped", "stage": "checkpoints"} in [
+        {name: event.get(name) for name in ("event", "stage")} for event in again
+    ]
 
 
 def test_preferences(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sixfold"
-THIN = ("recipe", "runs", "bundle", "serve", "cli")
+THIN = ("recipe", "runs", "bundle", "serve", "service", "cli")
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Bundle",
+    "Client",
     "Recipe",
     "SixfoldClassifier",
     "SixfoldError",
@@ -24,6 +25,7 @@ __all__ = [
 
 _HOMES = {
     "Bundle": "sixfold.bundle.load",
+    "Client": "sixfold.service.client.client",
     "Recipe": "sixfold.recipe.schema",
     "SixfoldClassifier": "sixfold.sklearn",
     "SixfoldError": "sixfold.core.errors",
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from sixfold.bundle.load import Bundle, load
     from sixfold.core.errors import SixfoldError
     from sixfold.recipe.schema import Recipe
+    from sixfold.service.client.client import Client
     from sixfold.sklearn import SixfoldClassifier, SixfoldRegressor
 
 

@@ -62,6 +62,16 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         },
         {"our own route", "the 0.7 ms that are asked for"},
     ),
+    "gateway": (
+        {"seconds": 0.05, "peers": (), "wide": 16},
+        {"CONNECTIONS": (1, 8), "TIMES": 2},
+        {
+            "the 1 ms that is asked for",
+            "the 3 ms that are allowed",
+            "every request alone",
+            "the replica itself, no key",
+        },
+    ),
     "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
     "end_to_end": (
         {

@@ -29,6 +29,16 @@ VERBS = [
     "inspect",
     "schema",
     "doctor",
+    "up",
+    "worker",
+    "login",
+    "submit",
+    "jobs",
+    "logs",
+    "models",
+    "keys",
+    "backup",
+    "restore",
 ]
 SMALL = """version: 1
 name: small

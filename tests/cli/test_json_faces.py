@@ -76,6 +76,16 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "plan/run_context.py": "text for a digest",
     "runs/processes.py": "for a process of our own",
     "evaluate/stage_process.py": "for the process that started it",
+    "service/client/client.py": "an address",
+    "service/client/settings.py": "an address and a key",
+    "service/client/transport.py": "a tree: names and digests",
+    "service/console/file_preview.py": "a cell that was read from JSON, for a page",
+    "service/gateway/records.py": "texts and whole numbers, for a log",
+    "service/gateway/request_log.py": "has its own null",
+    "service/stores/artifacts.py": "a tree: names and digests",
+    "service/stores/backup.py": "rows as they are stored, read by the same file alone",
+    "service/stores/columns.py": "read by the same file alone, to the last bit",
+    "service/use_cases/fine_tuning.py": "a tree: names and digests",
 }
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.core.errors import RecipeError, SixfoldError
-from sixfold.recipe.load import from_object, load, problems
+from sixfold.recipe.load import from_object, load, problems, problems_in
 from sixfold.recipe.schema import Recipe
 
 GOOD = """version: 1
@@ -33,7 +33,9 @@ evaluate: {folds: 5, metrics: [accuracy]}
 def found(tmp_path: Path, text: str) -> list[str]:
     path = tmp_path / "r.yaml"
     path.write_text(text)
-    return [str(problem) for problem in problems(path)]
+    told = [str(problem) for problem in problems(path)]
+    assert [str(problem) for problem in problems_in(text, "r.yaml")] == told  # in a file or not
+    return told
 
 
 def test_a_good_recipe_has_no_problems(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
-import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import nn
 
 from sixfold.build._language_compression import compression_work
-from sixfold.build._language_samples import sampling, written
+from sixfold.build._language_epochs import SAMPLED, EpochObserver
+from sixfold.build._language_samples import sampling
 from sixfold.build._language_shape import (
     SIZES,
     LanguageShape,
@@ -65,7 +65,6 @@ PART_TOKENS: Final = (
 )
 MOST_PARTS: Final = 4
 STEP_POINTS: Final = 40  # of an epoch's curve
-SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
 SIDE_PARAMETERS: Final = (
@@ -161,6 +160,13 @@ class Settings(LanguageTuning, ModuleFamily):
         min_length=1,
         description="Folder of a checkpoint to go on from, relative to where the command is started; or its name on the hub "
         "(org/name), of which safetensors, configuration and tokenizer are fetched once. Left out: from scratch.",
+    )
+
+    keep_epochs: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Of the last training on all rows so many last epochs' models are kept, each as a bundle of its own.",
     )
 
     @model_validator(mode="after")
@@ -396,16 +402,8 @@ class Settings(LanguageTuning, ModuleFamily):
         if "candidate" not in context.facts or context.facts.get("fold", 0) != 0:
             return None
         tokens, epochs = _tokens(fit), fit.setting.train.epochs
-        shown = set(
-            np.linspace(0, epochs, min(epochs, SAMPLED_EPOCHS) + 1).round().astype(int).tolist()
-        )
-
-        def observe(module: nn.Module, epoch: int) -> None:
-            network: Any = student(module)
-            for prompt, text in written(network, tokens, self._stops()) if epoch in shown else ():
-                context.emit("sample", epoch=epoch, epochs=epochs, prompt=prompt, text=text)
-
-        return observe
+        fitted = partial(self.fitted, fit=fit)
+        return EpochObserver(tokens, epochs, self._stops(), self.keep_epochs, fitted, context)
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state, ready to be trained further. Raises TypeError for another family's."""
@@ -486,7 +484,7 @@ class Settings(LanguageTuning, ModuleFamily):
     def observing(self, few: Sequence[Fit], rows: int) -> FitWork:
         """Texts that it writes, by one thread."""
         fit, (shape, _) = few[0], self._sized(few[0], rows)
-        times = min(fit.setting.train.epochs, SAMPLED_EPOCHS) + 1
+        times = min(fit.setting.train.epochs, SAMPLED) + 1
         return FitWork(flops=times * sampling(2 * shape.parameters(self._vocabulary(fit))))
 
     def compressing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -46,6 +46,10 @@ class Bundle:
     def name(self) -> str:
         """The recipe's name: the name of the model when it is served."""
         return self.recipe.name
+
+    def named(self, name: str) -> Bundle:
+        """The same model under another name, for serving."""
+        return replace(self, recipe=self.recipe.model_copy(update={"name": name}))
 
     def predict(self, rows: RawRows, extra: Extra = "ignore") -> Predictions:
         """Answers for a list of dicts, a dict of columns, or a pandas DataFrame, of raw values or

@@ -32,6 +32,7 @@ EXTRA = {
     **dict.fromkeys(TRAINING, "train"),
     **dict.fromkeys(("openvino", "openvino_genai", "tokenizers"), "language-serve"),
     **dict.fromkeys(("gguf", "peft"), "language"),
+    **dict.fromkeys(("alembic", "fastapi", "fsspec", "httpx", "sqlalchemy"), "service"),
 }
 CODES = """
 \b
@@ -58,6 +59,18 @@ class Verbs(click.Group):
             "inspect",
             "schema",
             "doctor",
+            "up",
+            "worker",
+            "login",
+            "submit",
+            "jobs",
+            "logs",
+            "models",
+            "deploy",
+            "deployments",
+            "keys",
+            "backup",
+            "restore",
         ]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
@@ -167,4 +180,18 @@ ALLOW_PLUGIN = click.option(
     metavar="NAME",
     multiple=True,
     help="An installed plug-in of another package that the bundle may use: its runtime, or a reader of its columns; repeatable.",
+)
+# Of a service, on the machine where it runs.
+HOME = click.option(
+    "--home",
+    type=EXISTING,
+    default=Path("sixfold-home"),
+    show_default=True,
+    help="Where everything is.",
+)
+DATABASE = click.option(
+    "--database", metavar="URL", help="postgresql+psycopg://…; left out: SQLite in --home."
+)
+ARTIFACTS = click.option(
+    "--artifacts", metavar="URL", help="s3://bucket/prefix or a folder; left out: in --home."
 )

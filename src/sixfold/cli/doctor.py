@@ -6,11 +6,12 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import zipfile
 from pathlib import Path
 
 import click
 
-from sixfold.cli import JSON, show_json
+from sixfold.cli import EXISTING, JSON, show_json
 
 BASE = ("numpy", "onnxruntime", "pydantic", "starlette", "uvicorn", "uvloop", "httptools")
 EXCEL = ("openpyxl",)
@@ -26,14 +27,24 @@ TRAIN = (
     "safetensors",
     "scipy",
 )
+EVENTS = "events.jsonl"
+LAST_EVENTS = 200
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8")
 
 
 @click.command(name="doctor")
+@click.option("--report", type=EXISTING, metavar="FILE", help="The zip file to write, redacted.")
+@click.option("--run", type=EXISTING, metavar="FOLDER", help="Of a run; its last events go along.")
 @JSON
-def command(as_json: bool) -> None:
-    """Versions, extras, cores, memory, disk, and what the processor can do for int8."""
+def command(report: Path | None, run: Path | None, as_json: bool) -> None:
+    """Versions, extras, cores, memory, disk, and what the processor can do for int8; --report writes
+    them as a file to send.
+    """
     facts = look()
+    if run is not None and report is None:
+        raise click.UsageError("--run goes with --report FILE")
+    if report is not None:
+        _write(report, facts, run)
     if as_json:
         show_json(facts)
         return
@@ -41,6 +52,29 @@ def command(as_json: bool) -> None:
         click.echo(section)
         for name, value in values.items():
             click.echo(f"  {name:20} {value}")
+
+
+def _write(out: Path, facts: dict[str, dict[str, object]], run: Path | None) -> None:
+    """Texts alone, without keys, tokens, passwords in addresses, and the names of homes."""
+    from sixfold.core import strict_json
+    from sixfold.core.paths import system_fault
+    from sixfold.core.redacted import redacted
+    from sixfold.recipe.schema import Recipe
+
+    texts = {
+        "doctor.json": strict_json.text(
+            {**facts, "recipe": {"version": Recipe.model_fields["version"].default}}, 1
+        )
+    }
+    try:
+        if run is not None:
+            lines = (run / EVENTS).read_text(encoding="utf-8", errors="replace").splitlines()
+            texts[EVENTS] = "\n".join(lines[-LAST_EVENTS:]) + "\n"
+        with zipfile.ZipFile(out, "x", zipfile.ZIP_DEFLATED) as file:
+            for name, text in texts.items():
+                file.writestr(name, redacted(text))
+    except OSError as error:
+        raise system_fault(out, error) from error
 
 
 def look() -> dict[str, dict[str, object]]:

@@ -19,6 +19,7 @@ from sixfold.cli import ALLOW_PLUGIN, EXISTING
     type=click.IntRange(0, 65535),
     help="Port; 0 takes any that is free; left out: the recipe's.",
 )
+@click.option("--name", help="What requests call the model; left out: the recipe's name.")
 @click.option(
     "--allow-host",
     "allow_hosts",
@@ -36,6 +37,7 @@ def command(
     bundle: Path,
     host: str | None,
     port: int | None,
+    name: str | None,
     allow_hosts: tuple[str, ...],
     trust_recipe: bool,
     allow: tuple[str, ...],
@@ -43,6 +45,9 @@ def command(
     """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /;
     a language model at /v1, as OpenAI's clients ask, with a page to talk to it.
     """
+    from sixfold.bundle.load import load
     from sixfold.serve.run import serve
 
-    serve(bundle, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe, allow=allow)
+    loaded = load(bundle, allow)
+    named = loaded if name is None else loaded.named(name)
+    serve(named, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe)

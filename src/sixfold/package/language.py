@@ -63,7 +63,7 @@ def measure(
     checkpoint = checkpoint_files(after)
     model, old = served_file(after, recipe.name), served_file(before, recipe.name)
     costs = _costs(_Pair(before, after), _Pair(old, model), training, clock)
-    proof = stored_texts(checkpoint, model, _some_texts(training, after.preparer.inputs))
+    proof = stored_texts(checkpoint, model, some_texts(training, after.preparer.inputs))
     files = {**bundle_files(after), GGUF: model, PARITY: packed(proof)}
     scored = [
         ModelScores(evaluation.scores, before.scores(held_out, metrics)),
@@ -101,7 +101,7 @@ def _costs(
     models: _Pair[Model], files: _Pair[bytes], training: Dataset, clock: RunClock
 ) -> list[Cost]:
     """Bytes, parameters and speed of both; of one that was not changed, its own twice."""
-    texts = _some_texts(training, models.after.preparer.inputs)
+    texts = some_texts(training, models.after.preparer.inputs)
     fitted = _language(models.after)
     prompts = [ids[:PROMPT] for ids in fitted.tokenizer.encode(texts)]
     filled = [(list(ids) or [fitted.tokenizer.start]) for ids in prompts]
@@ -146,7 +146,7 @@ def cost_of(model: Model, served: bytes) -> Cost:
     return receipt.counted(Cost(file_bytes=len(served), inputs=1), model)
 
 
-def _some_texts(training: Dataset, columns: Sequence[str]) -> list[str]:
+def some_texts(training: Dataset, columns: Sequence[str]) -> list[str]:
     """The first documents, of which parity stores a part."""
     column = training.table.columns[columns[0]]
     return [column.levels[code] for code in column.values[:TEXTS].tolist() if code >= 0]

@@ -20,6 +20,7 @@ from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import (
     answered_questions,
+    epoch_bundles,
     http_latency,
     language,
     learned_text,
@@ -72,6 +73,7 @@ def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compre
     written = _bundle(
         place.folder, run.folder, run.loaded
     )  # for which this stage may go, where the disk is short
+    epoch_bundles.write(run, data, winner, written)
     return Packaged(run.folder.path / "bundle", written, verdict)
 
 

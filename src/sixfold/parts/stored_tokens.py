@@ -78,6 +78,12 @@ class StoredTokens(StoredFeatures):
         """Of what is read."""
         return np.dtype(np.int32)
 
+    @property
+    def count(self) -> int:
+        """Tokens of all rows, those that are not learned among them; of preferences those of both answers."""
+        other = 0 if self.rejected is None else self.rejected.count
+        return int(self.lengths.sum()) + other
+
     def __len__(self) -> int:
         return len(self.rows)
 

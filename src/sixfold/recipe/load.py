@@ -83,6 +83,17 @@ def problems(path: Path, changes: Sequence[str] = ()) -> list[RecipeError]:
     return _problems(document)
 
 
+def problems_in(text: str, where: str) -> list[RecipeError]:
+    """The same of a text that is in no file yet."""
+    if len(text) > MOST_BYTES:
+        found = f"{len(text):,} characters"
+        return [RecipeError(where, "a recipe of at most 1 MiB", found, "Name the data.")]
+    try:
+        return _problems(parse(text, where))
+    except RecipeError as error:
+        return [error]
+
+
 def from_object(recipe: Recipe | dict[str, Any]) -> Loaded:
     """The same for an object in memory. Raises RecipeError."""
     value = _plain(recipe)

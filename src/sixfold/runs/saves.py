@@ -19,6 +19,7 @@ from sixfold.runs.context import Emit, unwatched
 from sixfold.runs.disk import DiskLimit
 from sixfold.runs.sealed import key_of, problem_of, seal
 
+EPOCH = "epoch-"  # begins the names of pieces that are models of an epoch's end
 KEPT = 2  # states of one training: the newest, and one to fall back to
 EVERY_S = 30.0  # between two of them: a save of a small network takes about 10 ms
 
@@ -56,6 +57,15 @@ class Checkpoints:
         """Piece `name` is done: `write` fills its folder with `size` bytes."""
         if self.disk is None or self.disk.has_room(size):
             self._write(self.folder / name, write)
+
+    def put_epochs(self, folder: Path) -> None:
+        """Copy the models that were kept of epochs into `folder`, as far as there is room: they outlive this stage."""
+        for piece in sorted(self.folder.glob(f"{EPOCH}*")):
+            if piece.suffix == ".tmp" or not self._whole(piece):
+                continue
+            size = sum(path.stat().st_size for path in piece.iterdir())
+            if self.disk is None or self.disk.has_room(size):
+                shutil.copytree(piece, folder / piece.name)
 
     def training(self) -> str:
         """The name of the next training of this part. They come in the same order each time."""

@@ -142,6 +142,7 @@ def _trained_again(
                 context.check_time(f"training {candidate.name} on all rows")
                 models.append(fit_model(candidate, data.training, context))
             store(run, ensemble.combine(models, members.blend), place.aside, SPARE)
+            saves.put_epochs(place.aside)
     return state.load(place.folder, Model)
 
 

@@ -50,8 +50,11 @@ class Hosts:
         if host is None:
             if scope["http_version"] != "1.0":
                 raise Refusal(400, "Host", "the header", "none", "Send it.")
-        elif (host, scope["server"]) not in self._good:
-            self._check_host(host, scope["server"])
+        else:
+            server = scope["server"]
+            server = tuple(server) if isinstance(server, list) else server
+            if (host, server) not in self._good:
+                self._check_host(host, server)
 
     def _check_host(self, host: bytes, server: object) -> None:
         """`server`: the address that the request came to."""

@@ -22,7 +22,7 @@ from typing import Final
 
 import uvicorn
 
-from sixfold.bundle.load import load
+from sixfold.bundle.load import Bundle, load
 from sixfold.core.errors import SystemFault
 from sixfold.serve.app import create
 from sixfold.serve.connection import Connection
@@ -49,14 +49,14 @@ def say(text: str) -> None:
 
 
 def serve(
-    path: str | Path,
+    path: str | Path | Bundle,
     host: str | None = None,
     port: int | None = None,
     allow_hosts: Sequence[str] = (),
     trust_recipe: bool = False,
     allow: Collection[str] = (),
 ) -> None:
-    """Answer for the bundle `path` until SIGTERM or SIGINT; port 0: any.
+    """Answer for the bundle `path`, or one that is loaded, until SIGTERM or SIGINT; port 0: any.
 
     Left out, the host is 127.0.0.1 and the port the recipe's. Its limits count where they are below
     the defaults; with `trust_recipe` host and limits are the recipe's, whatever they are. What is
@@ -64,7 +64,7 @@ def serve(
     by which clients may ask, besides those of loopback and the address itself. `allow`: as in
     `load`. Raises BundleError or SystemFault.
     """
-    bundle = load(path, allow)
+    bundle = path if isinstance(path, Bundle) else load(path, allow)
     given = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
     settings, refused = settings_of(bundle.recipe.serve, given, trust_recipe)
     app = create(bundle, settings, Hosts([*allow_hosts, settings.host]))

@@ -1,0 +1,69 @@
+"""Who asks, on every route: one dependency, and the lists of what is open to all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Header, Request
+
+from sixfold.core import strict_json
+from sixfold.service.domain.errors import InvalidRequest, Unauthenticated
+from sixfold.service.domain.people import Principal
+from sixfold.service.gateway import browser
+from sixfold.service.use_cases import people
+from sixfold.service.use_cases.idempotency import OnceOnly
+from sixfold.service.use_cases.service import Service
+
+OPEN: Final = frozenset(
+    {"/livez", "/readyz", "/openapi.json", "/docs"}
+)  # without a key; a test walks all others
+MOST_KEY: Final = 255  # characters of an Idempotency-Key
+
+
+def service_of(request: Request) -> Service:
+    """Of the running application."""
+    service: Service = request.app.state.service
+    return service
+
+
+def principal_of(request: Request) -> Principal:
+    """By the Authorization header, or by the console's session. Raises Unauthenticated, Forbidden."""
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not key:
+        sent = request.headers.get(browser.FORM_HEADER, "")
+        reading = request.method in browser.READING
+        who = browser.principal(service_of(request), request.cookies, sent, reading)
+        if who is not None:
+            return who
+        raise Unauthenticated(
+            "the Authorization header",
+            "Bearer and a key",
+            "none",
+            "Send: Authorization: Bearer sf_…",
+        )
+    return people.authenticate(service_of(request), key.strip())
+
+
+async def once_of(
+    request: Request, idempotency_key: Annotated[str | None, Header(max_length=MOST_KEY)] = None
+) -> OnceOnly | None:
+    """What the Idempotency-Key stands for: this method, path and body. Raises InvalidRequest for an empty one."""
+    if idempotency_key is None:
+        return None
+    if not idempotency_key.strip():
+        raise InvalidRequest("Idempotency-Key", "1 to 255 characters", "none", "Send a new UUID.")
+    body = await request.body()
+    asked = f"{request.method} {request.url.path}\n".encode() + body
+    return OnceOnly(idempotency_key, hashlib.sha256(asked).hexdigest())
+
+
+def plain(value: object) -> Any:
+    """As JSON has it."""
+    return json.loads(strict_json.text(value))
+
+
+In = Annotated[Service, Depends(service_of)]
+Who = Annotated[Principal, Depends(principal_of)]
+Once = Annotated[OnceOnly | None, Depends(once_of)]

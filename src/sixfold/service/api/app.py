@@ -1,0 +1,92 @@
+"""The application: the API's routes and errors behind the front door."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from starlette.types import Scope
+
+from sixfold import __version__
+from sixfold.core.errors import SixfoldError
+from sixfold.serve.hosts import Hosts
+from sixfold.service.api import (
+    deployment_routes,
+    file_routes,
+    job_routes,
+    model_routes,
+    people_routes,
+    problems,
+    system_routes,
+    upload_routes,
+    usage_routes,
+    worker_routes,
+)
+from sixfold.service.api.openai import file_routes as openai_files
+from sixfold.service.api.openai import job_routes as openai_jobs
+from sixfold.service.api.openai import model_routes as openai_models
+from sixfold.service.console import console
+from sixfold.service.gateway.front_door import FrontDoor
+from sixfold.service.gateway.gateway import Gateway
+from sixfold.service.gateway.key_cache import KeyCache
+from sixfold.service.gateway.records import GatewayRecords
+from sixfold.service.use_cases.service import Service
+
+ROUTERS = (
+    job_routes,
+    file_routes,
+    model_routes,
+    upload_routes,
+    deployment_routes,
+    people_routes,
+    worker_routes,
+    system_routes,
+    usage_routes,
+    openai_files,
+    openai_jobs,
+    openai_models,
+)
+
+
+def create(
+    service: Service, home: Path, hosts: Sequence[str] = (), access_log: bool = False
+) -> FrontDoor:
+    """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
+    request came to. `access_log`: whether requests for predictions are told on stdout.
+    """
+    gateway = Gateway(service, home / "gateway")
+    records = GatewayRecords(gateway, access_log)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        keeping = [asyncio.create_task(one) for one in (gateway.keep(), records.keep())]
+        yield
+        for task in keeping:
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+
+    app = FastAPI(
+        title="Sixfold",
+        version=__version__,
+        docs_url=None,  # the console has a page that loads nothing from elsewhere
+        redoc_url=None,
+        separate_input_output_schemas=False,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.state.gateway = gateway
+    app.state.figures = records.figures
+    for module in ROUTERS:
+        responses = problems.documented(module.router.prefix)
+        app.include_router(module.router, responses=responses)
+    app.include_router(console.router)
+    problems.install(app)
+    return FrontDoor(app, gateway, KeyCache(service), Hosts(list(hosts)), _problem, records)
+
+
+def _problem(scope: Scope, error: SixfoldError) -> JSONResponse:
+    return problems.answer(Request(scope), error)

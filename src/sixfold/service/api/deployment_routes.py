@@ -1,0 +1,187 @@
+"""`/api/v1/deployments`: which versions answer under which name."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from sixfold.service.api.access import In, Once, Who
+from sixfold.service.api.shapes import NAME, Body, Listed
+from sixfold.service.domain.deployments import Canary, Deployment, Scaling
+from sixfold.service.gateway.gateway import Gateway
+from sixfold.service.ports.database import Transaction
+from sixfold.service.ports.pages import PageQuery
+from sixfold.service.use_cases import deployments
+from sixfold.service.use_cases.deployments import DeploymentRequest, Target
+from sixfold.service.use_cases.idempotency import Answer, once
+
+router = APIRouter(prefix="/api/v1/deployments", tags=["deployments"])
+
+
+class TargetBody(Body):
+    """A model's version: its number, an alias, or `latest`."""
+
+    model: str = Field(pattern=NAME)
+    version: str = Field("latest", max_length=63)
+
+    def target(self) -> Target:
+        """As the use case has it."""
+        return Target(self.model, self.version)
+
+
+class ScalingBody(Body):
+    """Replicas; `least: 0` with `sleep_after_s` scales to zero, and the next request starts one."""
+
+    least: int = Field(1, ge=0, le=64)
+    most: int = Field(1, ge=1, le=64)
+    sleep_after_s: float | None = Field(None, ge=1, le=86400 * 30)
+    target_queue: int = Field(4, ge=1, le=1000)
+    most_together: int = Field(1, ge=1, le=256)
+
+
+class CanaryBody(TargetBody):
+    """A second version for a share of the requests, rolled back by itself where it is worse."""
+
+    share: float = Field(ge=0, le=1)
+    most_errors: float = Field(0.02, ge=0, le=1)
+    most_slower: float = Field(2.0, ge=1, le=1000)
+    least_requests: int = Field(100, ge=1, le=1_000_000)
+
+    def rules(self) -> Canary:
+        """Its version is filled in later."""
+        return Canary("", self.share, self.most_errors, self.most_slower, self.least_requests)
+
+
+class NewDeployment(TargetBody):
+    """What answers under the name; put again, its versions are swapped without a failed request."""
+
+    scaling: ScalingBody = Field(default_factory=ScalingBody)
+    canary: CanaryBody | None = None
+    shadow: TargetBody | None = None
+    log_share: float = Field(0.0, ge=0, le=1)
+
+    def request(self) -> DeploymentRequest:
+        """As the use case has it."""
+        return DeploymentRequest(
+            self.target(),
+            Scaling(**self.scaling.model_dump()),
+            None if self.canary is None else (self.canary.target(), self.canary.rules()),
+            None if self.shadow is None else self.shadow.target(),
+            self.log_share,
+        )
+
+
+class DeploymentAnswer(BaseModel):
+    """`version_id`: of the version that answers; `url`: where to send rows."""
+
+    name: str
+    state: str
+    reason: str
+    version_id: str
+    canary: dict[str, Any] | None
+    shadow: str | None
+    scaling: dict[str, Any]
+    log_share: float
+    generation: int
+    created_at: float
+    url: str
+
+    @classmethod
+    def of(cls, row: Deployment) -> Self:
+        """What its owner sees."""
+        return cls(
+            name=row.name,
+            state=row.state,
+            reason=row.reason,
+            version_id=row.version_id,
+            canary=None if row.canary is None else asdict(row.canary),
+            shadow=row.shadow,
+            scaling=asdict(row.scaling),
+            log_share=row.log_share,
+            generation=row.generation,
+            created_at=row.created_at,
+            url=f"/models/{row.name}/predict",
+        )
+
+
+class ColumnDriftAnswer(BaseModel):
+    """A raw input or an output. `psi`: population stability index; `ks`: Kolmogorov-Smirnov statistic of numbers; `unseen`,
+    `missing`: shares of the rows. `drifted`: psi above 0.25 over at least 100 rows.
+    """
+
+    column: str
+    role: str
+    psi: float
+    ks: float | None
+    unseen: float
+    missing: float
+    rows: int
+    drifted: bool
+
+
+class DriftAnswer(BaseModel):
+    """The newest sampled rows beside `reference_rows` rows that the bundle keeps; 0: it keeps none to compare with."""
+
+    name: str
+    version_id: str
+    reference_rows: int
+    drifted: bool
+    columns: list[ColumnDriftAnswer]
+
+
+@router.put("/{name}", response_model=DeploymentAnswer)
+def deploy(name: str, body: NewDeployment, service: In, who: Who, asked: Once) -> JSONResponse:
+    """Deploy, or swap."""
+
+    def work(rows: Transaction) -> Answer:
+        row = deployments.deploy(service, rows, who, name, body.request())
+        return 200, DeploymentAnswer.of(row).model_dump(mode="json")
+
+    status, answer = once(service, who, asked, work)
+    return JSONResponse(dict(answer), status)
+
+
+@router.get("")
+def page(
+    service: In,
+    who: Who,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Listed:
+    """Newest first."""
+    found = deployments.page(service, who, PageQuery(limit, after))
+    return Listed.of([DeploymentAnswer.of(one) for one in found.rows], found.more)
+
+
+@router.get("/{name}")
+def get(name: str, service: In, who: Who) -> DeploymentAnswer:
+    """One deployment."""
+    return DeploymentAnswer.of(deployments.get(service, who, name))
+
+
+@router.get("/{name}/drift")
+def drift(name: str, request: Request, service: In, who: Who) -> DriftAnswer:
+    """How far what is asked and answered now is from the bundle's own rows; of this server's newest requests."""
+    row = deployments.get(service, who, name)
+    gateway: Gateway = request.app.state.gateway
+    route = gateway.routes.get((who.tenant_id, name))
+    rows, found = (0, []) if route is None else gateway.drift(route)
+    columns = [ColumnDriftAnswer.model_validate(one, from_attributes=True) for one in found]
+    return DriftAnswer(
+        name=name,
+        version_id=row.version_id,
+        reference_rows=rows,
+        drifted=any(one.drifted for one in columns),
+        columns=columns,
+    )
+
+
+@router.delete("/{name}", status_code=204)
+def delete(name: str, service: In, who: Who) -> Response:
+    """Requests in work are finished first."""
+    deployments.delete(service, who, name)
+    return Response(status_code=204)

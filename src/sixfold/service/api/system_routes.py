@@ -1,0 +1,53 @@
+"""`/livez`, `/readyz`: for whoever keeps the server running."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from sixfold.core.errors import SixfoldError
+from sixfold.service.api.access import In, Who
+from sixfold.service.domain.people import Scope
+from sixfold.service.use_cases.service import Service
+
+router = APIRouter(tags=["system"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """The process answers. Touches nothing."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", response_model=None)
+def readyz(service: In) -> JSONResponse:
+    """State and bytes can be read and written; 503 names what cannot."""
+    try:
+        service.database.check()
+    except SixfoldError as error:
+        return JSONResponse({"status": "not ready", "database": str(error)}, 503)
+    return JSONResponse({"status": "ready"})
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(request: Request, who: Who) -> Response:
+    """For operators, in Prometheus' text format: all tenants' deployments stand in it, so that loopback alone opens nothing."""
+    who.require(Scope.OPERATE)
+    text = request.app.state.figures.text(request.app.state.gateway)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@router.get("/api/v1/system/workers")
+def workers(service: In, who: Who) -> list[dict[str, Any]]:
+    """For operators: who works, and what is free there."""
+    who.require(Scope.OPERATE)
+    return _workers(service)
+
+
+def _workers(service: Service) -> list[dict[str, Any]]:
+    with service.database.reading() as rows:
+        return [dataclasses.asdict(one) for one in rows.workers.all()]

@@ -1,0 +1,43 @@
+"""Models and their versions."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
+from sixfold.service.ports.pages import Page, PageQuery
+
+
+class ModelRows(Protocol):
+    """Of one tenant; and the names that point at versions."""
+
+    def add(self, model: RegisteredModel) -> None:
+        """Raises Conflict where the name is taken in the tenant."""
+
+    def named(self, tenant_id: str, name: str) -> RegisteredModel | None: ...
+    def get(self, tenant_id: str, model_id: str) -> RegisteredModel | None: ...
+    def page(self, tenant_id: str, query: PageQuery) -> Page[RegisteredModel]: ...
+    def remove(self, tenant_id: str, model_id: str) -> bool:
+        """With its versions and aliases."""
+
+    def point(self, alias: Alias) -> None:
+        """Adds it, or points it anew."""
+
+    def aliases(self, tenant_id: str, model_id: str) -> tuple[Alias, ...]: ...
+
+
+class VersionRows(Protocol):
+    """Of one tenant."""
+
+    def add(self, version: ModelVersion) -> None:
+        """Raises Conflict where the number is taken in the model, or `served_as` in the tenant."""
+
+    def get(self, tenant_id: str, version_id: str) -> ModelVersion | None: ...
+    def served(self, tenant_id: str, name: str) -> ModelVersion | None:
+        """By `served_as`."""
+
+    def of_model(self, tenant_id: str, model_id: str) -> tuple[ModelVersion, ...]:
+        """Newest first."""
+
+    def save(self, version: ModelVersion) -> None: ...
+    def remove(self, tenant_id: str, version_id: str) -> bool: ...

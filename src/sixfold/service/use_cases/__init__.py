@@ -1,0 +1,1 @@
+"""What people do with the service, a function each: `verb(service, principal, …)`."""

@@ -1,0 +1,20 @@
+"""Who did what: one line a change, in the transaction of the change."""
+
+from __future__ import annotations
+
+from sixfold.service.domain.ids import new_id
+from sixfold.service.domain.people import Principal
+from sixfold.service.domain.records import AuditEntry
+from sixfold.service.ports.database import Transaction
+from sixfold.service.use_cases.service import Service
+
+
+def record(
+    service: Service, rows: Transaction, who: Principal, verb: str, subject: str, **detail: object
+) -> None:
+    """`verb`: as `job.cancel`; `subject`: the id or name of what was changed."""
+    rows.records.audit(
+        AuditEntry(
+            new_id("audit"), who.tenant_id, service.now(), who.key_id, verb, subject, detail=detail
+        )
+    )

@@ -1,0 +1,244 @@
+"""Tenants, users, keys: who may come in, and what they may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from sixfold.service.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
+from sixfold.service.domain.ids import checked_name, new_id
+from sixfold.service.domain.keys import SHOWN, ApiKey, digest_of, new_key, well_formed
+from sixfold.service.domain.people import IN_ADMIN, Principal, Quota, Scope, Tenant, User
+from sixfold.service.ports.database import Transaction
+from sixfold.service.ports.pages import Page, PageQuery
+from sixfold.service.use_cases import audit
+from sixfold.service.use_cases.service import Service
+
+FIRST_TENANT = "main"
+USED_EVERY_S = (
+    60.0  # how exactly it is known when a key was used: a write a minute, not one a request
+)
+OVERLAP_S = 24 * 3600.0  # how long a rotated key stays good
+
+
+@dataclass(frozen=True)
+class KeyRequest:
+    """`expires_after_s`: None for never. `user_id`: of the person whom it stands for."""
+
+    name: str
+    scopes: frozenset[Scope]
+    expires_after_s: float | None = None
+    user_id: str | None = None
+
+
+def authenticate(service: Service, key: str) -> Principal:
+    """Whose key it is. Raises Unauthenticated, which does not tell why."""
+    if well_formed(key):
+        digest, now = digest_of(key), service.now()
+        with service.database.reading() as rows:
+            known = rows.keys.of_hash(digest)
+        if known is not None and known.matches(digest) and known.valid(now):
+            if known.used_at is None or now - known.used_at > USED_EVERY_S:
+                _used(service, digest, now)
+            return Principal(known.tenant_id, known.id, known.scopes, known.user_id)
+    raise Unauthenticated(
+        "the Authorization header",
+        "Bearer and a valid key",
+        "none that is valid",
+        "Send a key that is neither revoked nor expired.",
+    )
+
+
+def first_start(service: Service) -> str | None:
+    """The first tenant and a key that may do everything, shown once; None where there is one already."""
+    with service.database.transaction() as rows:
+        if rows.tenants.named(FIRST_TENANT) is not None:
+            return None
+        tenant = Tenant(new_id("tenant"), FIRST_TENANT, service.now(), Quota())
+        rows.tenants.add(tenant)
+        _, key = _made(
+            service,
+            rows,
+            tenant.id,
+            KeyRequest("first", frozenset({Scope.ADMIN, Scope.OPERATE, Scope.WORK})),
+        )
+        return key
+
+
+def worker_key(service: Service) -> str:
+    """A key for workers on the server's own machine."""
+    with service.database.transaction() as rows:
+        tenant = rows.tenants.named(FIRST_TENANT)
+        if tenant is None:
+            raise NotFound(
+                "the first tenant", "one that is there", "none", "Start the server once."
+            )
+        request = KeyRequest("workers of this machine", frozenset({Scope.WORK}))
+        return _made(service, rows, tenant.id, request)[1]
+
+
+def create_key(service: Service, who: Principal, request: KeyRequest) -> tuple[ApiKey, str]:
+    """The key's row, and the key itself: never shown again. Raises Forbidden for scopes that `who` does not have."""
+    who.require(Scope.KEYS)
+    missing = sorted(scope for scope in request.scopes if not who.allows(scope))
+    if missing:
+        raise Forbidden("scopes", "those of your own key", ", ".join(missing), "Leave them out.")
+    if not request.scopes or not request.name or len(request.name) > 64:
+        raise InvalidRequest(
+            "the key", "a name of 1 to 64 characters and a scope", "none", "Add it."
+        )
+    with service.database.transaction() as rows:
+        row, key = _made(service, rows, who.tenant_id, request)
+        audit.record(service, rows, who, "key.create", row.id, scopes=sorted(request.scopes))
+    return row, key
+
+
+def rotate_key(
+    service: Service, who: Principal, key_id: str, overlap_s: float = OVERLAP_S
+) -> tuple[ApiKey, str]:
+    """A new key with the same scopes; the old one stays good for `overlap_s`, or as long as it would have been.
+
+    Raises NotFound.
+    """
+    who.require(Scope.KEYS)
+    with service.database.transaction() as rows:
+        old = _found(rows, who.tenant_id, key_id)
+        missing = sorted(scope for scope in old.scopes if not who.allows(scope))
+        if missing:
+            raise Forbidden("the key", "scopes that you have", ", ".join(missing), "Ask its owner.")
+        now = service.now()
+        ends = now + overlap_s
+        rows.keys.save(
+            replace(old, expires_at=ends if old.expires_at is None else min(ends, old.expires_at))
+        )
+        lasts = None if old.expires_at is None else old.expires_at - old.created_at
+        request = KeyRequest(old.name, old.scopes, lasts, old.user_id)
+        row, key = _made(service, rows, who.tenant_id, request, rotated_from=old.id)
+        audit.record(service, rows, who, "key.rotate", key_id, new=row.id)
+    service.key_changes.count += 1
+    return row, key
+
+
+def revoke_key(service: Service, who: Principal, key_id: str) -> ApiKey:
+    """At once. Raises NotFound."""
+    who.require(Scope.KEYS)
+    with service.database.transaction() as rows:
+        row = _found(rows, who.tenant_id, key_id)
+        if row.revoked_at is None:
+            row = replace(row, revoked_at=service.now())
+            rows.keys.save(row)
+            audit.record(service, rows, who, "key.revoke", key_id)
+    service.key_changes.count += 1
+    return row
+
+
+def keys(service: Service, who: Principal, query: PageQuery) -> Page[ApiKey]:
+    """Of the tenant."""
+    who.require(Scope.KEYS)
+    with service.database.reading() as rows:
+        return rows.keys.page(who.tenant_id, query)
+
+
+def create_tenant(service: Service, who: Principal, name: str, quota: Quota) -> tuple[Tenant, str]:
+    """A tenant, and a key that administers it: never shown again. Raises Conflict."""
+    who.require(Scope.OPERATE)
+    with service.database.transaction() as rows:
+        tenant = Tenant(
+            new_id("tenant"), checked_name(name, "the tenant's name"), service.now(), quota
+        )
+        rows.tenants.add(tenant)
+        _, key = _made(service, rows, tenant.id, KeyRequest("first", frozenset({Scope.ADMIN})))
+        audit.record(service, rows, who, "tenant.create", tenant.id, name=name)
+    return tenant, key
+
+
+def set_quota(service: Service, who: Principal, tenant_id: str, quota: Quota) -> Tenant:
+    """Raises NotFound."""
+    who.require(Scope.OPERATE)
+    with service.database.transaction() as rows:
+        tenant = rows.tenants.get(tenant_id)
+        if tenant is None:
+            raise NotFound("the tenant", "the id of one", repr(tenant_id[:80]), "List the tenants.")
+        changed = replace(tenant, quota=quota)
+        rows.tenants.save(changed)
+        audit.record(service, rows, who, "tenant.quota", tenant_id)
+    return changed
+
+
+def tenants(service: Service, who: Principal, query: PageQuery) -> Page[Tenant]:
+    """All of them: for operators."""
+    who.require(Scope.OPERATE)
+    with service.database.reading() as rows:
+        return rows.tenants.page(query)
+
+
+def signed_on(service: Service, subject: str, name: str, tenant: str = FIRST_TENANT) -> User:
+    """The person of a sign-on; made where it is their first time, with the scope READ alone. Raises NotFound (the tenant)."""
+    with service.database.transaction() as rows:
+        known = rows.users.of_subject(subject)
+        if known is not None:
+            return known
+        home = rows.tenants.named(tenant)
+        if home is None:
+            raise NotFound("the tenant", "the name of one", repr(tenant[:80]), "Create it first.")
+        user = User(new_id("user"), home.id, name, service.now(), frozenset({Scope.READ}), subject)
+        rows.users.add(user)
+        return user
+
+
+def set_scopes(service: Service, who: Principal, user_id: str, scopes: Iterable[Scope]) -> User:
+    """What a person may do. Raises NotFound, Forbidden."""
+    who.require(Scope.ADMIN)
+    wanted = frozenset(scopes)
+    if not wanted <= (IN_ADMIN | who.scopes):
+        raise Forbidden(
+            "scopes", "those of your own key", ", ".join(sorted(wanted)), "Leave them out."
+        )
+    with service.database.transaction() as rows:
+        user = rows.users.get(who.tenant_id, user_id)
+        if user is None:
+            raise NotFound(
+                "the user", "the id of one of yours", repr(user_id[:80]), "List your users."
+            )
+        changed = replace(user, scopes=wanted)
+        rows.users.save(changed)
+        audit.record(service, rows, who, "user.scopes", user_id, scopes=sorted(wanted))
+    return changed
+
+
+def _used(service: Service, digest: str, now: float) -> None:
+    with service.database.transaction() as rows:
+        known = rows.keys.of_hash(digest)
+        if known is not None:
+            rows.keys.save(replace(known, used_at=now))
+
+
+def _found(rows: Transaction, tenant_id: str, key_id: str) -> ApiKey:
+    row = rows.keys.get(tenant_id, key_id)
+    if row is None:
+        raise NotFound("the key", "the id of a key of yours", repr(key_id[:80]), "List your keys.")
+    return row
+
+
+def _made(
+    service: Service,
+    rows: Transaction,
+    tenant_id: str,
+    request: KeyRequest,
+    rotated_from: str | None = None,
+) -> tuple[ApiKey, str]:
+    key, now = new_key(), service.now()
+    row = ApiKey(
+        new_id("key"),
+        tenant_id,
+        request.name,
+        digest_of(key),
+        key[:SHOWN],
+        request.scopes,
+        now,
+        request.user_id,
+        None if request.expires_after_s is None else now + request.expires_after_s,
+        rotated_from=rotated_from,
+    )
+    rows.keys.add(row)
+    return row, key

@@ -1,0 +1,249 @@
+"""One job in this worker's hands, from the claim to its end: a thread, and a child process."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sixfold.core.errors import SixfoldError
+from sixfold.core.paths import write_atomic
+from sixfold.runs import events
+from sixfold.service.client.transport import Transport
+from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
+from sixfold.service.domain.jobs import Wish
+from sixfold.service.worker import tuning_result
+from sixfold.service.worker.child import ChildProcess
+from sixfold.service.worker.job_folder import JobFolder
+from sixfold.service.worker.run_events import EventTail
+
+TICK_S: Final = 0.1
+STOP_S: Final = 20.0  # for a child that is asked to end
+MOST_LINES: Final = 500  # events in one request
+INTERRUPTED: Final = 130  # `sixfold run`, after Ctrl-C
+REFUSED: Final = range(1, 8)  # exit codes of a mistake that trying again does not mend
+MEMORY_SLACK: Final = (
+    1.5  # of the planned peak, before a child is killed: the plan's own margin is below it
+)
+
+
+@dataclass
+class JobRun:
+    """`home`: of this worker's jobs. `stop`: the worker ends, its jobs are given back."""
+
+    server: Transport
+    worker_id: str
+    job: Mapping[str, Any]
+    home: Path
+    beat_s: float = 1.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    wish: Wish = Wish.RUN
+    lost: bool = False
+    interrupted: bool = False  # its child was asked to end
+    ended: bool = False  # for good: succeeded or failed
+
+    @property
+    def promised_bytes(self) -> int:
+        """Of memory."""
+        needs = self.job["needs"]
+        return 0 if needs is None else int(needs["memory_bytes"])
+
+    def work(self) -> None:
+        """Plan it, or run it, and tell how it ended. Never raises: what goes wrong here is told as a crash."""
+        folder = JobFolder(self.home / self.job["id"])
+        try:
+            folder.take(self.job["attempt"], self.job["run_tree"])
+            folder.fill(self.server, self.job)
+            if self.job["state"] == "validating":
+                self._plan(folder)
+            else:
+                self._run(folder)
+            if self.ended:
+                folder.remove()
+        except (Conflict, NotFound):
+            self.lost = True  # it is another's by now, or deleted
+        except (SixfoldError, OSError, ValueError, LookupError, TypeError) as error:
+            self._give_back(True, [*folder.last_lines(), f"{type(error).__name__}: {error}"])
+
+    def _plan(self, folder: JobFolder) -> None:
+        arguments = ["plan", "recipe.yaml", "--json", "--no-probe"]
+        with tempfile.TemporaryFile() as output:
+            child = ChildProcess(arguments, folder.inputs, folder.log)
+            folder.owned(self.job["attempt"], child.start(output))
+            code = self._watch(child, folder)
+            output.seek(0)
+            answer = output.read()
+        if self._ended_early(folder, code):
+            return
+        if code == 0:
+            plan = json.loads(answer)["plan"]
+            self._tell("planned", needs=_needs(plan))
+        elif code in REFUSED:
+            self._tell("failed", failure=_refusal(answer, folder))
+        else:
+            self._give_back(True, folder.last_lines())
+
+    def _run(self, folder: JobFolder) -> None:
+        memory = int(self.promised_bytes * MEMORY_SLACK) or None
+        arguments = ["run", "recipe.yaml", "--out", str(folder.run), "--json", "--quiet"]
+        child = ChildProcess(arguments, folder.inputs, folder.log, memory)
+        tail = EventTail(folder.run / events.NAME, int(self.job["events_line"]))
+        tail.skip(min(tail.line, tail.count()))
+        with tempfile.TemporaryFile() as output:
+            folder.owned(self.job["attempt"], child.start(output))
+            code = self._watch(child, folder, tail)
+            output.seek(0)
+            answer = output.read()
+        self._send_events(folder, tail)
+        if child.over_memory:
+            self._tell("failed", failure=_over_memory(memory or 0, folder))
+        elif self._ended_early(folder, code):
+            return
+        elif code == 0:
+            self._succeed(folder, answer)
+        elif code in REFUSED:
+            self._tell("failed", failure=_refusal(answer, folder))
+        else:
+            self._give_back(True, folder.last_lines())
+
+    def _watch(self, child: ChildProcess, folder: JobFolder, tail: EventTail | None = None) -> int:
+        """Until it ends; on the way beats, events, and finished stages."""
+        asked_at: float | None = None
+        next_beat = 0.0
+        try:
+            while (code := child.poll()) is None:
+                now = time.monotonic()
+                if now >= next_beat:
+                    next_beat = now + self.beat_s
+                    self.wish = Wish(self._tell("beat", progress={})["wish"])
+                    if tail is not None:
+                        self._send_events(folder, tail)
+                if asked_at is None and (self.wish is not Wish.RUN or self.stop.is_set()):
+                    asked_at, self.interrupted = now, True
+                    child.interrupt()
+                if asked_at is not None and now - asked_at > STOP_S:
+                    child.kill()
+                time.sleep(TICK_S)
+            return code
+        finally:
+            child.kill()
+            child.process.wait()
+
+    def _ended_early(self, folder: JobFolder, code: int) -> bool:
+        """Because it was asked to: given back as it is."""
+        if code == 0 or not self.interrupted:
+            return False
+        self._send_stages(folder)
+        self._give_back(False, ())
+        self.ended = self.wish is Wish.CANCEL and not self.lost
+        return True
+
+    def _send_events(self, folder: JobFolder, tail: EventTail) -> None:
+        """What is new in the run's stream; after a finished stage its files, too."""
+        while found := tail.read(MOST_LINES):
+            self._tell("events", lines=found)
+            if any(one["kind"] == "stage_finished" for one in found):
+                self._send_stages(folder)
+
+    def _send_stages(self, folder: JobFolder) -> None:
+        names = folder.finished_files()
+        if names:
+            digest, _ = self.server.put_tree(folder.run, names)
+            folder.stored(digest)
+            self._tell("saved", run_tree=digest)
+
+    def _succeed(self, folder: JobFolder, answer: bytes) -> None:
+        done = json.loads(answer)
+        bundle = Path(done["bundle"])
+        bundle = bundle if bundle.is_absolute() else folder.inputs / bundle
+        digest, size = self._put_bundle(bundle)
+        result: dict[str, Any] = {"verdict": list(done["verdict"])}
+        if self.job["spec"]["kind"] == "fine-tune":
+            result |= self._tuned(folder)
+        self._tell(
+            "succeeded",
+            new={
+                "tree": digest,
+                "bytes": size,
+                "receipt": done["receipt"],
+                "summary": _summary(bundle),
+            },
+            result=result,
+        )
+
+    def _put_bundle(self, bundle: Path) -> tuple[str, int]:
+        names = [one.relative_to(bundle).as_posix() for one in bundle.rglob("*") if one.is_file()]
+        return self.server.put_tree(bundle, names)
+
+    def _tuned(self, folder: JobFolder) -> dict[str, Any]:
+        """What the job of a fine-tuning has besides: see `use_cases.fine_tuning.results`."""
+        facts = tuning_result.facts_of(folder.run)
+        table = folder.path / "step_metrics.csv"
+        write_atomic(table, facts.table())
+        kept = []
+        for epoch, bundle in tuning_result.checkpoints(folder.run):
+            digest, size = self._put_bundle(bundle)
+            step, loss = facts.end_of(epoch)
+            receipt = json.loads((bundle / "receipt.json").read_bytes())
+            new = {"tree": digest, "bytes": size, "receipt": receipt, "summary": _summary(bundle)}
+            kept.append({"step": step, "metrics": {"train_loss": loss}, "new": new})
+        digest = self.server.put_file(table)
+        return {
+            "metrics": {"digest": digest, "bytes": table.stat().st_size},
+            "trained_tokens": facts.tokens * facts.epochs or None,
+            "checkpoints": kept,
+        }
+
+    def _give_back(self, crashed: bool, last_lines: object) -> None:
+        try:
+            self._tell("released", crashed=crashed, last_lines=list(last_lines))  # type: ignore[call-overload]
+        except ServiceError:
+            self.lost = True
+
+    def _tell(self, what: str, **facts: Any) -> Any:
+        path = f"/api/v1/workers/{self.worker_id}/jobs/{self.job['id']}/{what}"
+        answer = self.server.call("POST", path, {"attempt": self.job["attempt"], **facts})
+        self.ended = self.ended or what in ("succeeded", "failed")
+        return answer
+
+
+def _needs(plan: Mapping[str, Any]) -> dict[str, Any]:
+    memory, taken = plan["memory"], plan["time"]
+    return {
+        "memory_bytes": 0 if memory is None else int(memory["bytes"] * memory["error"]),
+        "time_s": 0.0 if taken is None else float(taken["seconds"]),
+        "disk_bytes": int(plan["disk_bytes"] or 0),
+    }
+
+
+def _refusal(answer: bytes, folder: JobFolder) -> dict[str, Any]:
+    """What the command said of the recipe or the data, else its last lines."""
+    lines = folder.last_lines()
+    try:
+        told = json.loads(answer)
+        problem = told["error"] if "error" in told else told["problems"][0]
+        parts = {name: problem[name] for name in ("where", "expected", "found", "remedy")}
+        text = "{where}: expected {expected}; found {found}. {remedy}".format(**parts)
+        return {"code": "refused", "message": text, "param": parts["where"], "last_lines": lines}
+    except (ValueError, KeyError, IndexError, TypeError):
+        return {
+            "code": "refused",
+            "message": lines[-1] if lines else "no word",
+            "last_lines": lines,
+        }
+
+
+def _over_memory(limit: int, folder: JobFolder) -> dict[str, Any]:
+    text = f"The job's processes held more than {limit:,} bytes, half more than planned, and were ended."
+    return {"code": "budget", "message": text, "last_lines": folder.last_lines()}
+
+
+def _summary(bundle: Path) -> dict[str, Any]:
+    """What lists show of a bundle, from its own files."""
+    signature = json.loads((bundle / "signature.json").read_bytes())
+    return {"signature": signature}

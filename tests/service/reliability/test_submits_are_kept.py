@@ -1,0 +1,116 @@
+"""Figure 3: what was acknowledged is there after a kill, and a key that is sent fifty times makes one job."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+from live_service import LiveService, live_service, recipe, until
+
+
+def submit_until_dead(service: LiveService, kept: list[str], most: int) -> None:
+    """Without patience: what is not answered is not counted."""
+    headers = {"Authorization": f"Bearer {service.key}"}
+    with (
+        httpx.Client(base_url=service.url, headers=headers, trust_env=False) as http,
+        contextlib.suppress(httpx.TransportError),
+    ):
+        while len(kept) < most:
+            answer = http.post("/api/v1/jobs", json={"recipe": recipe(), "files": {}})
+            if answer.status_code == 201:
+                kept.append(answer.json()["id"])
+
+
+def acknowledged(service: LiveService, most: int, kills: int) -> list[str]:
+    rng, kept = random.Random(3), list[str]()
+    for at in range(kills + 1):
+        threads = [
+            threading.Thread(target=submit_until_dead, args=(service, kept, most)) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        if at < kills:
+            until(lambda at=at: len(kept) >= (at + 0.5) * most / (kills + 1))
+            time.sleep(rng.random() * 0.1)
+            service.kill()
+        for thread in threads:
+            thread.join()
+        if at < kills:
+            service.start()
+    return kept
+
+
+def raise_quota(service: LiveService) -> None:
+    """More jobs may wait than the 1,000 that a tenant has at first."""
+    http = service.transport()
+    tenant = next(one for one in http.call("GET", "/api/v1/tenants")["data"])
+    path = f"/api/v1/tenants/{tenant['id']}/quota"
+    http.call("PUT", path, {"jobs_waiting": 100_000})
+
+
+def check_kept(service: LiveService, most: int, kills: int) -> None:
+    raise_quota(service)
+    kept = acknowledged(service, most, kills)
+    there = {job["id"] for job in service.client().jobs()}
+    missing = set(kept) - there
+    print(f"{len(kept)} submits acknowledged, {kills} kills of the server, {len(missing)} lost")
+    assert len(kept) >= most
+    assert not missing
+
+
+def test_acknowledged_submits_are_kept(tmp_path: Path, bundle: Path) -> None:
+    with live_service(tmp_path, bundle, workers=0) as service:
+        check_kept(service, 60, 1)
+
+
+@pytest.mark.slow
+def test_a_thousand_acknowledged_submits_are_kept(tmp_path: Path, bundle: Path) -> None:
+    with live_service(tmp_path, bundle, workers=0) as service:
+        check_kept(service, 1000, 5)
+
+
+def send_keys(service: LiveService, keys: int, times: int) -> None:
+    """All of a key's requests at once."""
+    raise_quota(service)
+    headers = {"Authorization": f"Bearer {service.key}"}
+    body = {"recipe": recipe(), "files": {}}
+
+    def send(key: int) -> str:
+        name = {"Idempotency-Key": f"key-{key}"}
+        answer = http.post("/api/v1/jobs", json=body, headers=name)
+        while answer.status_code == 503:  # a busy machine
+            answer = http.post("/api/v1/jobs", json=body, headers=name)
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    limits = httpx.Limits(max_connections=times)
+    with (
+        httpx.Client(
+            base_url=service.url, headers=headers, trust_env=False, limits=limits, timeout=120
+        ) as http,
+        ThreadPoolExecutor(times) as threads,
+    ):
+        for key in range(keys):
+            assert len(set(threads.map(send, [key] * times))) == 1
+    made = list(service.client().jobs())
+    print(f"{keys} idempotency keys × {times} at once: {len(made)} jobs")
+    assert len(made) == keys
+
+
+def test_a_key_that_is_sent_often_makes_one_job(tmp_path: Path, bundle: Path) -> None:
+    with live_service(tmp_path, bundle, workers=0) as service:
+        send_keys(service, 4, 20)
+
+
+@pytest.mark.slow
+def test_two_hundred_keys_fifty_times_at_once_make_two_hundred_jobs(
+    tmp_path: Path, bundle: Path
+) -> None:
+    with live_service(tmp_path, bundle, workers=0) as service:
+        send_keys(service, 200, 50)
