@@ -117,7 +117,9 @@ def _version(name: str) -> str:
 
 
 def _column(one: Input) -> dict[str, Any]:
-    """`required`: a column that was never empty in training. A level that is no text, and a file, are taken in every form that a bundle takes."""
+    """`required`: a column that was never empty in training. A level that is no text, and a file, are taken in every
+    form that a bundle takes.
+    """
     is_text = one.type == "category" and one.level_type == "text"
     kind = "string" if is_text else TYPES.get(one.type, "any")
     return {"type": kind, "name": one.name, "required": not one.optional}

@@ -20,7 +20,7 @@ from service_worlds import World
 from sixfold.bundle.load import load
 from sixfold.service.domain.deployments import Scaling
 from sixfold.service.use_cases import deployments, jobs, registry
-from sixfold.service.use_cases.deployments import DeploymentRequest, Target
+from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.registry import NewVersion
 
 pytestmark = pytest.mark.slow  # a browser starts in ten seconds here
@@ -140,7 +140,7 @@ def test_a_new_job_from_a_dropped_file(page: Page, console: tuple[Site, str]) ->
     expect(recipe).to_have_value(
         "version: 1\nname: my-model\ndata:\n  source: wine <i>.csv\n  target: target\n"
     )
-    page.get_by_label("Target", exact=True).select_option("kind")
+    page.get_by_label("VersionName", exact=True).select_option("kind")
     expect(page.get_by_label("data.target", exact=True)).to_have_value("kind")
     page.get_by_label("train.epochs", exact=True).fill("many")
     page.get_by_label("train.epochs", exact=True).press("Tab")
@@ -212,7 +212,9 @@ def publish(made: World, folder: Path, name: str) -> None:
 def deploy(made: World, folder: Path, name: str) -> None:
     publish(made, folder, name)
     with made.service.database.transaction() as rows:
-        deployments.deploy(made.service, rows, made.operator, name, DeploymentRequest(Target(name)))
+        deployments.deploy(
+            made.service, rows, made.operator, name, DeploymentRequest(VersionName(name))
+        )
 
 
 def test_a_deployed_model_answers_a_form(
@@ -272,7 +274,7 @@ def test_a_language_model_is_talked_to(page: Page, console: tuple[Site, str]) ->
         new = NewVersion("0" * 64, 1, {"signature": {"task": "generation", "inputs": []}})
         version = registry.publish(made.service, rows, made.operator.tenant_id, "story", new)
         sleeping = Scaling(0, 1, 60.0)
-        asked = DeploymentRequest(Target("story", str(version.number)), sleeping)
+        asked = DeploymentRequest(VersionName("story", str(version.number)), sleeping)
         deployments.deploy(made.service, rows, made.operator, "story", asked)
     parts = ["Once ", "<b id=bold>upon</b>", " a time"]
     chunks = [json.dumps({"choices": [{"delta": {"content": part}}]}) for part in parts]

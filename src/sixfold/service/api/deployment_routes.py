@@ -16,7 +16,7 @@ from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import deployments
-from sixfold.service.use_cases.deployments import DeploymentRequest, Target
+from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.idempotency import Answer, once
 
 router = APIRouter(prefix="/api/v1/deployments", tags=["deployments"])
@@ -28,9 +28,9 @@ class TargetBody(Body):
     model: str = Field(pattern=NAME)
     version: str = Field("latest", max_length=63)
 
-    def target(self) -> Target:
+    def target(self) -> VersionName:
         """As the use case has it."""
-        return Target(self.model, self.version)
+        return VersionName(self.model, self.version)
 
 
 class ScalingBody(Body):

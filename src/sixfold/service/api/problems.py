@@ -103,7 +103,7 @@ def answer(request: Request, error: SixfoldError) -> JSONResponse:
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    retry_after = getattr(error, "retry_after_s", None)
+    retry_after = error.retry_after_s if isinstance(error, ServiceError) else None
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     if is_openai(request):
@@ -118,6 +118,12 @@ def is_openai(request: Request) -> bool:
     return request.url.path.startswith(OPENAI)
 
 
+def request_id_of(request: Request) -> str | None:
+    """Given by the front door."""
+    found: str | None = request.scope.get("state", {}).get("request_id")
+    return found
+
+
 def problem_body(error: SixfoldError, status: int, code: str, request: Request) -> dict[str, Any]:
     """RFC 9457, with the four parts as members of its own."""
     return {
@@ -125,7 +131,7 @@ def problem_body(error: SixfoldError, status: int, code: str, request: Request) 
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": str(error),
-        "instance": getattr(request.state, "request_id", None),
+        "instance": request_id_of(request),
         "code": code,
         **{name: getattr(error, name) for name in PARTS},
     }
@@ -165,7 +171,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
         request.url.path, "a route and a method that are there", phrase, "See /docs."
     )
     code = {404: "not_found", 405: "method_not_allowed"}.get(status, "invalid_request")
-    headers = dict(getattr(error, "headers", None) or {})
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     if is_openai(request):
         return JSONResponse(openai_body(made, status, code), status, headers)
     return JSONResponse(problem_body(made, status, code, request), status, headers, MEDIA)
@@ -173,7 +179,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     """A mistake of ours: its traceback is in the log under the request's id, and nothing of it in the answer."""
-    log.error("request %s", getattr(request.state, "request_id", None), exc_info=error)
+    log.error("request %s", request_id_of(request), exc_info=error)
     made, code = _unknown(), "internal_error"
     if is_openai(request):
         return JSONResponse(openai_body(made, 500, code), 500)

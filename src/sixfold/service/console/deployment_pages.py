@@ -20,7 +20,7 @@ from sixfold.service.domain.registry import ModelVersion
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import deployments, registry
-from sixfold.service.use_cases.deployments import DeploymentRequest, Target
+from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.overview import versions_of
 
 ON_A_PAGE: Final = 25
@@ -48,14 +48,14 @@ def deploy(request: Request) -> Response:
     """A new one, or another version under the same name."""
     service, who, sent = service_of(request), who_of(request), pages.filled(request)
     model, name = sent.get("model", ""), sent.get("name", "")
-    target = Target(model, sent.get("version") or registry.NEWEST)
+    target = VersionName(model, sent.get("version") or registry.NEWEST)
     sleep = _number(sent, "sleep_after_s", 0.0)
     least, most = int(_number(sent, "least", 1)), int(_number(sent, "most", 1))
     share = _number(sent, "canary_share", 0.0) / 100
     canary = None
     if sent.get("canary"):
-        canary = Target(model, sent["canary"]), Canary("", share)
-    shadow = Target(model, sent["shadow"]) if sent.get("shadow") else None
+        canary = VersionName(model, sent["canary"]), Canary("", share)
+    shadow = VersionName(model, sent["shadow"]) if sent.get("shadow") else None
     asked = DeploymentRequest(target, Scaling(least, most, sleep or None), canary, shadow)
     with service.database.transaction() as rows:
         made = deployments.deploy(service, rows, who, name or model, asked)

@@ -12,6 +12,7 @@ class ServiceError(SixfoldError):
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
+    retry_after_s: int | None = None
 
 
 class InvalidRequest(ServiceError):

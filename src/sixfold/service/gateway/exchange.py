@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sixfold.service.domain.people import Principal
+from sixfold.service.gateway.usage_meter import TokenCounts
 from sixfold.service.gateway.wire import ReplicaRequest
 
 KEPT: Final = 64 << 10  # bytes of an answer that are kept for what is read from it afterwards
@@ -45,18 +46,21 @@ class Exchange:
                 self.whole, self.answer = False, self.answer[-TAIL:]
         self.events += block.count(EVENT)
 
-    def tokens(self) -> tuple[int, int]:
+    def tokens(self) -> TokenCounts:
         """In and out, of an answer under /v1: what its `usage` says; without one, of a stream, an event a token."""
         if not self.asked.target.startswith(b"/v1/"):
-            return 0, 0
+            return TokenCounts()
         text = self.answer.decode("utf-8", "replace").replace('"usage": ', USAGE)
         at = text.rfind(USAGE)
         while at >= 0:
             usage = _object(text, at + len(USAGE))
             if usage is not None and not text[:at].endswith("\\"):
-                return _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+                read, written = (
+                    _count(usage, f"{kind}_tokens") for kind in ("prompt", "completion")
+                )
+                return TokenCounts(read, written)
             at = text.rfind(USAGE, 0, at)
-        return 0, max(0, self.events - 1)  # the last event tells why it ended
+        return TokenCounts(0, max(0, self.events - 1))  # the last event tells why it ended
 
 
 def _object(text: str, at: int) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ from sixfold.serve.metrics import BUCKETS_S, Latency
 if TYPE_CHECKING:
     from sixfold.service.gateway.exchange import Exchange
     from sixfold.service.gateway.gateway import Gateway
+    from sixfold.service.gateway.usage_meter import TokenCounts
 
 PLACE: Final = ["tenant", "deployment", "version"]
 Place = tuple[str, str, str]
@@ -37,7 +38,7 @@ class GatewayFigures(Collector):
     _latency: dict[Place, Latency] = field(default_factory=dict)
     _tokens: Counter[tuple[Place, str]] = field(default_factory=Counter)
 
-    def answered(self, one: Exchange, tokens: tuple[int, int]) -> None:
+    def answered(self, one: Exchange, tokens: TokenCounts) -> None:
         """One request more."""
         place = one.who.tenant_id, one.name, one.version_id
         self._requests[place, one.status] += 1
@@ -46,9 +47,9 @@ class GatewayFigures(Collector):
             latency = self._latency[place] = Latency()
         latency.counts[bisect_left(BUCKETS_S, one.seconds)] += 1
         latency.sum_s += one.seconds
-        if tokens != (0, 0):
-            self._tokens[place, "in"] += tokens[0]
-            self._tokens[place, "out"] += tokens[1]
+        if any(tokens):
+            self._tokens[place, "in"] += tokens.read
+            self._tokens[place, "out"] += tokens.written
 
     def text(self, gateway: Gateway) -> bytes:
         """In Prometheus' text format."""

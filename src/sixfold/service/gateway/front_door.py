@@ -98,7 +98,8 @@ class FrontDoor:
                 exchange = Exchange(request_id, who, name, asked)
                 await self._answered(exchange, buckets, ClientWatch(scope, receive), send)
         except (ServiceError, Refusal) as error:
-            figures.refused[getattr(error, "code", str(error.status))] += 1
+            code = error.code if isinstance(error, ServiceError) else str(error.status)
+            figures.refused[code] += 1
             raise
         finally:
             figures.in_flight -= 1
@@ -143,7 +144,7 @@ class FrontDoor:
             task.uncancel()
             one.status = CLIENT_GONE
         except SixfoldError as error:
-            one.status = getattr(error, "status", 500)
+            one.status = error.status if isinstance(error, ServiceError | Refusal) else 500
             raise
         except ReplicaGone:
             one.status = 502  # in the middle of its answer: the connection is cut

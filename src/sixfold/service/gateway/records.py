@@ -46,7 +46,7 @@ class GatewayRecords:
         """A request that reached a deployment, once its answer is out."""
         one.seconds = time.perf_counter() - one.started
         tokens = one.tokens()
-        if tokens != (0, 0):
+        if any(tokens):
             buckets.tokens.take(sum(tokens))
         self.meter.count(one.who, one.status >= 400, tokens)
         self.figures.answered(one, tokens)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from sixfold.service.domain.people import Principal
 from sixfold.service.domain.records import Usage
@@ -12,9 +12,24 @@ from sixfold.service.use_cases import usage
 from sixfold.service.use_cases.service import Service
 
 HOUR_S: Final = 3600
-UsageCounts = dict[
-    tuple[str, str, int], list[int]
-]  # tenant, key, hour → requests, errors, tokens in, out
+
+
+class TokenCounts(NamedTuple):
+    """Of a language model's request and answer; zeros for other models."""
+
+    read: int = 0
+    written: int = 0
+
+
+class UsagePlace(NamedTuple):
+    """What is counted together."""
+
+    tenant_id: str
+    key_id: str
+    hour: int
+
+
+UsageCounts = dict[UsagePlace, list[int]]  # requests, errors, tokens read, written
 
 
 @dataclass
@@ -25,10 +40,10 @@ class UsageMeter:
     _counts: UsageCounts = field(default_factory=dict)
     _due: UsageCounts = field(default_factory=dict)
 
-    def count(self, who: Principal, failed: bool, tokens: tuple[int, int]) -> None:
+    def count(self, who: Principal, failed: bool, tokens: TokenCounts) -> None:
         """One answer."""
         hour = int(self.service.now()) // HOUR_S * HOUR_S
-        _add(self._counts, (who.tenant_id, who.key_id, hour), [1, int(failed), *tokens])
+        _add(self._counts, UsagePlace(who.tenant_id, who.key_id, hour), [1, int(failed), *tokens])
 
     def turn(self) -> None:
         """What was counted is due to be written: on the event loop, while nobody writes."""
@@ -43,7 +58,7 @@ class UsageMeter:
             self._due = {}
 
 
-def _add(into: UsageCounts, key: tuple[str, str, int], counts: Sequence[int]) -> None:
+def _add(into: UsageCounts, key: UsagePlace, counts: Sequence[int]) -> None:
     known = into.setdefault(key, [0, 0, 0, 0])
     for at, count in enumerate(counts):
         known[at] += count

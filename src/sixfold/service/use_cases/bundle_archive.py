@@ -10,6 +10,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -55,9 +56,9 @@ def unpack(source: BinaryIO, folder: Path, most_bytes: int) -> int:
             _check_places(source, entries, place)
             files = [entry for entry in entries if not entry.is_dir()]
             return sum(_write(archive, entry, folder) for entry in files)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise refused("a whole zip file", str(error)[:200] or type(error).__name__) from None
-    except (ValueError, UnicodeError, RuntimeError, struct.error) as error:
+    except (ValueError, struct.error) as error:
         if isinstance(error, Unprocessable | QuotaExceeded):
             raise
         raise refused("a zip file", type(error).__name__) from None
@@ -168,15 +169,15 @@ def _check_places(source: BinaryIO, entries: list[zipfile.ZipInfo], place: Direc
             raise refused("a header for each entry", repr(entry.filename))
         mark, _, flags, method, _, _, crc, packed, size, name, extra = LOCAL.unpack(header)
         same = (flags, method) == (entry.flag_bits, entry.compress_type)
-        if mark != b"PK\x03\x04" or not same or not _same_sizes(entry, (crc, packed, size)):
+        if mark != b"PK\x03\x04" or not same or not _same_sizes(entry, [crc, packed, size]):
             raise refused("headers that agree with the directory", repr(entry.filename))
         end = entry.header_offset + LOCAL.size + name + extra + entry.compress_size
         if end > place.offset:
             raise refused("entries before the directory", repr(entry.filename))
 
 
-def _same_sizes(entry: zipfile.ZipInfo, local: tuple[int, int, int]) -> bool:
-    """A local header may leave them to what is behind the data, or to its zip64 part."""
+def _same_sizes(entry: zipfile.ZipInfo, local: Sequence[int]) -> bool:
+    """CRC, packed and plain bytes. A local header may leave them to what is behind the data, or to its zip64 part."""
     told = (entry.CRC, entry.compress_size, entry.file_size)
     if entry.flag_bits & SIZES_BEHIND:
         return all(here in (0, FULL_32, there) for here, there in zip(local, told, strict=True))

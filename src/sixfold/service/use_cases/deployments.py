@@ -16,7 +16,7 @@ from sixfold.service.use_cases.service import Service
 
 
 @dataclass(frozen=True)
-class Target:
+class VersionName:
     """A model's version: by number, alias or `latest`."""
 
     model: str
@@ -29,10 +29,10 @@ class DeploymentRequest:
     nobody.
     """
 
-    target: Target
+    target: VersionName
     scaling: Scaling = field(default_factory=Scaling)
-    canary: tuple[Target, Canary] | None = None
-    shadow: Target | None = None
+    canary: tuple[VersionName, Canary] | None = None
+    shadow: VersionName | None = None
     log_share: float = 0.0
 
 
@@ -131,7 +131,7 @@ def _by_gateway(service: Service, known: Deployment, changed: Deployment) -> Dep
         return None
 
 
-def _active(rows: Transaction, who: Principal, target: Target) -> str:
+def _active(rows: Transaction, who: Principal, target: VersionName) -> str:
     version = registry.resolved(rows, who.tenant_id, target.model, target.version)
     if version.state is VersionState.RETIRED:
         raise Conflict(

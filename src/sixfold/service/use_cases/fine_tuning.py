@@ -198,7 +198,7 @@ def made_recipe(request: FineTuneRequest, name: str) -> dict[str, Any]:
         "evaluate": {"scheme": "holdout", "share": 0.1},
     }
     _check_own(request, made)
-    return _merged(made, request.recipe)
+    return _merged(made, request.recipe or {})
 
 
 def _job_request(service: Service, who: Principal, request: FineTuneRequest) -> jobs.JobRequest:
