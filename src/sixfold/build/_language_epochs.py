@@ -14,7 +14,7 @@ from torch import nn
 from sixfold.build._language_samples import written
 from sixfold.build._language_work import student
 from sixfold.parts import state
-from sixfold.parts.fit import Fitted
+from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.stored_tokens import StoredTokens
 from sixfold.runs.context import Context
 from sixfold.runs.saves import EPOCH
@@ -34,7 +34,7 @@ class EpochObserver:
     epochs: int
     stops: Collection[int]
     kept: int
-    fitted: Callable[[nn.Module], Fitted]
+    fitted: Callable[[nn.Module], LanguageModel]
     context: Context
 
     def __call__(self, module: nn.Module, epoch: int) -> None:

@@ -411,7 +411,7 @@ class Settings(LanguageTuning, ModuleFamily):
             raise TypeError(f"{type(fitted).__name__} is no LanguageModel")
         return self.tuned(fitted.network())
 
-    def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
+    def fitted(self, module: nn.Module, fit: Fit) -> LanguageModel:
         """The trained network as arrays, with its tokenizer."""
         trained: Any = student(module)
         tokens = replace(_tokens(fit), rejected=None)

@@ -363,6 +363,7 @@ def _merged(made: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(made)
     for name, value in own.items():
         before = found.get(name)
-        both = isinstance(before, Mapping) and isinstance(value, Mapping)
-        found[name] = _merged(before, value) if both else value
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(before, value)
+        found[name] = value
     return found
