@@ -79,9 +79,10 @@ $(VENV)/.browser: $(VENV)/.dev
 	  || $(BIN)/python -m playwright install --with-deps chromium || apt-get install --yes chromium
 	@touch $@
 
-# For the tests of the service: they start a server of their own (tests/service/postgres_server.py).
+# For the tests of the service: they start a server of their own (tests/service/postgres_server.py), and say so where
+# there is none.
 $(VENV)/.postgres: | $(VENV)/bin/python
-	ls /usr/lib/postgresql/*/bin/initdb || command -v initdb || apt-get install --yes postgresql
+	-ls /usr/lib/postgresql/*/bin/initdb || command -v initdb || { apt-get update && apt-get install --yes postgresql; }
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
