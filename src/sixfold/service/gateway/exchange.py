@@ -36,6 +36,11 @@ class Exchange:
     answer: bytes = b""
     whole: bool = True
 
+    @property
+    def of_model(self) -> bool:
+        """Whether its body names the model: then a version answers under its own name, too, without a deployment."""
+        return self.asked.target.startswith(b"/v1/")
+
     def keep(self, block: bytes) -> None:
         """A part of the answer."""
         if not self.answer and len(block) <= KEPT:
@@ -48,7 +53,7 @@ class Exchange:
 
     def tokens(self) -> TokenCounts:
         """In and out, of an answer under /v1: what its `usage` says; without one, of a stream, an event a token."""
-        if not self.asked.target.startswith(b"/v1/"):
+        if not self.of_model:
             return TokenCounts()
         text = self.answer.decode("utf-8", "replace").replace('"usage": ', USAGE)
         at = text.rfind(USAGE)

@@ -134,7 +134,7 @@ class FrontDoor:
         """By the replica, or until the client is gone; then it is counted."""
         route = None
         try:
-            route = await self.gateway.route(one.who.tenant_id, one.name)
+            route = await self.gateway.route(one.who.tenant_id, one.name, one.of_model)
             self._shadow(route, one.asked)
             route = await self._tried(one, route, send)
         except asyncio.CancelledError:
@@ -160,7 +160,7 @@ class FrontDoor:
         for attempt in range(TRIES):
             if attempt:
                 await asyncio.sleep(random.uniform(0.02, 0.1))
-                route = await self.gateway.route(one.who.tenant_id, one.name)
+                route = await self.gateway.route(one.who.tenant_id, one.name, one.of_model)
             one.version_id = route.chosen()
             started, status = time.perf_counter(), 503
             try:

@@ -103,12 +103,17 @@ class Gateway:
             await asyncio.gather(*(pool.close(LAST_DRAIN_S) for pool in left))
             await pools.all_ended()
 
-    async def route(self, tenant_id: str, name: str) -> DeploymentRoute:
-        """By a deployment's name, else by `ft:…`, NAME or NAME@alias of a version. Raises NotFound."""
-        key = tenant_id, name
-        known = self.routes.get(key) or self.on_demand.get(key)
+    async def route(self, tenant_id: str, name: str, of_model: bool) -> DeploymentRoute:
+        """By a deployment's name, else by `ft:…`, the version's own; `of_model`: else by NAME or NAME@alias of the registry.
+        Raises NotFound.
+        """
+        key, by_version = (tenant_id, name), of_model or ":" in name
+        known = self.routes.get(key) or (self.on_demand.get(key) if by_version else None)
+        known = known or await self._just_made(key)
+        if known is None and by_version:
+            known = await self._version(key)
         if known is None:
-            known = await self._just_made(key) or await self._version(key)
+            raise _unknown(name, "a deployment of yours", "List your deployments.")
         return known
 
     def drift(self, route: DeploymentRoute) -> tuple[int, list[ColumnDrift]]:
@@ -135,12 +140,7 @@ class Gateway:
     async def _version(self, key: Key) -> DeploymentRoute:
         version = await asyncio.to_thread(self._served, key)
         if version is None:
-            raise NotFound(
-                "model",
-                "the name of a deployment or a model of yours",
-                repr(key[1][:80]),
-                "List the models.",
-            )
+            raise _unknown(key[1], "a deployment or a model of yours", "List the models.")
         known = self.on_demand.get(key)
         if known is None:
             row = Deployment(
@@ -326,6 +326,10 @@ def _state(first: VersionPool, row: Deployment) -> tuple[DeploymentState, str]:
     if first.asleep and row.scaling.least == 0:
         return DeploymentState.ASLEEP, row.reason
     return DeploymentState.STARTING, row.reason
+
+
+def _unknown(name: str, expected: str, remedy: str) -> NotFound:
+    return NotFound("model", f"the name of {expected}", repr(name[:80]), remedy)
 
 
 def _versions(row: Deployment) -> tuple[str, ...]:
