@@ -27,6 +27,7 @@ from sixfold.recipe.load import from_object
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.processes import Processes
+from sixfold.runs.side_by_side import SideBySide
 from sixfold.runs.stages import Done, Here, Stage, Work
 
 
@@ -122,7 +123,7 @@ def handed_out(*parts: list[Stage]) -> Work[list[Done]]:
 @pytest.mark.slow
 def test_stages_in_the_order_they_were_handed_out(tmp_path: Path) -> None:
     shared = inputs()
-    with RunFolder(tmp_path) as folder, Processes(folder, 2) as processes:
+    with RunFolder(tmp_path) as folder, SideBySide(folder, Processes(2)) as processes:
         found = processes.complete(handed_out(stages(3, shared), stages(4, shared)))
     names = [path.name for path in found if isinstance(path, Path)]
     assert names == [f"evaluate-{number}" for number in (0, 1, 2, 0, 1, 2, 3)]
@@ -146,7 +147,7 @@ def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -
             "evaluate-9", "key", wrong[0].action, shared, Context(0, deadline=time.monotonic() - 1)
         )
     ]
-    with RunFolder(tmp_path / "beside") as folder, Processes(folder, 2) as processes:
+    with RunFolder(tmp_path / "beside") as folder, SideBySide(folder, Processes(2)) as processes:
         (beside,) = processes.complete(handed_out(wrong))
         (over,) = processes.complete(handed_out(late))
     assert isinstance(here, FitError) and isinstance(beside, FitError)
@@ -170,7 +171,7 @@ def test_a_worker_that_is_gone_is_told(
                 child.send_signal(sent)
 
     endless = stages(1, shared, epochs=10**7)
-    with RunFolder(tmp_path, [kill]) as folder, Processes(folder, 2) as processes:
+    with RunFolder(tmp_path, [kill]) as folder, SideBySide(folder, Processes(2)) as processes:
         if kind is SystemFault:
             with pytest.raises(
                 SystemFault, match="a worker process: expected an answer; found exit code"

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from sixfold.core.units import seconds, size_bytes
+from sixfold.recipe.cluster import Cluster
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
@@ -401,11 +402,18 @@ class Budget(Section):
         "cpu",
         description="Where networks train; cuda: the GPU of this machine. Solvers stay on the processor.",
     )
-    workers: int = Field(
-        1,
+    executor: Literal["here", "processes", "ray"] | Cluster | None = Field(
+        None,
+        description="Who does the stages. here: the run's own process. processes: `workers` others on this machine. ray: a "
+        "Ray cluster (HOST:PORT or ray://HOST:PORT in RAY_ADDRESS, or in the section Cluster). Left out: here, and processes "
+        "where `workers` is above 1.",
+    )
+    workers: int | None = Field(
+        None,
         ge=1,
-        le=64,
-        description="Stages that are done side by side, each in a process with its share of the cores and of the memory.",
+        le=4096,
+        description="Stages that are done side by side, each in a process of its own; of this machine's cores and of `memory` "
+        "each has its share. Left out: 1; where `executor` is named, as many as the cores allow.",
     )
 
     strategy: Literal["fixed", "auto"] | Strategy = Field(
@@ -413,6 +421,13 @@ class Budget(Section):
         description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "
         "start. fixed: as the recipe stands.",
     )
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """Where stages are done by one."""
+        if isinstance(self.executor, Cluster):
+            return self.executor
+        return Cluster() if self.executor == "ray" else None
 
     def asked_strategy(self) -> Strategy:
         """What the recipe says itself; what auto finds is not in it."""
