@@ -72,7 +72,7 @@ $(VENV)/.browser: $(VENV)/.dev
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,language,language-serve,test,dev]'
+	$(INSTALL) --editable '.[train,language,language-serve,ray,ray-serve,test,dev]'
 	@touch $@ $(VENV)/.train $(VENV)/.language
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt

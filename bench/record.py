@@ -57,6 +57,7 @@ MEASUREMENTS = (
     "language_training",
     "quantization",
     "language_serving",
+    "growth",
 )
 
 

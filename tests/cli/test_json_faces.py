@@ -73,7 +73,9 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "serve/tensors.py": "has its own null",
     "build/candidate.py": "text for a digest",
     "plan/run_context.py": "text for a digest",
-    "runs/processes.py": "for a process of our own",
+    "runs/talking.py": "for a process of our own",
+    "evaluate/ray_bridge.py": "for the process that started it, and for tasks of our own",
+    "evaluate/ray_task.py": "for the bridge that started it",
     "evaluate/stage_process.py": "for the process that started it",
 }
 

@@ -146,6 +146,13 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.workers_are_elsewhere,
+        {"budget": {"executor": "here", "workers": 2}},
+        [
+            "budget.workers: expected 1 with executor: here; found 2. Leave workers out, or choose executor: processes or ray."
+        ],
+    ),
+    (
         rules.scheme_has_the_option,
         {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         [

@@ -32,6 +32,7 @@ EXTRA = {
     **dict.fromkeys(TRAINING, "train"),
     **dict.fromkeys(("openvino", "openvino_genai", "tokenizers"), "language-serve"),
     **dict.fromkeys(("gguf", "peft"), "language"),
+    "ray": "ray-serve",
 }
 CODES = """
 \b

@@ -451,6 +451,18 @@ def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
     )
 
 
+def workers_are_elsewhere(recipe: Recipe, document: Document) -> Problems:
+    """The run's own process does one stage after the other."""
+    workers = recipe.budget.workers
+    if recipe.budget.executor == "here" and workers is not None and workers > 1:
+        yield RecipeError(
+            document.place(("budget", "workers")),
+            "1 with executor: here",
+            show(workers),
+            "Leave workers out, or choose executor: processes or ray.",
+        )
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -480,4 +492,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     ranges_are_searched,
     a_search_has_a_space,
     nesting_needs_folds,
+    workers_are_elsewhere,
 )

@@ -1,0 +1,153 @@
+"""How time grows: with rows, and with workers. Commands as a user gives them, in processes of their own.
+
+Ten times the rows may take ten times as long: "peer" is ten times the time of a tenth of the rows, so that 1 is a straight
+line. Twice the workers: "peer" is one worker on one core, ours two on two, as processes and as tasks of a Ray cluster of this
+machine. Measured there is the comparison, from its first stage to its last one, the start of the workers included; what comes
+before and after is the run's own process whatever does the stages. The models have to be equal, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.pairs import Result
+
+ROUNDS = 3
+FAMILIES: tuple[dict[str, Any], ...] = (
+    {"family": "linear"},
+    {"family": "boosting", "rounds": 50},
+    {"family": "mlp", "hidden": [32]},
+)
+WIDTHS = (48, 64, 80, 96, 112, 128)  # hidden units of networks that do not train as one
+GROWTH, WORKERS = 1.0, 1.7  # the targets
+
+
+@dataclass(frozen=True)
+class Command:
+    """A recipe of `rows` rows, and how it is run. `cores`: that the command and its workers have."""
+
+    rows: int
+    build: tuple[dict[str, Any], ...]
+    epochs: int
+    budget: dict[str, Any]
+    cores: int
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one command took, all of it and from its first stage to its last; the SHA-256 of its model."""
+
+    whole_s: float
+    stages_s: float
+    model: str
+
+
+def measure(
+    rows: int = 5_000, epochs: int = 20, widths: tuple[int, ...] = WIDTHS, rounds: int = ROUNDS
+) -> Iterator[Result]:
+    """Seconds."""
+    yield _rows(rows, epochs, rounds)
+    build = tuple({"family": "mlp", "hidden": [width]} for width in widths)
+    alone = Command(rows, build, epochs, {}, 1)
+    for executor, needs in (("processes", ""), ("ray", "ray")):
+        title = f"{len(widths)} networks, 5 folds, {rows:,} rows: two workers, {executor}"
+        if needs and importlib.util.find_spec(needs) is None:
+            yield Result(title, "one worker, one core", absent=f"{needs} is not installed")
+            continue
+        pair = Command(rows, build, epochs, {"executor": executor, "workers": 2}, 2)
+        yield _workers(title, alone, pair, rounds)
+
+
+def _rows(rows: int, epochs: int, rounds: int) -> Result:
+    few, many = (Command(count, FAMILIES, epochs, {}, 2) for count in (rows, 10 * rows))
+    pairs = [(done(many).whole_s, done(few).whole_s) for _ in range(rounds)]
+    mine, others = (statistics.median(each) for each in zip(*pairs, strict=True))
+    return Result(
+        f"linear, boosting, mlp, 5 folds: {10 * rows:,} rows",
+        f"ten times the time of {rows:,} rows",
+        mine,
+        10 * others,
+        quality="whole commands, report and bundle included",
+        target=GROWTH,
+        rounds=rounds,
+    )
+
+
+def _workers(title: str, alone: Command, pair: Command, rounds: int) -> Result:
+    seen = [(done(pair), done(alone)) for _ in range(rounds)]
+    assert len({one.model for both in seen for one in both}) == 1, "the models differ"
+    mine, others = (
+        statistics.median(one.stages_s for one in each) for each in zip(*seen, strict=True)
+    )
+    return Result(
+        title,
+        "one worker, one core",
+        mine,
+        others,
+        quality="equal models, byte for byte",
+        target=WORKERS,
+        rounds=rounds,
+    )
+
+
+def done(command: Command) -> Seen:
+    """Run it in a folder that goes again."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        _table(folder / "t.csv", command.rows)
+        recipe = {
+            "version": 1,
+            "data": {"source": "t.csv", "target": "y"},
+            "build": list(command.build),
+            "train": {"epochs": command.epochs},
+            "evaluate": {"folds": 5},
+            "budget": command.budget,
+        }
+        (folder / "r.yaml").write_text(json.dumps(recipe))
+        before = os.sched_getaffinity(0)
+        started = time.perf_counter()
+        try:
+            os.sched_setaffinity(0, sorted(before)[: command.cores])
+            subprocess.run(
+                [sys.executable, "-m", "sixfold", "run", "r.yaml", "--out", "run", "--quiet"],
+                cwd=folder,
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+        finally:
+            os.sched_setaffinity(0, before)
+        took_s = time.perf_counter() - started
+        model = hashlib.sha256((folder / "run/bundle/model.onnx").read_bytes()).hexdigest()
+        return Seen(took_s, _stages_s(folder / "run/events.jsonl"), model)
+
+
+def _stages_s(stream: Path) -> float:
+    """From the start of the first stage of the comparison to the end of the last one."""
+    events = [json.loads(line) for line in stream.read_text().splitlines()]
+    own = [one for one in events if str(one.get("stage", "")).startswith("evaluate")]
+    started = [one["time"] for one in own if one["event"] == "stage_started"]
+    finished = [one["time"] for one in own if one["event"] == "stage_finished"]
+    return float(max(finished) - min(started))
+
+
+def _table(file: Path, rows: int) -> None:
+    """Twenty numbers, and two classes of a curved border."""
+    x = np.random.default_rng(0).normal(size=(rows, 20)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1] + x[:, 2] > 0).astype(int)
+    header = ",".join([*(f"x{at}" for at in range(20)), "y"])
+    form = ["%.5g"] * 20 + ["%d"]
+    np.savetxt(file, np.column_stack([x, y]), form, ",", header=header, comments="")

@@ -1,0 +1,229 @@
+"""Ray as an executor: the same bytes as here, whatever happens to nodes; and what is said where it
+does not work.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sixfold
+from sixfold import pipeline
+from sixfold.core.errors import BudgetError, SystemFault
+from sixfold.evaluate.ray_task import do_stage, own_environment
+from sixfold.recipe.load import from_object
+
+sys.path.insert(0, str(Path(__file__).parent))
+from ray_cluster import RayCluster, ray_cluster
+
+GRID = [{"family": "linear"}, {"family": "tree"}, {"family": "mlp", "hidden": [4]}]
+LONG = [{"family": "mlp", "hidden": [width]} for width in (4, 5, 6)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame(draw.normal(size=(120, 3)), columns=list("abc"))
+    frame["kind"] = np.where(frame["a"] > 0.5, "high", "low")
+    frame["text"] = np.where(frame["b"] > 0, "a warm day", "a cold and long night")
+    frame["y"] = np.where(frame["a"] + frame["b"] > 0, "yes", "no")
+    file = tmp_path_factory.mktemp("data") / "t.csv"
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with ray_cluster() as found:
+        yield found
+
+
+def recipe(source: Path, **sections: Any) -> Any:
+    asked = {
+        "version": 1,
+        "data": {"source": str(source), "target": "y"},
+        "build": GRID,
+        "train": {"epochs": 3},
+        "evaluate": {"folds": 3},
+    }
+    return from_object({**asked, **sections})
+
+
+def on(address: str, **budget: Any) -> dict[str, Any]:
+    return {**budget, "executor": {"name": "ray", "address": address}}
+
+
+def written(run: Path) -> dict[str, bytes]:
+    """All arrays of all stages, and the model."""
+    return {
+        str(path.relative_to(run)): path.read_bytes() for path in sorted(run.rglob("*.safetensors"))
+    } | {"model": (run / "bundle" / "model.onnx").read_bytes()}
+
+
+SEARCH = {"trials": 3, "prune": "halving"}
+RECIPES: dict[str, dict[str, Any]] = {
+    "several candidates": {},
+    "the folds of one network": {"build": [{"family": "mlp", "hidden": [4]}]},
+    "one family that solves all folds at once": {
+        "build": [{"family": "svm", "C": [0.1, 1.0], "kernel": "rbf"}],
+        "evaluate": {"folds": 5, "calibrate": "platt"},
+    },
+    "trials of a search": {
+        "build": [{"family": "tree", "max_depth": {"low": 1, "high": 6}}],
+        "evaluate": {"folds": 4, "search": SEARCH},
+    },
+    "a selection that drops, and an ensemble": {
+        "evaluate": {"folds": 4, "select": "racing", "ensemble": True, "nested": 2}
+    },
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", RECIPES)
+def test_the_same_bytes_as_here(
+    case: str, source: Path, cluster: RayCluster, tmp_path: Path
+) -> None:
+    here = pipeline.run(recipe(source, **RECIPES[case]), tmp_path / "here")
+    seen: list[dict[str, Any]] = []
+    asked = recipe(source, **RECIPES[case], budget=on(cluster.address))
+    there = pipeline.run(asked, tmp_path / "there", [seen.append])
+    assert written(here.folder) == written(there.folder)
+    assert here.receipt.quality == there.receipt.quality
+    notes = [event["text"] for event in seen if event["event"] == "note"]
+    assert any(f"Ray at {cluster.address}" in text and "2 at a time" in text for text in notes)
+    scored = [(e["candidate"], e["fold"]) for e in seen if e["event"] == "fold_scored"]
+    assert scored
+    assert not list((tmp_path / "there").glob("*.shared"))
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine(source: Path, tmp_path: Path) -> None:
+    """Without an address; and finished stages are whoever's."""
+    seen: list[dict[str, Any]] = []
+    asked = recipe(source, budget={"executor": "ray", "workers": 2})
+    there = pipeline.run(asked, tmp_path, [seen.append])
+    assert any("Ray on this machine" in event.get("text", "") for event in seen)
+    shutil.rmtree(tmp_path / "bundle")
+    again: list[dict[str, Any]] = []
+    here = pipeline.run(recipe(source), tmp_path, [again.append])
+    assert written(here.folder) == written(there.folder)
+    assert {e["stage"] for e in again if e["event"] == "stage_skipped"} >= {
+        "evaluate-0",
+        "evaluate-1",
+        "evaluate-2",
+    }
+
+
+@pytest.mark.slow
+def test_a_node_that_is_killed(source: Path, tmp_path: Path) -> None:
+    """In the middle of its stage: that is done again on the other, with the same bytes in the end."""
+    longer = {"build": LONG, "train": {"epochs": 300}}
+    here = pipeline.run(recipe(source, **longer), tmp_path / "here")
+    with ray_cluster() as cluster:
+        seen: list[dict[str, Any]] = []
+
+        def kill(event: dict[str, Any]) -> None:
+            seen.append(event)
+            if [each["event"] for each in seen].count("epoch") == 1 and event["event"] == "epoch":
+                cluster.kill(1)
+
+        asked = recipe(source, **longer, budget=on(cluster.address))
+        there = pipeline.run(asked, tmp_path / "there", [kill])
+    assert written(here.folder) == written(there.folder)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_goes_away(source: Path, tmp_path: Path) -> None:
+    """Nothing is lost: the same command without it goes on."""
+    longer = {"build": LONG, "train": {"epochs": 300}}
+    with ray_cluster() as cluster:
+        done: list[str] = []
+
+        def kill(event: dict[str, Any]) -> None:
+            if event["event"] == "stage_finished" and event["stage"].startswith("evaluate"):
+                done.append(event["stage"])
+                cluster.kill("head")
+
+        with pytest.raises(SystemFault, match="the Ray cluster: expected one that stays") as caught:
+            pipeline.run(
+                recipe(source, **longer, budget=on(cluster.address)), tmp_path / "there", [kill]
+            )
+    assert "budget.executor=processes" in caught.value.remedy
+    seen: list[dict[str, Any]] = []
+    there = pipeline.run(recipe(source, **longer), tmp_path / "there", [seen.append])
+    assert done and set(done) <= {e["stage"] for e in seen if e["event"] == "stage_skipped"}
+    assert written(pipeline.run(recipe(source, **longer), tmp_path / "here").folder) == written(
+        there.folder
+    )
+
+
+@pytest.mark.slow
+def test_a_node_with_other_code_is_refused(source: Path, tmp_path: Path) -> None:
+    package = Path(sixfold.__file__).parent
+    shutil.copytree(package, tmp_path / "src" / "sixfold")
+    with (tmp_path / "src" / "sixfold" / "parts" / "units.py").open("a") as file:
+        file.write("# another version\n")
+    other = {"num_cpus": 1, "environment": {"PYTHONPATH": str(tmp_path / "src")}}
+    with ray_cluster([other]) as cluster, pytest.raises(SystemFault) as caught:
+        pipeline.run(recipe(source, budget=on(cluster.address)), tmp_path / "run")
+    assert "the versions of the run" in str(caught.value)
+    assert "Sixfold's own code" in caught.value.found
+
+
+@pytest.mark.slow
+def test_a_stage_that_no_node_has_memory_for(source: Path, tmp_path: Path) -> None:
+    with ray_cluster([{"num_cpus": 1, "memory": 1_000_000}]) as cluster:
+        with pytest.raises(BudgetError, match="memory of a node") as caught:
+            pipeline.run(recipe(source, budget=on(cluster.address)), tmp_path / "run")
+    assert "as planned" in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_with_nobody(scheme: str, source: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(SystemFault) as caught:
+            pipeline.run(recipe(source, budget=on(address)), tmp_path)
+    assert address in caught.value.where
+    assert "ray status" in caught.value.remedy
+
+
+@pytest.mark.slow
+def test_an_address_in_the_environment(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere")
+    with pytest.raises(SystemFault, match="the address of the Ray cluster: expected HOST:PORT"):
+        pipeline.run(recipe(source, budget={"executor": "ray"}), tmp_path)
+
+
+def request(into: Path, **changes: Any) -> str:
+    asked = {"into": str(into), "run": str(into.parent), "environment": own_environment()}
+    return json.dumps({**asked, **changes})
+
+
+def test_a_node_that_does_not_see_the_folder(tmp_path: Path) -> None:
+    error = json.loads(do_stage(request(tmp_path / "none")))["error"]
+    assert error["kind"] == "SystemFault"
+    assert str(tmp_path) in error["where"]
+    assert "--out" in error["remedy"]
+
+
+@pytest.mark.parametrize("name", ["numpy", "sixfold", "python"])
+def test_a_node_with_another_version(name: str, tmp_path: Path) -> None:
+    asked = json.loads(json.dumps(own_environment()))
+    asked["versions"][name] = "0.0.1"
+    error = json.loads(do_stage(request(tmp_path, environment=asked)))["error"]
+    assert error["kind"] == "SystemFault"
+    assert f"{name} " in error["found"] and "where the run has 0.0.1" in error["found"]
