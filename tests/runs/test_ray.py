@@ -181,9 +181,9 @@ def test_a_node_with_other_code_is_refused(source: Path, tmp_path: Path) -> None
 
 @pytest.mark.slow
 def test_a_stage_that_no_node_has_memory_for(source: Path, tmp_path: Path) -> None:
-    with ray_cluster([{"num_cpus": 1, "memory": 1_000_000}]) as cluster:
-        with pytest.raises(BudgetError, match="memory of a node") as caught:
-            pipeline.run(recipe(source, budget=on(cluster.address)), tmp_path / "run")
+    small = {"num_cpus": 1, "memory": 1_000_000}
+    with ray_cluster([small]) as cluster, pytest.raises(BudgetError, match="of a node") as caught:
+        pipeline.run(recipe(source, budget=on(cluster.address)), tmp_path / "run")
     assert "as planned" in str(caught.value)
 
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -57,7 +57,9 @@ class BatchSharing:
 
     @classmethod
     def start(cls, size: int, help_with: Callable[[BatchSharing], None]) -> BatchSharing:
-        """Fork the helpers, each of which calls `help_with` and ends after it. Raises SystemFault."""
+        """Fork the helpers, each of which calls `help_with`, which does not return. Raises
+        SystemFault.
+        """
         if dist.is_initialized():
             raise SystemFault(
                 "budget.batch_workers",
@@ -82,15 +84,13 @@ class BatchSharing:
             for each in (head, torch.from_numpy(order.rows), state):
                 dist.broadcast(each, 0)
 
-    def asked(self, state: torch.Tensor) -> BatchOrder | None:
-        """What the first process tells, with the weights and buffers written into `state`; None at
-        the end.
+    def asked(self, state: torch.Tensor) -> BatchOrder:
+        """What the first process tells, with the weights and buffers written into `state`. Raises
+        RuntimeError where it is gone.
         """
         head = torch.empty(HEAD, dtype=torch.int64)
         dist.broadcast(head, 0)
         count, number, step, half, micro, recomputed = head.tolist()
-        if count == 0:
-            return None
         rows = torch.empty(count, dtype=torch.int64)
         dist.broadcast(rows, 0)
         dist.broadcast(state, 0)
@@ -121,16 +121,15 @@ class BatchSharing:
         return [found[number] for number in range(len(parts))]
 
     def end(self) -> None:
-        """Let the helpers go, and wait for them."""
-        with contextlib.suppress(RuntimeError):  # one that is gone needs no word
-            dist.broadcast(torch.zeros(HEAD, dtype=torch.int64), 0)
+        """The helpers have nothing to lose."""
         for helper in self.helpers:
-            with contextlib.suppress(ChildProcessError):
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(helper, signal.SIGKILL)
                 os.waitpid(helper, 0)
         dist.destroy_process_group()
 
     @contextlib.contextmanager
-    def _telling(self):  # type: ignore[no-untyped-def]
+    def _telling(self) -> Iterator[None]:
         """Raises SystemFault where a helper is gone."""
         try:
             yield
@@ -173,7 +172,6 @@ def _fork(rank: int, size: int, store: Path, help_with: Callable[[BatchSharing],
         child = os.fork()
     if child:
         return child
-    code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first process ends it
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -181,14 +179,13 @@ def _fork(rank: int, size: int, store: Path, help_with: Callable[[BatchSharing],
         torch.set_flush_denormal(True)
         _meet(rank, size, store)
         help_with(BatchSharing(rank, size))
-        code = 0
-    except RuntimeError:  # the first process is gone
-        code = 1
+    except RuntimeError:  # the first process is gone, or will be told so
+        pass
     except BaseException:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        os._exit(code)
+        os._exit(1)
 
 
 def _meet(rank: int, size: int, store: Path) -> None:

@@ -184,7 +184,8 @@ class ModuleLearner:
         """In a helping process: compute parts of every batch that is asked for."""
         self.parts.sharing = sharing
         state = state_of(self.theta[0], self.module)
-        while (order := sharing.asked(state)) is not None:
+        while True:
+            order = sharing.asked(state)
             put(state, self.theta[0], self.module)
             self.halved, self.stepper.step = order.halved, order.step
             strategy = Strategy(
