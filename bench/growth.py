@@ -57,7 +57,11 @@ class Seen:
 
 
 def measure(
-    rows: int = 5_000, epochs: int = 20, widths: tuple[int, ...] = WIDTHS, rounds: int = ROUNDS
+    rows: int = 5_000,
+    epochs: int = 20,
+    widths: tuple[int, ...] = WIDTHS,
+    tiny: int = 60,
+    rounds: int = ROUNDS,
 ) -> Iterator[Result]:
     """Seconds."""
     yield _rows(rows, epochs, rounds)
@@ -70,6 +74,7 @@ def measure(
             continue
         pair = Command(rows, build, epochs, {"executor": executor, "workers": 2}, 2)
         yield _workers(title, alone, pair, rounds)
+        yield _overhead(executor, tiny, rounds)
 
 
 def _rows(rows: int, epochs: int, rounds: int) -> Result:
@@ -100,6 +105,25 @@ def _workers(title: str, alone: Command, pair: Command, rounds: int) -> Result:
         others,
         quality="equal models, byte for byte",
         target=WORKERS,
+        rounds=rounds,
+    )
+
+
+def _overhead(executor: str, count: int, rounds: int) -> Result:
+    """Of a stage: what `count` candidates take of which each is a moment's work."""
+    build = tuple({"family": "tree", "max_depth": 2, "min_rows_leaf": 1 + at} for at in range(count))
+    alone = Command(100, build, 1, {}, 1)
+    pair = Command(100, build, 1, {"executor": executor, "workers": 2}, 2)
+    seen = [(done(pair), done(alone)) for _ in range(rounds)]
+    mine, others = (
+        statistics.median(one.stages_s / count for one in each) for each in zip(*seen, strict=True)
+    )
+    return Result(
+        f"a stage of {count} that are a moment's work each: two workers, {executor}",
+        "in the run's own process",
+        mine,
+        others,
+        quality="100 rows; the start of the workers included",
         rounds=rounds,
     )
 

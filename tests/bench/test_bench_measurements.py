@@ -103,9 +103,13 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"round to nearest"},
     ),
     "growth": (
-        {"rows": 100, "epochs": 1, "widths": (4,)},
+        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2},
         {},
-        {"ten times the time of 100 rows", "one worker, one core"},
+        {
+            "ten times the time of 100 rows",
+            "one worker, one core",
+            "in the run's own process",
+        },
     ),
 }
 

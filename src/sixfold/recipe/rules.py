@@ -463,6 +463,17 @@ def workers_are_elsewhere(recipe: Recipe, document: Document) -> Problems:
         )
 
 
+def batches_are_divided_on_the_processor(recipe: Recipe, document: Document) -> Problems:
+    """A GPU computes a batch whole."""
+    if recipe.budget.batch_workers > 1 and recipe.budget.device != "cpu":
+        yield RecipeError(
+            document.place(("budget", "batch_workers")),
+            "1 with device: cuda",
+            show(recipe.budget.batch_workers),
+            "Leave it out: the GPU computes a batch whole.",
+        )
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -493,4 +504,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     a_search_has_a_space,
     nesting_needs_folds,
     workers_are_elsewhere,
+    batches_are_divided_on_the_processor,
 )

@@ -61,7 +61,9 @@ class RayTasks:
         if "number" not in answer:
             self._first.put(answer)
         elif "event" in answer:
-            self._wanted[answer["number"]].put((answer["number"], answer))
+            answers = self._wanted.get(answer["number"])
+            if answers is not None:
+                answers.put((answer["number"], answer))
         else:
             self._end(answer["number"], answer)
 
