@@ -25,6 +25,10 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = (
     "0"  # it would tell its makers, and looks when it is imported
 )
 
+os.environ.setdefault(
+    "RAY_raylet_start_wait_time_s", "120"
+)  # a busy machine takes longer than 30 s
+
 import ray
 from ray import exceptions
 
