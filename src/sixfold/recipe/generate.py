@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sixfold.core.plugins import Kind
-from sixfold.recipe.cluster import Cluster
+from sixfold.recipe.budget import Cluster
 from sixfold.recipe.compression import Compress, FixedPoint, Quantize
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import KEYS, as_grid, plugin_schema

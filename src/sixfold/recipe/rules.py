@@ -11,6 +11,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
+from sixfold.recipe.budget_rules import (
+    batches_are_divided_on_the_processor,
+    workers_are_elsewhere,
+)
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe
@@ -449,29 +453,6 @@ def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
         f"'{scheme}'",
         f"Leave nested out (data.holdout tells what to expect, too), or choose from: {', '.join(fitting)}.",
     )
-
-
-def workers_are_elsewhere(recipe: Recipe, document: Document) -> Problems:
-    """The run's own process does one stage after the other."""
-    workers = recipe.budget.workers
-    if recipe.budget.executor == "here" and workers is not None and workers > 1:
-        yield RecipeError(
-            document.place(("budget", "workers")),
-            "1 with executor: here",
-            show(workers),
-            "Leave workers out, or choose executor: processes or ray.",
-        )
-
-
-def batches_are_divided_on_the_processor(recipe: Recipe, document: Document) -> Problems:
-    """A GPU computes a batch whole."""
-    if recipe.budget.batch_workers > 1 and recipe.budget.device != "cpu":
-        yield RecipeError(
-            document.place(("budget", "batch_workers")),
-            "1 with device: cuda",
-            show(recipe.budget.batch_workers),
-            "Leave it out: the GPU computes a batch whole.",
-        )
 
 
 def _listed(value: Any) -> list[Any]:

@@ -23,8 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from sixfold.core.units import seconds, size_bytes
-from sixfold.recipe.cluster import Cluster
+from sixfold.core.units import size_bytes
+from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
@@ -43,7 +43,6 @@ from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
-from sixfold.recipe.strategy import PLAIN, Strategy
 from sixfold.recipe.text_filters import TextFilters
 
 
@@ -390,71 +389,6 @@ class Evaluate(Section):
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
-
-
-class Budget(Section):
-    """Within what: wall-clock time, memory, disk, device."""
-
-    time: str | None = Field(None, description="Wall-clock time of a run: 90s, 10m, 2h.")
-    memory: str | None = Field(None, description="Peak resident memory: 4GiB.")
-    disk: str | None = Field(None, description="Bytes of the run folder: 1GiB.")
-    device: Literal["cpu", "cuda"] = Field(
-        "cpu",
-        description="Where networks train; cuda: the GPU of this machine. Solvers stay on the processor.",
-    )
-    executor: Literal["here", "processes", "ray"] | Cluster | None = Field(
-        None,
-        description="Who does the stages. here: the run's own process. processes: `workers` others on this machine. ray: a "
-        "Ray cluster (HOST:PORT or ray://HOST:PORT in RAY_ADDRESS, or in the section Cluster). Left out: here, and processes "
-        "where `workers` is above 1.",
-    )
-    workers: int | None = Field(
-        None,
-        ge=1,
-        le=4096,
-        description="Stages that are done side by side, each in a process of its own; of this machine's cores and of `memory` "
-        "each has its share. Left out: 1; where `executor` is named, as many as the cores allow.",
-    )
-
-    batch_workers: int = Field(
-        1,
-        ge=1,
-        le=4,
-        description="Processes among which the rows of every batch are divided, of networks that are trained one at a time "
-        "(images, texts, language models). The same numbers as with 1.",
-    )
-    strategy: Literal["fixed", "auto"] | Strategy = Field(
-        "fixed",
-        description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "
-        "start. fixed: as the recipe stands.",
-    )
-
-    @property
-    def cluster(self) -> Cluster | None:
-        """Where stages are done by one."""
-        if isinstance(self.executor, Cluster):
-            return self.executor
-        return Cluster() if self.executor == "ray" else None
-
-    def asked_strategy(self) -> Strategy:
-        """What the recipe says itself; what auto finds is not in it."""
-        if isinstance(self.strategy, Strategy):
-            return self.strategy
-        return Strategy(adapt=True) if self.strategy == "auto" else PLAIN
-
-    @field_validator("time")
-    @classmethod
-    def _time(cls, value: str | None) -> str | None:
-        if value is not None:
-            seconds(value)
-        return value
-
-    @field_validator("memory", "disk")
-    @classmethod
-    def _size(cls, value: str | None) -> str | None:
-        if value is not None:
-            size_bytes(value)
-        return value
 
 
 class Serve(Section):

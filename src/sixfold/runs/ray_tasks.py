@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from sixfold.core.errors import SystemFault
-from sixfold.recipe.cluster import Cluster
+from sixfold.recipe.budget import Cluster
 from sixfold.runs.side_by_side import Answer, Answers, Request, error_of, parts_of
 from sixfold.runs.talking import Talking
 

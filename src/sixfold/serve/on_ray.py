@@ -25,8 +25,8 @@ from ray import serve as ray_serve
 from sixfold.bundle.load import load
 from sixfold.core.cores import cores
 from sixfold.core.errors import SystemFault
-from sixfold.serve.replica import Replica
 from sixfold.serve.run import say
+from sixfold.serve.served_bundle import ServedBundle
 from sixfold.serve.settings import settings_of
 
 LOCAL: Final = "local"
@@ -73,7 +73,7 @@ def serve_on_ray(
     if not others:
         ray_serve.start(http_options={"host": settings.host, "port": settings.port})
     deployment = ray_serve.deployment(
-        ray_serve.ingress()(Replica),
+        ray_serve.ingress()(ServedBundle),
         name=bundle.name,
         max_ongoing_requests=settings.concurrency,
         autoscaling_config={

@@ -12,7 +12,7 @@ from sixfold.serve.hosts import Hosts
 from sixfold.serve.watched import App
 
 
-class Replica:
+class ServedBundle:
     """Of the bundle at `path`, which every node sees there. `settings`: of the section Serve;
     `allow_hosts`: names by which clients may ask; `allow`: as in `load`.
     """
