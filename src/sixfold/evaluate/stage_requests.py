@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def _perform(request: Request, opened: Opened, emit: Emit) -> None:
     with MemoryGuard(request["memory_bytes"]) as guard:
         context = Context(
             emit_to=emit,
-            saves=_saves(request["saves"], emit, disk, partial(_still_wanted, into)),
+            saves=_saves(request, emit, disk),
             check_memory=guard.check,
             recover=guard.recover,
             **request["context"],
@@ -46,13 +45,12 @@ def _perform(request: Request, opened: Opened, emit: Emit) -> None:
         action.perform(opened[request["inputs"]], context, into)
 
 
-def _saves(
-    saves: tuple[str, str, float] | None, emit: Emit, disk: DiskLimit, check: Callable[[], None]
-) -> Checkpoints | None:
-    if saves is None:
+def _saves(request: Request, emit: Emit, disk: DiskLimit) -> Checkpoints | None:
+    if request["saves"] is None:
         return None
-    folder, key, every_s = saves
-    return Checkpoints(Path(folder), key, emit, every_s, disk=disk, check=check)
+    folder, key, every_s = request["saves"]
+    wanted = partial(_still_wanted, Path(request["into"]))
+    return Checkpoints(Path(folder), key, emit, every_s, disk=disk, check=wanted)
 
 
 def _still_wanted(into: Path) -> None:

@@ -72,16 +72,7 @@ def serve_on_ray(
     others = bool(ray_serve.status().proxies)
     if not others:
         ray_serve.start(http_options={"host": settings.host, "port": settings.port})
-    deployment = ray_serve.deployment(
-        ray_serve.ingress()(ServedBundle),
-        name=bundle.name,
-        max_ongoing_requests=settings.concurrency,
-        autoscaling_config={
-            "min_replicas": replicas.least,
-            "max_replicas": replicas.most,
-            "target_ongoing_requests": max(1.0, BUSY * settings.concurrency),
-        },
-    )
+    deployment = _deployment(bundle.name, replicas, settings.concurrency)
     hosts = [*allow_hosts, settings.host]
     try:
         ray_serve.run(
@@ -106,6 +97,20 @@ def serve_on_ray(
     if address == LOCAL:
         ray_serve.shutdown()
     ray.shutdown()
+
+
+def _deployment(name: str, replicas: Replicas, places: int) -> Any:
+    """`places`: requests in work at once, of each replica."""
+    return ray_serve.deployment(
+        ray_serve.ingress()(ServedBundle),
+        name=name,
+        max_ongoing_requests=places,
+        autoscaling_config={
+            "min_replicas": replicas.least,
+            "max_replicas": replicas.most,
+            "target_ongoing_requests": max(1.0, BUSY * places),
+        },
+    )
 
 
 def _join(address: str) -> None:
