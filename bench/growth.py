@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import numpy as np
 
 from bench.pairs import Result
 
-ROUNDS = 3
+ROUNDS = 2  # of a minute and more each
 FAMILIES: tuple[dict[str, Any], ...] = (
     {"family": "linear"},
     {"family": "boosting", "rounds": 50},
@@ -57,24 +57,23 @@ class Seen:
 
 
 def measure(
-    rows: int = 5_000,
-    epochs: int = 20,
+    rows: int = 20_000,
+    epochs: int = 300,
     widths: tuple[int, ...] = WIDTHS,
     tiny: int = 60,
     rounds: int = ROUNDS,
 ) -> Iterator[Result]:
     """Seconds."""
-    yield _rows(rows, epochs, rounds)
+    yield _rows(rows, min(epochs, 20), rounds)
     build = tuple({"family": "mlp", "hidden": [width]} for width in widths)
-    alone = Command(rows, build, epochs, {}, 1)
-    for executor, needs in (("processes", ""), ("ray", "ray")):
-        title = f"{len(widths)} networks, 5 folds, {rows:,} rows: two workers, {executor}"
-        if needs and importlib.util.find_spec(needs) is None:
-            yield Result(title, "one worker, one core", absent=f"{needs} is not installed")
-            continue
-        pair = Command(rows, build, epochs, {"executor": executor, "workers": 2}, 2)
-        yield _workers(title, alone, pair, rounds)
-        yield _overhead(executor, tiny, rounds)
+    title = f"{len(widths)} networks, 5 folds, {rows:,} rows, {epochs} epochs: two workers"
+    yield from _workers(title, Command(rows, build, epochs, {}, 1), rounds)
+    build = tuple({"family": "tree", "max_depth": 2, "min_rows_leaf": 1 + at} for at in range(tiny))
+    title = f"{tiny} trees of 100 rows, as many stages: two workers"
+    yield from (
+        replace(one, target=None, quality=f"{one.quality}; nothing but the start and the telling")
+        for one in _workers(title, Command(100, build, 1, {}, 1), rounds)
+    )
 
 
 def _rows(rows: int, epochs: int, rounds: int) -> Result:
@@ -92,40 +91,26 @@ def _rows(rows: int, epochs: int, rounds: int) -> Result:
     )
 
 
-def _workers(title: str, alone: Command, pair: Command, rounds: int) -> Result:
-    seen = [(done(pair), done(alone)) for _ in range(rounds)]
-    assert len({one.model for both in seen for one in both}) == 1, "the models differ"
-    mine, others = (
-        statistics.median(one.stages_s for one in each) for each in zip(*seen, strict=True)
-    )
-    return Result(
-        title,
-        "one worker, one core",
-        mine,
-        others,
-        quality="equal models, byte for byte",
-        target=WORKERS,
-        rounds=rounds,
-    )
-
-
-def _overhead(executor: str, count: int, rounds: int) -> Result:
-    """Of a stage: what `count` candidates take of which each is a moment's work."""
-    build = tuple({"family": "tree", "max_depth": 2, "min_rows_leaf": 1 + at} for at in range(count))
-    alone = Command(100, build, 1, {}, 1)
-    pair = Command(100, build, 1, {"executor": executor, "workers": 2}, 2)
-    seen = [(done(pair), done(alone)) for _ in range(rounds)]
-    mine, others = (
-        statistics.median(one.stages_s / count for one in each) for each in zip(*seen, strict=True)
-    )
-    return Result(
-        f"a stage of {count} that are a moment's work each: two workers, {executor}",
-        "in the run's own process",
-        mine,
-        others,
-        quality="100 rows; the start of the workers included",
-        rounds=rounds,
-    )
+def _workers(title: str, alone: Command, rounds: int) -> Iterator[Result]:
+    """One row for each executor, beside the same in the run's own process."""
+    pairs = {
+        name: replace(alone, budget={"executor": name, "workers": 2}, cores=2)
+        for name in ("processes", "ray")
+        if name == "processes" or importlib.util.find_spec(name) is not None
+    }
+    seen: dict[str, list[Seen]] = {name: [] for name in ("alone", *pairs)}
+    for _ in range(rounds):
+        for name, command in {"alone": alone, **pairs}.items():
+            seen[name].append(done(command))
+    medians = {name: statistics.median(one.stages_s for one in each) for name, each in seen.items()}
+    for name in ("processes", "ray"):
+        row = Result(f"{title}, {name}", "one worker, one core", target=WORKERS, rounds=rounds)
+        if name not in pairs:
+            yield replace(row, absent=f"{name} is not installed")
+            continue
+        assert {one.model for one in seen[name]} == {one.model for one in seen["alone"]}, name
+        quality = "equal models, byte for byte"
+        yield replace(row, ours=medians[name], peers=medians["alone"], quality=quality)
 
 
 def done(command: Command) -> Seen:

@@ -105,11 +105,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "growth": (
         {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2},
         {},
-        {
-            "ten times the time of 100 rows",
-            "one worker, one core",
-            "in the run's own process",
-        },
+        {"ten times the time of 100 rows", "one worker, one core"},
     ),
 }
 
