@@ -54,6 +54,7 @@ class BatchSharing:
     rank: int
     size: int
     helpers: tuple[int, ...] = ()
+    place: tempfile.TemporaryDirectory[str] | None = None  # where all meet, as long as they work
 
     @classmethod
     def start(cls, size: int, help_with: Callable[[BatchSharing], None]) -> BatchSharing:
@@ -67,11 +68,11 @@ class BatchSharing:
                 "another one in this process",
                 "Leave budget.batch_workers out.",
             )
-        with tempfile.TemporaryDirectory(prefix="sixfold-") as place:
-            store = Path(place) / "store"
-            helpers = tuple(_fork(rank, size, store, help_with) for rank in range(1, size))
-            _meet(0, size, store)
-        return cls(0, size, helpers)
+        place = tempfile.TemporaryDirectory(prefix="sixfold-")  # closed by `end`
+        store = Path(place.name) / "store"
+        helpers = tuple(_fork(rank, size, store, help_with) for rank in range(1, size))
+        _meet(0, size, store)
+        return cls(0, size, helpers, place)
 
     def own(self, count: int) -> range:
         """The parts of a batch, of `count`, that are computed here."""
@@ -127,6 +128,8 @@ class BatchSharing:
                 os.kill(helper, signal.SIGKILL)
                 os.waitpid(helper, 0)
         dist.destroy_process_group()
+        if self.place is not None:
+            self.place.cleanup()
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:
