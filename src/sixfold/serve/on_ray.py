@@ -65,10 +65,10 @@ def serve_on_ray(
     bundle = load(path, allow)
     settings, refused = settings_of(bundle.recipe.serve, given, trust_recipe)
     address = os.environ.get("RAY_ADDRESS") or LOCAL
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
     _join(address)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # Ray has set its own
+        signal.signal(number, lambda *_: ended.set())
     others = bool(ray_serve.status().proxies)
     if not others:
         ray_serve.start(http_options={"host": settings.host, "port": settings.port})
