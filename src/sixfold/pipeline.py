@@ -120,7 +120,6 @@ def run(
             device=device,
             check_memory=guard.check,
             recover=guard.recover,
-            batch_workers=loaded.recipe.budget.batch_workers,
         )
         this = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder, loaded.recipe.runtime)

@@ -146,13 +146,6 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
-        rules.batches_are_divided_on_the_processor,
-        {"budget": {"device": "cuda", "batch_workers": 2}},
-        [
-            "budget.batch_workers: expected 1 with device: cuda; found 2. Leave it out: the GPU computes a batch whole."
-        ],
-    ),
-    (
         rules.workers_are_elsewhere,
         {"budget": {"executor": "here", "workers": 2}},
         [

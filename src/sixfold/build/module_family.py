@@ -139,8 +139,7 @@ class ModuleFamily(Family):
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
-        alone = context.device != "cpu" or context.batch_workers > 1
-        width = 1 if alone or not todo else at_once(todo[0])
+        width = at_once(todo[0]) if todo and context.device == "cpu" else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
             context.check_time(f"fitting {wave[0].setting.name}")
@@ -247,8 +246,7 @@ class ModuleFamily(Family):
         work = rated(work, fit.setting, deadline)
         if work.observe is not None:
             work.observe(work.module.eval(), 0)
-        work = replace(work, workers=workers, processes=context.batch_workers)
-        with closing(ModuleLearner(work)) as learner:
+        with closing(ModuleLearner(replace(work, workers=workers))) as learner:
             ((_, weights),) = train(learner, deadline, context.saves)
         return self.fitted(load_weights(work.module.to("cpu"), weights), fit)
 

@@ -48,13 +48,6 @@ class Budget(Section):
         "each has its share. Left out: 1; where `executor` is named, as many as the cores allow.",
     )
 
-    batch_workers: int = Field(
-        1,
-        ge=1,
-        le=4,
-        description="Processes among which the rows of every batch are divided, of networks that are trained one at a time "
-        "(images, texts, language models). The same numbers as with 1.",
-    )
     strategy: Literal["fixed", "auto"] | Strategy = Field(
         "fixed",
         description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "

@@ -20,16 +20,3 @@ def workers_are_elsewhere(recipe: Recipe, document: Document) -> Iterator[Recipe
             show(workers),
             "Leave workers out, or choose executor: processes or ray.",
         )
-
-
-def batches_are_divided_on_the_processor(
-    recipe: Recipe, document: Document
-) -> Iterator[RecipeError]:
-    """A GPU computes a batch whole."""
-    if recipe.budget.batch_workers > 1 and recipe.budget.device != "cpu":
-        yield RecipeError(
-            document.place(("budget", "batch_workers")),
-            "1 with device: cuda",
-            show(recipe.budget.batch_workers),
-            "Leave it out: the GPU computes a batch whole.",
-        )

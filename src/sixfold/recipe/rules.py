@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
-from sixfold.recipe.budget_rules import (
-    batches_are_divided_on_the_processor,
-    workers_are_elsewhere,
-)
+from sixfold.recipe.budget_rules import workers_are_elsewhere
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe
@@ -485,5 +482,4 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     a_search_has_a_space,
     nesting_needs_folds,
     workers_are_elsewhere,
-    batches_are_divided_on_the_processor,
 )

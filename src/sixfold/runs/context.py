@@ -34,7 +34,7 @@ class Context:
     `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know
     them. `saves`: where long work leaves what it has so far; None keeps nothing. `check_memory`
     raises BudgetError where more is held than the budget allows; `recover`: less is needed from now on, so that what was
-    held counts no longer. `batch_workers`: processes among which a batch of a network is divided.
+    held counts no longer.
     """
 
     seed: int = 0
@@ -45,7 +45,6 @@ class Context:
     device: str = "cpu"
     check_memory: Callable[[], None] = unwatched
     recover: Callable[[], None] = unwatched
-    batch_workers: int = 1
 
     def emit(self, kind: str, **facts: Any) -> None:
         """One event: a fact that happened, as plain JSON values."""

@@ -130,7 +130,6 @@ class SideBySide:
                 "deadline": context.deadline,  # one clock for all processes of a machine
                 "facts": context.facts,
                 "device": context.device,
-                "batch_workers": context.batch_workers,
             },
             "saves": None
             if saves is None

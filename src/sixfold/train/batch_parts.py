@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from sixfold.train.batch_sharing import BatchSharing
-
 PART_ROWS: Final = 32  # of a part at least; guessed: fewer rows are too few for a batch norm
 MOST_PARTS: Final = 4  # each has a gradient of its own
 
@@ -69,7 +67,6 @@ class BatchParts:
             self.parts.append(part)
         at_once = min(workers, count)
         self._pool = ThreadPoolExecutor(at_once, initializer=_start) if at_once > 1 else None
-        self.sharing: BatchSharing | None = None  # with other processes
 
     def gradient(self, x: torch.Tensor, y: torch.Tensor, backward: PartWork) -> torch.Tensor:
         """Write the gradient of the loss of a batch; that loss, a scalar."""
@@ -84,23 +81,17 @@ class BatchParts:
             gradient.zero_()
             return backward(module, x[rows], y[rows], number)
 
-        numbers = range(count) if self.sharing is None else self.sharing.own(count)
+        numbers = range(count)
         losses = list(map(work, numbers) if self._pool is None else self._pool.map(work, numbers))
-        if self.sharing is not None:
-            losses = self.sharing.gathered(used, losses)
-            if self.sharing.rank > 0:  # what it computed has been sent
-                return used[0].gradient.new_zeros(())
         for part in used[1:]:
             used[0].gradient.add_(part.gradient)
         self._mean_of_buffers(used, np.diff(cuts) / len(x))
         return torch.stack(losses).sum()
 
     def close(self) -> None:
-        """End its threads, and the processes that help."""
+        """End its threads."""
         if self._pool is not None:
             self._pool.shutdown()
-        if self.sharing is not None and self.sharing.rank == 0:
-            self.sharing.end()
 
     def _share_buffers(self, used: list[BatchPart]) -> None:
         """Such as the running means of a batch norm: all begin where the first one is."""

@@ -34,7 +34,6 @@ from sixfold.train.batch_parts import (
     parts_of,
     views,
 )
-from sixfold.train.batch_sharing import BatchOrder, BatchSharing, put, state_of
 from sixfold.train.batches import permutation
 from sixfold.train.memory_steps import StepShape
 from sixfold.train.mixed_precision import halved, measured
@@ -96,8 +95,7 @@ class ModuleFit:
     `losses`: per row, of outputs and targets. `watched`: examples cut off for an early stop;
     `score`: what is watched of the module where that is not the loss on them. `seed`: of order,
     augmentation and dropout. `operations`: multiplications and additions of a step, for which it
-    gets threads; `workers`: parts of a batch that are computed at once, and `processes`: among which
-    they are divided; neither changes a number.
+    gets threads; `workers`: parts of a batch that are computed at once, which changes no number.
     `strategy`: how it fits into memory; `lighter`: stronger ones than the one in use.
     `counted`: how many losses there are of some targets, over which the mean is taken: rows, or the
     tokens that are learned. `parts`: of so many rows. `rows_at_once`: of a part, whose gradients are
@@ -118,7 +116,6 @@ class ModuleFit:
     score: Callable[[nn.Module], float] | None = None
     operations: float = ALL_THREADS
     workers: int = 1
-    processes: int = 1
     strategy: Strategy = PLAIN
     lighter: Callable[[StepShape, Strategy], Iterator[MemoryStep]] = memory_steps.steps
     counted: Callable[[torch.Tensor], int] = len
@@ -175,28 +172,6 @@ class ModuleLearner:
             self.train, [parameter.shape for parameter in parameters], self.steps
         )
         self.stepper.start(range(1), self.theta, self.gradient)
-        processes = min(fit.processes, len(self.parts.parts))
-        if processes > 1:
-            self.parts.sharing = BatchSharing.start(processes, self._help)
-
-    @torch.no_grad()
-    def _help(self, sharing: BatchSharing) -> None:
-        """In a helping process: compute parts of every batch that is asked for."""
-        self.parts.sharing = sharing
-        state = state_of(self.theta[0], self.module)
-        while True:
-            order = sharing.asked(state)
-            put(state, self.theta[0], self.module)
-            self.halved, self.stepper.step = order.halved, order.step
-            strategy = Strategy(
-                micro_batch=order.micro_batch or None, gradient_checkpointing=order.recomputed
-            )
-            if (strategy.micro_batch, strategy.gradient_checkpointing) != (
-                self.strategy.micro_batch,
-                self.strategy.gradient_checkpointing,
-            ):
-                self.use(strategy)
-            self._backward(RowBatch(order.rows, order.number))
 
     @property
     def shown(self) -> torch.Tensor:
@@ -265,7 +240,7 @@ class ModuleLearner:
         return next(self.work.lighter(shape, self.strategy), None)
 
     def _backward(self, batch: RowBatch) -> torch.Tensor:
-        self.batch, step = batch, self.stepper.step
+        step = self.stepper.step
         x, y = self.work.examples.read(
             batch.rows, torch.Generator().manual_seed(self._seed("augment", step))
         )
@@ -320,23 +295,7 @@ class ModuleLearner:
         self.work.context.emit("note", text=times.describe())
         return times.pays
 
-    def _share(self) -> None:
-        """Tell those who help what gradient is wanted."""
-        sharing, strategy = self.parts.sharing, self.strategy
-        if sharing is None or sharing.rank > 0:
-            return
-        order = BatchOrder(
-            self.batch.rows,
-            self.batch.number,
-            self.stepper.step,
-            bool(self.halved),
-            strategy.micro_batch or 0,
-            strategy.gradient_checkpointing,
-        )
-        sharing.ask(order, state_of(self.theta[0], self.module))
-
     def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        self._share()
         count = max(1, self.work.counted(y))
 
         def backward(
