@@ -51,7 +51,7 @@ docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict
 
 # Every peer, or some measurements of them: make bench NAMES="folds_mlp ridge_grid"
-bench: .venv-bench/.done .venv-autogluon/.done .venv-serving/.done .venv-mlserver/.done
+bench: .venv-bench/.done .venv-autogluon/.done .venv-serving/.done .venv-mlserver/.done .venv-language-serve/.done
 	.venv-bench/bin/python -m bench $(NAMES)
 
 $(VENV)/bin/python:
@@ -77,7 +77,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,language,bench]'
+	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,language,language-serve,bench]'
 	@touch $@
 
 # Two other versions of the same packages: an environment apart. Without it the bench says so in its rows.
@@ -90,5 +90,12 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PYTHON) -m venv .venv-$*
 	-.venv-$*/bin/$(PIP) --constraint bench/constraints-$*.txt --requirement bench/$*.txt && touch $@
 
+# What serves a language model, and nothing besides: neither pip, nor bytecode of modules that a server never imports.
+.venv-language-serve/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --without-pip .venv-language-serve
+	$(PYTHON) -m pip --python .venv-language-serve/bin/python install --quiet --disable-pip-version-check --no-compile \
+	  --constraint constraints.txt '.[language-serve]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .venv-bench .venv-autogluon .venv-serving .venv-mlserver runs site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-autogluon .venv-serving .venv-mlserver .venv-language-serve runs site .mypy_cache .ruff_cache .hypothesis

@@ -22,27 +22,27 @@ SIDE, LENGTH, TRIES = 1024, 1 << 25, 10
 
 @dataclass(frozen=True)
 class Rates:
-    """Operations a second of matrix products in single and double precision, bytes a second of a
-    copy (read and written).
+    """Operations a second of matrix products in single, double and half precision (bfloat16), bytes a
+    second of a copy (read and written).
     """
 
     f32: float
     f64: float
+    bf16: float
     bandwidth: float
 
 
 @cache
 def rates() -> Rates:
     """Measured once a process: the best of some tries."""
-    return Rates(_product(torch.float32), _product(torch.float64), _copy())
+    products = (_product(one) for one in (torch.float32, torch.float64, torch.bfloat16))
+    return Rates(*products, _copy())
 
 
 def seconds(operations: float, moved: float = 0.0, precision: str = "f32") -> float:
-    """The longer of both. `precision`: f32 or f64. `moved`: bytes."""
+    """The longer of both. `precision`: f32, f64 or bf16. `moved`: bytes."""
     found = rates()
-    return max(
-        operations / (found.f32 if precision == "f32" else found.f64), moved / found.bandwidth
-    )
+    return max(operations / vars(found)[precision], moved / found.bandwidth)
 
 
 def perceptron(widths: list[int], rows: float) -> float:
@@ -54,7 +54,7 @@ def perceptron(widths: list[int], rows: float) -> float:
 
 
 def _product(dtype: torch.dtype) -> float:
-    a, b, c = (torch.rand(SIDE, SIDE, dtype=dtype) for _ in range(3))
+    a, b, c = (torch.rand(SIDE, SIDE).to(dtype) for _ in range(3))
     return 2 * SIDE**3 / _best(lambda: torch.mm(a, b, out=c))
 
 

@@ -17,6 +17,7 @@ from sixfold.bundle.page import START
 from sixfold.bundle.write import LanguageParts, write_bundle
 from sixfold.package.gguf_file import gguf_bytes
 from sixfold.package.language_parity import stored_texts
+from sixfold.package.served_weights import served_network
 from sixfold.parts.gguf_blocks import BlockType
 from sixfold.recipe.receipt import Cost, Quality, Receipt
 from sixfold.recipe.report import ColumnSummary, Report, Row
@@ -109,6 +110,16 @@ def bundle(folder: Path, files: dict[str, bytes], kind: BlockType) -> Path:
         report_json=report.model_dump_json(),
     )
     write_bundle(folder, parts)
+    return folder
+
+
+def as_served(folder: Path, files: dict[str, bytes], bundle: Path) -> Path:
+    """A checkpoint with the numbers of the bundle's blocks, for peers that read none."""
+    network = served_network(files, (bundle / "model.gguf").read_bytes())
+    weights = {name: values.contiguous() for name, values in network.state_dict().items()}
+    folder.mkdir()
+    for name, part in (files | {"model.safetensors": save(weights)}).items():
+        (folder / name).write_bytes(part)
     return folder
 
 

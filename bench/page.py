@@ -120,10 +120,11 @@ def _facts(name: str, one: Record) -> str:
         f", OMP_NUM_THREADS={machine['omp_num_threads']}" if machine.get("omp_num_threads") else ""
     )
     versions = ", ".join(f"{package} {version}" for package, version in one["versions"].items())
+    half = f", {rates['bf16'] / 1e9:.0f} in bfloat16" if "bf16" in rates else ""
     return (
         f"`python -m bench {name}`, {one['date']}, {one['took_s']:.0f} s, medians of {' or '.join(map(str, rounds)) or 'no'} "
         f"rounds; {machine['cores_used']} of {machine['cores']} cores of {machine['processor']}{limit} "
         f"({', '.join(machine['instructions'])}), load before {one['load']}{busy}; products {rates['f32'] / 1e9:.0f} GFLOP/s in "
-        f"single, {rates['f64'] / 1e9:.0f} in double precision, memory {rates['bandwidth'] / 1e9:.0f} GB/s; Python "
+        f"single, {rates['f64'] / 1e9:.0f} in double precision{half}, memory {rates['bandwidth'] / 1e9:.0f} GB/s; Python "
         f"{machine['python']}, {versions}."
     )

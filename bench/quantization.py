@@ -13,9 +13,10 @@ model in single precision.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data import topics
@@ -26,7 +27,7 @@ import torch
 from torch import nn
 
 from bench.pairs import Result, need
-from sixfold.compress.language.calibration import Distance, distance
+from sixfold.compress.language.calibration import distance
 from sixfold.compress.language.fewer_bits import FewerBits, Method, quantized
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
@@ -40,6 +41,8 @@ BATCH, RATE = 16, 3e-3  # windows of a step
 PATIENCE = 3  # looks without a lower loss, then a third of the rate; after RATES of them the end
 RATES = 3
 TARGET = 50.0  # hundredths of the damage
+METHODS: tuple[Method, ...] = ("int4", "gptq")
+Damages = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,23 @@ def _windows(ids: npt.NDArray[np.int64], context: int) -> WindowBatch:
     return WindowBatch(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)))
 
 
-def measure(rounds: int = 1, characters: int | None = None, **sizes: int) -> Iterator[Result]:
-    """Two lines a seed: the divergence's, the loss's. `rounds`: seeds; `characters`: of the text, all
-    where left out; `sizes`: of `Setup`.
+def measure(
+    rounds: int = 1,
+    characters: int | None = None,
+    widths: Sequence[int] = (64, 128),
+    **sizes: int,
+) -> Iterator[Result]:
+    """Two lines a width and seed: the divergence's, the loss's. `rounds`: seeds; `characters`: of the
+    text, all where left out; `sizes`: of `Setup`.
     """
     need("transformers", "tokenizers")
     named = os.environ.get("SIXFOLD_BENCH_TEXT")
     text = Path(named).read_text(encoding="utf-8") if named else "\n".join(topics.topics.values())
     name = Path(named).stem if named else "pydoc topics"
-    for seed in range(rounds):
-        setup = Setup(seed=seed, **sizes)
+    for width, seed in itertools.product(widths, range(rounds)):
+        setup = Setup(width=width, seed=seed, **sizes)
         corpus = Corpus.of(text[:characters], setup)
-        yield from compared(f"{name}, seed {seed}", trained(setup, corpus), corpus)
+        yield from compared(f"{name}, width {width}, seed {seed}", trained(setup, corpus), corpus)
 
 
 def compared(workload: str, model: LanguageModel, corpus: Corpus) -> Iterator[Result]:
@@ -119,33 +127,48 @@ def compared(workload: str, model: LanguageModel, corpus: Corpus) -> Iterator[Re
     some = some[: max(1, CALIBRATION // model.context)]
     calibration = WindowBatch(*(part[some] for part in corpus.training))
     network = model.network()
-    before = distance(network, network, corpus.held_out)
+    before = damages(network, network, corpus.held_out)
     nearest, ours = (
-        of_method(model, method, calibration, corpus.held_out) for method in ("int4", "gptq")
+        damages(
+            quantized(model, FewerBits(method), calibration).network(), network, corpus.held_out
+        )
+        - before
+        for method in METHODS
     )
-    quality = f"{before.tokens:,} held-out tokens, loss {before.loss:.4f} before"
-    for what, damage, left in (
-        ("KL", nearest.divergence, ours.divergence),
-        ("loss", nearest.loss - before.loss, ours.loss - before.loss),
-    ):
+    quality = (
+        f"{corpus.held_out.y.numel():,} held-out tokens, loss {before[:, 1].mean():.4f} before"
+    )
+    for what, damage, left in zip(("KL", "loss"), nearest.T, ours.T, strict=True):
+        low, high = likely(damage, left)
         yield Result(
             workload=f"4 bits, {what}, {workload}",
             peer="round to nearest",
-            ours=1 - left / damage,
+            ours=float(1 - left.mean() / damage.mean()),
             peers=0.0,
             unit=f"share of {what} recovered",
-            quality=f"{damage:.5f} → {left:.5f} nats; {quality}",
+            quality=f"{damage.mean():.5f} → {left.mean():.5f} nats, a share of {low:.2f} to {high:.2f} where other "
+            f"windows had been held out; {quality}",
             target=TARGET,
             rounds=1,
         )
 
 
-def of_method(
-    model: LanguageModel, method: Method, calibration: WindowBatch, held_out: WindowBatch
-) -> Distance:
-    """Of the weights as served from the model's own."""
-    served = quantized(model, FewerBits(method), calibration)
-    return distance(served.network(), model.network(), held_out)
+def damages(network: PackedNetwork, whole: PackedNetwork, held_out: WindowBatch) -> Damages:
+    """[windows, 2] of each: divergence from `whole`, and loss."""
+    rows = []
+    for window in range(len(held_out.y)):
+        one = distance(network, whole, WindowBatch(*(part[window, None] for part in held_out)))
+        rows.append((one.divergence, one.loss))
+    return np.array(rows)
+
+
+def likely(damage: Damages, left: Damages) -> tuple[float, float]:
+    """The middle nine tenths of the share that is recovered, windows drawn again (Efron's bootstrap)."""
+    draw = np.random.default_rng(0)
+    rows = draw.integers(len(damage), size=(1_000, len(damage)))
+    shares = 1 - left[rows].mean(axis=1) / damage[rows].mean(axis=1)
+    low, high = np.quantile(shares, (0.05, 0.95))
+    return float(low), float(high)
 
 
 def trained(setup: Setup, corpus: Corpus) -> LanguageModel:

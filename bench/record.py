@@ -33,6 +33,8 @@ PEERS = (
     "uvicorn",
     "openvino-genai",
     "transformers",
+    "peft",
+    "accelerate",
 )
 Record = dict[str, Any]
 
@@ -54,10 +56,14 @@ MEASUREMENTS = (
     "end_to_end",
     "texts",
     "images",
+    "language_corpus",
     "language_training",
+    "lora_memory",
+    "language_target",
     "quantization",
     "language_serving",
     "growth",
+    "plan",
 )
 
 

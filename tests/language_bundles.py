@@ -196,7 +196,12 @@ def parts(files: dict[str, bytes], kind: BlockType = "f16", recipe: str = RECIPE
 
 def bundle(folder: Path, kind: str = "llama", **changes: Any) -> Path:
     """Written as a run writes it, proof included."""
-    made = parts(checkpoint(kind, **changes))
+    return bundle_of(folder, checkpoint(kind, **changes))
+
+
+def bundle_of(folder: Path, files: dict[str, bytes]) -> Path:
+    """The same of a checkpoint's files."""
+    made = parts(files)
     aside = folder.with_name(f"{folder.name}.parts")
     large = {}
     for name, content in made.model.items():

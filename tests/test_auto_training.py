@@ -188,10 +188,6 @@ def test_the_forecast_counts_a_range_test_once(monkeypatch: pytest.MonkeyPatch) 
             "train.optimizer.momentum: expected a known key; found 'momentum'. ",
         ),
         (
-            {"name": "auto", "learning_rate": 0.1},
-            "train.optimizer.learning_rate: expected one of auto, own; found 0.1. ",
-        ),
-        (
             {"name": "adam", "learning_rate": "atuo"},
             "train.optimizer.learning_rate: expected a number, at most 10, above 0, or 'auto'; found the text 'atuo'. ",
         ),

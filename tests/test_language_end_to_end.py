@@ -19,6 +19,7 @@ from sixfold import pipeline
 from sixfold.build.candidate import Candidate
 from sixfold.build.language import Settings
 from sixfold.bundle import manifest
+from sixfold.bundle.language.parity import TOLERANCE
 from sixfold.bundle.verify import verify
 from sixfold.core.errors import BundleError, DataError, RecipeError, SixfoldError
 from sixfold.data import test_rows
@@ -104,6 +105,7 @@ def test_receipt_and_report_tell_what_was_learned(done: pipeline.Run) -> None:
     assert max(first.folds_after) < first.baseline  # better than shares of bytes
     assert receipt.after.file_bytes == (done.bundle / "model.gguf").stat().st_size
     assert receipt.parity_rows > 0
+    assert 0 < receipt.parity_worst <= TOLERANCE
     assert any("scored again" in line for line in verify(done.bundle))
     assert receipt.after.p50_1_ms is None
     report = Report.model_validate_json((done.bundle / "report.json").read_text())
@@ -117,6 +119,7 @@ def test_receipt_and_report_tell_what_was_learned(done: pipeline.Run) -> None:
     assert {text.epoch for text in report.language.written} == {0, 1, 2, 3, 4}
     assert {text.fold for text in report.language.written} == {None}
     page = (done.bundle / "report.html").read_text()
+    assert f">{receipt.parity_worst:.1e}</td>" in page
     assert "Text as it learned" in page
     assert "Loss by step" in page
 

@@ -210,7 +210,7 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
     for text in describe(run.context.device, *by_device(planned.candidates)):
         run.context.emit("note", text=text)
     candidates = tuple(
-        replace(one, strategy=strategies.get(one.name, one.strategy)) for one in planned.candidates
+        one.under(strategies.get(one.name, one.strategy)) for one in planned.candidates
     )
     return Plan(candidates, planned.folds, planned.metrics, planned.baseline, memory=memory)
 

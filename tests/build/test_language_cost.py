@@ -28,7 +28,7 @@ X = stored(sentences(200), OWN)
 
 def fit_of(strategy: Strategy = PLAIN, **train: Any) -> Fit:
     section = Train.model_validate(
-        {**FAMILY.train_defaults.options, "epochs": 1, "clip": None, **train}
+        {**FAMILY.train_defaults.options, "optimizer": "adamw", "epochs": 1, "clip": None, **train}
     )
     setting = Setting("language", FAMILY, train=section, strategy=strategy)
     return Fit(X, np.zeros((len(X), 3)), "generation", 3, seed=3, setting=setting)

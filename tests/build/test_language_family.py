@@ -4,6 +4,9 @@ and what it is told that does not fit is refused.
 
 from __future__ import annotations
 
+import copy
+import itertools
+import shutil
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +72,7 @@ def test_the_loss_of_a_batch_is_that_of_transformers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [1, 3])
 def test_parts_and_micro_batches_make_the_step_of_the_whole_batch(rows: int) -> None:
     family = Settings(**TINY)
-    fit = fit_of(stored(sentences(120), OWN), family, batch_size=24, clip=None)
+    fit = fit_of(stored(sentences(120), OWN), family, batch_size=24, clip=None, optimizer="adamw")
     work = family.work_of(fit, Context())
     whole = replace(work, parts=lambda rows: 1)
     expected = gradient(whole)
@@ -81,7 +84,7 @@ def test_parts_and_micro_batches_make_the_step_of_the_whole_batch(rows: int) -> 
 
 def test_as_many_workers_as_one_likes_give_the_same_bits() -> None:
     family = Settings(**TINY)
-    fit = fit_of(stored(sentences(200), OWN), family, batch_size=32)
+    fit = fit_of(stored(sentences(200), OWN), family, batch_size=32, optimizer="adamw")
     models = [family.trained(fit, Context(), None, workers) for workers in (1, 2, 3)]
     first = models[0]
     assert isinstance(first, LanguageModel)
@@ -170,3 +173,36 @@ def test_settings_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     change_config(folder, model_type="mistral", sliding_window=32)
     with pytest.raises(FitError, match="at most 32 tokens"):
         Settings(checkpoint=str(folder), context=48).check_task("generation")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "clang++", "c++"))), reason="a C++ compiler is wanted"
+)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_layers_learn_the_same_and_go_on_after_a_kill_with_the_same_bits() -> None:
+    x = stored(sentences(40, words=60), OWN)
+
+    def learner(compile_: str) -> ModuleLearner:
+        family = Settings(**TINY)
+        fit = fit_of(x, family, batch_size=4, compile=compile_, precision="bfloat16")
+        return learner_of(family.work_of(fit, Context()))
+
+    @torch.no_grad()
+    def stepped(one: ModuleLearner, first: int, last: int) -> list[float]:
+        losses = []
+        for batch in itertools.islice(one.batches(), first, last):
+            losses.append(float(one.backward(batch)))
+            one.step(batch)
+        return losses
+
+    with closing(learner("on")) as one, closing(learner("on")) as again:
+        first = stepped(one, 0, 2)
+        kept = copy.deepcopy(one.state_dict())
+        assert kept["compiled"]
+        second = stepped(one, 2, 4)
+        again.load_state_dict(kept)
+        assert stepped(again, 2, 4) == second
+        assert torch.equal(again.theta, one.theta)
+    with closing(learner("off")) as plain:
+        assert stepped(plain, 0, 4) == pytest.approx([*first, *second], abs=0.05)

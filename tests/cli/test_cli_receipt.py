@@ -71,6 +71,15 @@ def test_the_whole_text() -> None:
     ]
 
 
+def test_of_a_language_model_the_worst_difference_is_shown() -> None:
+    silent = {"p50_1_ms": None, "p99_1_ms": None, "p50_64_ms": None, "p99_64_ms": None}
+    after = AFTER.model_copy(update=silent)
+    told = text(receipt(after=after, parity_rows=8, parity_worst=1.23e-6)).splitlines()[-1]
+    assert told == (
+        "The served model scores 8 stored texts as the trained one (a token's log-probability differs by 1.2e-06 at most)."
+    )
+
+
 def test_what_was_not_measured_is_not_shown() -> None:
     bare = Quality(metric="rmse", greater_is_better=False)
     cost = BEFORE.model_copy(update={"parameters": None})

@@ -101,7 +101,7 @@ CASES: dict[str, Case] = {
         {"kernel": "rbf"},
         lambda m: m.fitted.support_count,
         {},
-        ({"ratio": 1.0}, "expected less than 1; found 1.0"),
+        ({"ratio": 1.0}, "expected less than 1 or 'largest'; found 1.0"),
     ),
     "complexity": Case(
         "tree",

@@ -5,17 +5,25 @@ documents, a column is chosen.
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sixfold.core.errors import BudgetError, DataError, RecipeError
 from sixfold.core.memory import MemoryLimit
+from sixfold.data import source
+from sixfold.data import test_rows as second_file
 from sixfold.data.load import load
-from sixfold.data.pieces import LONGEST, pieces
+from sixfold.data.pieces import LONGEST, pieces, streamed_pieces
 from sixfold.data.source import find
+from sixfold.data.sources import jsonl, parquet
+from sixfold.parts.stored_texts import StoredTexts
 from sixfold.recipe.schema import Data
 
 PARAGRAPH = "A line of some words.\nAnd another one, that follows it.\n"
@@ -33,6 +41,97 @@ def test_nothing_is_lost_and_no_piece_is_long(text: str, length: int) -> None:
     )
     assert all(part.strip() for part in found)
     assert all(len(part) <= LONGEST * length + length for part in found)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab \n\r\t"), min_size=1, max_size=30), max_size=20),
+    st.integers(1, 40),
+)
+def test_blocks_of_a_text_are_cut_as_the_whole_text(blocks: list[str], length: int) -> None:
+    assert list(streamed_pieces(blocks, length)) == pieces("".join(blocks), length)
+
+
+@pytest.fixture
+def few_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of some rows, as of a large file."""
+    monkeypatch.setattr(jsonl, "CHUNK", 3)
+    monkeypatch.setattr(parquet, "STEP_ROWS", 3)
+    monkeypatch.setattr(source, "PART_TEXTS", 3)
+
+
+ROWS = [
+    {"title": "t", "body": f"  row {n % 7} ", "who": f"w{n % 3}", "when": 1.5 * n}
+    for n in range(20)
+]
+
+
+@pytest.mark.usefixtures("few_at_once")
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv"])
+def test_rows_in_parts_are_the_rows(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"t.{ending}"
+    rows = [{**row, "body": "?" if n == 4 else row["body"]} for n, row in enumerate(ROWS)]
+    if ending == "parquet":
+        pa.parquet.write_table(pa.Table.from_pylist(rows), path)
+    elif ending == "jsonl":
+        path.write_text("\n\n".join(map(json.dumps, rows)))
+    else:
+        lines = [",".join(map(str, row.values())) for row in rows]
+        path.write_text("\n".join([",".join(ROWS[0]), *lines]))
+    data = Data(source=path.name, types={"body": "text"}, group="who", time="when", missing=("?",))
+    found = load(data, "generation", tmp_path)
+    column = found.table.columns["body"]
+    assert isinstance(column.levels, StoredTexts)
+    assert list(column.strings()) == [str(row["body"]).strip() for row in ROWS if row != ROWS[4]]
+    assert list(column.levels) == [f"row {n}" for n in (0, 1, 2, 3, 5, 6, 4)]
+    assert found.groups is not None and found.times is not None
+    assert found.times.tolist() == [row["when"] for row in ROWS if row != ROWS[4]]
+    assert len(np.unique(found.groups)) == 3
+    place = {"jsonl": "line 9", "parquet": "row 5", "csv": "line 6"}[ending]
+    assert any(
+        f"1 row has no target and is left out; the first is {place}." in note
+        for note in found.notes
+    )
+    assert any("1 column with '?' read as missing" in note for note in found.notes)
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_a_column_that_comes_late_is_found(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"note": "n"}] * 7 + [
+        {"note": "n", "text": "late", "who": "a"}
+    ] * 2
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = load(Data(source="t.jsonl"), "generation", tmp_path)
+    assert list(found.table.columns["text"].strings()) == ["late", "late"]
+    with pytest.raises(DataError, match=r"line 1, column 'who'.*a value in every row"):
+        load(Data(source="t.jsonl", group="who"), "generation", tmp_path)
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_what_is_wrong_in_a_later_part_is_told_by_its_line(tmp_path: Path) -> None:
+    good = '{"text": "fine"}\n' * 8
+    for bad, told in (("{", "line 9"), ('{"text": ["a"]}', "line 9, column 'text'")):
+        (tmp_path / "t.jsonl").write_text(good + bad)
+        with pytest.raises(DataError, match=told):
+            load(Data(source="t.jsonl"), "generation", tmp_path)
+    chat = json.dumps({"prompt": "why", "completion": "because"}) + "\n"
+    (tmp_path / "c.jsonl").write_text(chat * 8 + '{"prompt": "why", "completion": ""}')
+    with pytest.raises(DataError, match="line 9, completion"):
+        load(Data(source="c.jsonl"), "generation", tmp_path)
+
+
+@pytest.mark.usefixtures("few_at_once")
+def test_a_second_file_is_on_disk_too(tmp_path: Path) -> None:
+    for name, start in (("a", 0), ("b", 100)):
+        lines = [json.dumps({"content": f"document {start + n // 2}"}) for n in range(12)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    section = Data(source="a.jsonl", test="b.jsonl", holdout=0)
+    training, held_out = second_file.load(section, "generation", tmp_path)
+    assert list(training.table.columns["content"].strings())[::2] == [
+        f"document {n}" for n in range(6)
+    ]
+    assert list(held_out.table.columns["content"].strings())[::2] == [
+        f"document {n}" for n in range(100, 106)
+    ]
 
 
 def test_a_file_is_cut_between_paragraphs(tmp_path: Path) -> None:

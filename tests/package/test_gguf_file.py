@@ -100,7 +100,42 @@ def test_rows_of_a_head_are_interleaved_and_back() -> None:
 
 REFUSED = {
     "architecture": ({"model_type": "gpt2"}, "model_type.*one of llama, mistral, qwen2, qwen3"),
-    "rope": ({"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}}, "rope_type"),
+    "yarn": (
+        {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}},
+        "rope_type: expected one of default, linear, llama3; found 'yarn'",
+    ),
+    "dynamic, older": (
+        {"rope_parameters": None, "rope_scaling": {"type": "dynamic", "factor": 2.0}},
+        "rope_type: expected one of default, linear, llama3; found 'dynamic'",
+    ),
+    "of no llama": (
+        {"model_type": "qwen2", "rope_parameters": {"rope_type": "llama3", "factor": 8.0}},
+        "rope_type: expected one of default, linear; found 'llama3'",
+    ),
+    "factor": (
+        {"rope_parameters": {"rope_type": "linear", "factor": 0}},
+        r"rope_parameters\.factor: expected a number above 0; found 0",
+    ),
+    "numbers": (
+        {"rope_parameters": {"rope_type": "llama3", "factor": 8.0}},
+        r"rope_parameters\.low_freq_factor: expected a number above 0; found None",
+    ),
+    "order": (
+        {
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "factor": 8.0,
+                "low_freq_factor": 4.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 64,
+            }
+        },
+        r"high_freq_factor: expected more than low_freq_factor, 4\.0; found 4\.0",
+    ),
+    "part": (
+        {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}},
+        r"partial_rotary_factor: expected 1; found 0\.5",
+    ),
     "activation": ({"hidden_act": "gelu"}, "hidden_act"),
 }
 
@@ -120,6 +155,41 @@ def test_a_window_is_the_context() -> None:
     assert GgufShape.of({**config, "sliding_window": None}).context == language_bundles.CONTEXT
     unused = {**language_bundles.config("qwen2").to_dict(), "sliding_window": 48}
     assert GgufShape.of({**unused, "use_sliding_window": False}).context == 128
+
+
+SCALINGS = {
+    "llama3": {
+        "factor": 32.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+        "rope_theta": 500_000.0,
+    },
+    "linear": {"factor": 4.0, "rope_theta": 10_000.0},
+}
+
+
+@pytest.mark.parametrize("name", SCALINGS)
+def test_a_scaled_rotary_embedding_stands_in_the_file(name: str, tmp_path: Path) -> None:
+    """As llama.cpp reads it; the speeds are those of transformers, of a head as large as Llama's."""
+    scaling = {"rope_type": name, **SCALINGS[name]}
+    files = language_bundles.checkpoint(rope_parameters=scaling, head_dim=128)
+    path = tmp_path / "model.gguf"
+    path.write_bytes(gguf_bytes(files, "tiny"))
+    reader = gguf.GGUFReader(path)
+    value = {key: field.contents() for key, field in reader.fields.items()}
+    stored = {each.name: each.data for each in reader.tensors}
+    base = value["llama.rope.freq_base"]
+    speeds = 1 / base ** (np.arange(0, 128, 2) / 128)
+    if name == "linear":
+        assert value["llama.rope.scaling.type"] == "linear"
+        speeds = speeds / value["llama.rope.scaling.factor"]
+    else:
+        assert "llama.rope.scaling.type" not in value
+        assert {float(x) for x in stored["rope_freqs.weight"]} > {1.0, 32.0}
+        speeds = speeds / stored["rope_freqs.weight"]
+    expected = served_network(files, path.read_bytes()).model.rotary_emb.inv_freq
+    assert speeds == pytest.approx(expected.numpy(), rel=1e-6)
 
 
 def test_tensors_that_are_missing_or_foreign_are_refused() -> None:
@@ -145,10 +215,11 @@ def test_other_tokenizers_are_refused() -> None:
     files = language_bundles.checkpoint()
     described = json.loads(files["tokenizer.json"])
     described["model"]["type"] = "Unigram"
-    with pytest.raises(DataError, match="expected byte-level BPE; found 'Unigram'"):
+    with pytest.raises(DataError, match="expected BPE; found 'Unigram'"):
         gguf_bytes({**files, "tokenizer.json": json.dumps(described).encode()}, "tiny")
-    described["model"] |= {"type": "BPE", "byte_fallback": True}
-    with pytest.raises(DataError, match="expected byte-level BPE; found SentencePiece's"):
+    described["model"]["type"] = "BPE"
+    described["pre_tokenizer"] = {"type": "Whitespace"}
+    with pytest.raises(DataError, match="expected ByteLevel, or a model with byte_fallback"):
         gguf_bytes({**files, "tokenizer.json": json.dumps(described).encode()}, "tiny")
     config = {**json.loads(files["config.json"]), "vocab_size": 300}
     with pytest.raises(BundleError, match="at most the model's vocab_size of 300"):

@@ -133,6 +133,21 @@ def test_what_is_wrong_with_a_folder_is_told(tmp_path: Path) -> None:
     refused(folder, "a configuration that transformers knows")
 
 
+@pytest.mark.parametrize("name", ["llama3", "linear"])
+def test_losses_with_a_scaled_rotary_embedding(name: str, tmp_path: Path) -> None:
+    numbers = {"low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    scaling = {"rope_type": name, "rope_theta": 1e4, "factor": 8.0}
+    if name == "llama3":
+        scaling |= {**numbers, "original_max_position_embeddings": 32}
+    folder = write_checkpoint(tmp_path / "a", own=OWN, rope_parameters=scaling)
+    sums = model_of(folder).predict(stored(TEXTS, OWN))
+    total, _ = reference_loss(folder, [[0, *text, 0] for text in OWN.encode(TEXTS)])
+    assert sums[:, 0].sum() == pytest.approx(total, rel=1e-5)
+    change_config(folder, rope_parameters={"rope_type": "default", "rope_theta": 1e4})
+    plain = model_of(folder).predict(stored(TEXTS, OWN))
+    assert abs(plain[:, 0] / sums[:, 0] - 1).max() > 1e-4  # ten times what equals
+
+
 def test_damaged_weights_are_told(tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path, own=OWN)
     file = folder / "model.safetensors"

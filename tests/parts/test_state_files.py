@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save as packed
 
 from sixfold.build.mlp import FittedPerceptron
 from sixfold.core.errors import BundleError
@@ -283,3 +284,18 @@ def test_a_run_with_an_installed_plugin_goes_on_and_its_bundle_needs_it_not(
         2,
         True,
     )
+
+
+def test_what_is_written_is_what_safetensors_writes(tmp_path: Path) -> None:
+    """Of arrays of every kind of number, and of empty ones."""
+    rng = np.random.default_rng(0)
+    kinds = list(state.KINDS_OF_NUMBERS)
+    for _ in range(40):
+        arrays = {
+            f"a{number}": rng.integers(0, 2, rng.integers(0, 4, rng.integers(1, 3))).astype(
+                rng.choice(kinds)
+            )
+            for number in range(rng.integers(0, 14))
+        }
+        state._write(arrays, tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == packed(arrays)

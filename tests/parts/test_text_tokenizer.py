@@ -81,6 +81,9 @@ def test_what_is_wrong_with_a_checkpoints_tokenizer_is_told(tmp_path: Path) -> N
     ):
         of_checkpoint(folder)
     file.write_text(json.dumps({**facts, "eos_token": None, "bos_token": None}))
+    config = folder / "config.json"
+    told = json.loads(config.read_text())
+    config.write_text(json.dumps({**told, "bos_token_id": None, "eos_token_id": None}))
     with pytest.raises(DataError, match="an eos_token, which ends a text; found none"):
         of_checkpoint(folder)
     (folder / "tokenizer.json").write_text('{"model": 1}')

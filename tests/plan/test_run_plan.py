@@ -64,12 +64,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def of_pictures(folder: Path, budget: dict[str, Any] | None = None, batch: int = 32) -> Planning:
+def of_pictures(
+    folder: Path, budget: dict[str, Any] | None = None, precision: str = "float32"
+) -> Planning:
     sections: dict[str, Any] = {
         "version": 1,
         "data": {"source": str(folder), "target": "label", "holdout": 0},
         "build": {"family": "cnn", "size": "small"},
-        "train": {"epochs": 1, "batch_size": batch},
+        "train": {"epochs": 1, "batch_size": 32, "precision": precision},
         "evaluate": {"folds": 2},
     }
     training = read_rows(from_object(sections)).training
@@ -282,7 +284,8 @@ def test_the_plan_is_the_first_stage_of_a_run(tmp_path: Path) -> None:
     stages = [event["stage"] for event in events if event["event"] == "stage_started"]
     assert stages[0] == "plan"
     (planned,) = [event for event in events if event["event"] == "planned"]
-    assert planned["memory"]["of"] == "linear"
+    assert planned["plan"]["memory"]["of"] == "linear"
+    assert all(isinstance(event["time"], float) for event in events), "of the event, never a fact"
     assert 2 <= len(planned["text"]) <= 4
     report = json.loads((done.bundle / "report.json").read_text())
     assert [line["what"] for line in report["plan"]] == [

@@ -137,7 +137,7 @@ def test_a_key_that_moved_is_told_where_it_is_now() -> None:
 
 def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
     known = (
-        "All: average, batch_size, clip, epochs, optimizer, precision, report_every, schedule, "
+        "All: average, batch_size, clip, compile, epochs, optimizer, precision, report_every, schedule, "
         "spike, stop, warm_up."
     )
     assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"

@@ -209,6 +209,21 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
             "train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."
         ],
     ),
+    *[
+        (
+            rules.compiling_needs_layers,
+            {"build": build, "train": {"compile": asked}},
+            [
+                "train.compile: expected auto or off: layers of language models alone are compiled; found on. Leave it out."
+            ],
+        )
+        for build, asked in (("mlp", "on"), (["mlp", "tree"], ["off", "on"]), ("auto", "on"))
+    ],
+    (
+        rules.strategies_need_a_module,
+        {"build": "mlp", "budget": {"strategy": {"fits_at_once": 2, "offload": True}}},
+        ["budget.strategy.offload: expected a family that is one module; found mlp. Leave it out."],
+    ),
     (
         rules.schedule_free_has_no_schedule,
         {

@@ -24,6 +24,7 @@ from sixfold.train.batch_parts import (
     PartWork,
     flat,
     learned_parameters,
+    optimized_shapes,
     parts_of,
 )
 from sixfold.train.loop import train
@@ -173,3 +174,20 @@ def test_an_error_in_a_part_reaches_the_caller() -> None:
         pytest.raises(ValueError, match="in the second part"),
     ):
         made.gradient(torch.from_numpy(X[:64]), torch.from_numpy(Y[:64]), fails)
+
+
+def test_tables_and_the_last_product_of_their_shape_are_no_matrices_to_an_optimizer() -> None:
+    """A small table beside the largest one, too; a frozen one is not learned at all."""
+    module = nn.Sequential(
+        nn.Embedding(20, 4), nn.Embedding(6, 4), nn.Linear(4, 6, bias=False), nn.Linear(4, 20)
+    )
+    module.append(nn.Embedding(9, 4)).requires_grad_(True)
+    module[4].weight.requires_grad_(False)
+    shapes = [tuple(shape) for shape in optimized_shapes(module)]
+    assert shapes == [(1, 20, 4), (1, 6, 4), (6, 4), (1, 20, 4), (20,)]
+    assert [tuple(shape) for shape in optimized_shapes(network())] == [
+        (16, 8),
+        (16,),
+        (2, 16),
+        (2,),
+    ]

@@ -123,6 +123,44 @@ def test_every_choice_is_an_optimizer_that_can_be_made() -> None:
             assert not issubclass(OPTIMIZER.load(options["name"]), Chooser)
 
 
+@pytest.mark.parametrize(("rows", "more"), [(1600, {"rms": 3.9}), (1599, {})])
+def test_a_rate_that_is_written_is_adamws_beside_which_muons_step_is_derived(
+    rows: int, more: dict[str, float]
+) -> None:
+    """With what else both have. 3.9·√64 = 31."""
+    options = {"learning_rate": 0.003, "weight_decay": 0.1, "beta2": 0.95}
+    made = OPTIMIZER.make({"name": "auto", **options})
+    found = made.choose(FitShape(((64, 64), (64, 64)), rows, False, "classification")).optimizer
+    assert found == {"name": "muon" if more else "adamw", **options, **more}
+    assert OPTIMIZER.make(found).learning_rate == 0.003
+
+
+def test_wider_layers_get_smaller_steps_of_muon() -> None:
+    """So that their largest singular value stays."""
+    made = OPTIMIZER.make({"name": "auto", "learning_rate": 0.002})
+    found = [
+        made.choose(
+            FitShape(((width, width), (3 * width, width)), 100_000, False, "generation")
+        ).optimizer["rms"]
+        for width in (128, 512, 2048)
+    ]
+    assert found == [1.6, 0.79, 0.4]
+
+
+def test_a_language_model_may_spend_as_much_again_on_muon() -> None:
+    """Its batch is counted in tokens: 5·128 / 640 = 1."""
+    shapes = [(1, 260, 128), *[(128, 128)] * 2]
+    assert choose(shapes, 640, task="generation") == "muon"
+    assert choose(shapes, 639, task="generation") == "adamw"
+    assert choose(shapes, 640) == "adamw"
+
+
+def test_equal_shapes_are_said_once() -> None:
+    shapes = ((4, 4), (4, 4), (8, 4))
+    why = OPTIMIZER.make({"name": "auto"}).choose(FitShape(shapes, 9, False, "generation")).why
+    assert "weights 2 of 4 × 4 and 8 × 4" in why
+
+
 def test_the_choice_and_its_figures_are_said_once_a_candidate() -> None:
     """Of weights 16 × 8 and 2 × 16: 5·(4·8²·16 + 2·8³ + 4·2²·16 + 2·2³) / (6·400·160) = 0.070."""
     notes = fit([candidate("auto", "full")], [classes(seed=seed) for seed in range(3)])[1]
@@ -187,10 +225,10 @@ def test_a_network_that_is_trained_on_is_looked_at_as_it_is() -> None:
 
 def test_options_that_it_does_not_have() -> None:
     with pytest.raises(RecipeError) as caught:
-        OPTIMIZER.make({"name": "auto", "learning_rate": 0.1})
-    assert (
-        str(caught.value)
-        == "optimizer auto, learning_rate: expected 'auto' or 'own'; found 0.1. Change learning_rate."
+        OPTIMIZER.make({"name": "auto", "learning_rate": 20})
+    assert str(caught.value) == (
+        "optimizer auto, learning_rate: expected 'auto' or 'own' or less than or equal to 10; found 20. "
+        "Change learning_rate."
     )
     assert "auto" not in OPTIMIZER.names()
     assert OPTIMIZER.askable() == sorted([*OPTIMIZER.names(), "auto"])

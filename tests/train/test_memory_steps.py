@@ -75,7 +75,7 @@ def losses(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def fit(
     module: nn.Module, strategy: Strategy = PLAIN, context: Context | None = None, **options: Any
 ) -> ModuleFit:
-    section = Train(**{"batch_size": 48, "epochs": 2, **options})
+    section = Train(**{"batch_size": 48, "epochs": 2, "precision": "float32", **options})
     return ModuleFit(
         module=module,
         examples=StoredExamples(X, Y),
@@ -114,12 +114,15 @@ def test_a_training_in_micro_batches_ends_with_the_same_model() -> None:
     assert torch.allclose(parts, whole, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize(("dropout", "norm"), [(0.0, False), (0.3, False), (0.0, True)])
-def test_blocks_that_are_computed_twice_learn_the_same_bits(dropout: float, norm: bool) -> None:
+def test_blocks_that_are_computed_twice_learn_the_same_bits(
+    dropout: float, norm: bool, precision: str
+) -> None:
     """Dropout draws the same numbers again, and the means of a batch norm are counted once."""
     plain, twice = network(dropout=dropout, norm=norm), network(dropout=dropout, norm=norm)
-    first = trained(fit(plain))
-    second = trained(fit(twice, Strategy(gradient_checkpointing=True)))
+    first = trained(fit(plain, precision=precision))
+    second = trained(fit(twice, Strategy(gradient_checkpointing=True), precision=precision))
     assert torch.equal(first, second)
     assert "forward" not in vars(twice.blocks[0])  # the module is as it was
 
@@ -168,17 +171,51 @@ def test_a_large_module_is_traced_without_its_numbers(monkeypatch: pytest.Monkey
 
 
 def test_each_step_is_stronger_and_the_first_costs_least() -> None:
-    steps = list(memory_steps.steps(StepShape.of(network(), 64, 32), PLAIN))
+    shape = StepShape.of(network(), 64, 32)._replace(halves=True, remembers=True)
+    steps = list(memory_steps.steps(shape, PLAIN))
     assert [step.change for step in steps] == [
+        "precision: bfloat16",
         "micro_batch: 16",
         "micro_batch: 8",
         "micro_batch: 4",
         "gradient_checkpointing: true",
+        "offload: true",
         "micro_batch: 2",
         "micro_batch: 1",
     ]
-    assert steps[-1].strategy == Strategy(micro_batch=1, gradient_checkpointing=True)
-    assert list(memory_steps.steps(StepShape.of(network(), 64, 32), steps[-1].strategy)) == []
+    strongest = Strategy(
+        precision="bfloat16", micro_batch=1, gradient_checkpointing=True, offload=True
+    )
+    assert steps[-1].strategy == strongest
+    assert list(memory_steps.steps(shape, strongest)) == []
+    assert [step.section for step in steps].count("train") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "halves", "remembers"),
+    [
+        ({}, True, True),
+        ({"precision": "auto"}, True, True),
+        ({"precision": "float32"}, False, True),
+        ({"optimizer": "sgd"}, True, False),
+        ({"optimizer": {"name": "sgd", "momentum": 0.9}}, True, True),
+        ({"optimizer": "adafactor"}, True, False),
+        ({"optimizer": "lbfgs"}, True, False),
+    ],
+)
+def test_what_the_recipe_decided_is_not_changed(
+    options: dict[str, Any], halves: bool, remembers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_steps, "native", lambda device: True)
+    shape = StepShape.of(network(), 64, 32).trained(Train(**options))
+    assert (shape.halves, shape.remembers) == (halves, remembers)
+
+
+def test_a_machine_without_bfloat16_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert not StepShape.of(network(), 64, 32).trained(Train()).halves
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert StepShape.of(network(), 64, 32).trained(Train()).halves
 
 
 def test_a_module_that_mixes_rows_is_not_divided() -> None:
@@ -237,6 +274,30 @@ def test_a_training_that_runs_out_of_memory_goes_on_with_less() -> None:
     less = trained(replace(fit(network(), Strategy(adapt=True)), losses=Scarce(13, from_step=2)))
     assert torch.allclose(less, plain, rtol=1e-4, atol=1e-5)
     assert torch.isfinite(found).all()
+
+
+def test_what_runs_out_of_memory_goes_through_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From products in bfloat16 to an optimizer that remembers in files; each is said."""
+    monkeypatch.setattr(memory_steps, "native", lambda device: True)
+    events: list[dict[str, Any]] = []
+    context = Context(
+        emit_to=lambda kind, facts: events.append(facts) if kind == "warning" else None
+    )
+    work = replace(
+        fit(network(), Strategy(adapt=True), context), train=Train(batch_size=48, epochs=2)
+    )
+    found = trained(replace(work, losses=Scarce(5, from_step=1)))
+    changes = [one["text"].partition("From here on ")[2].partition(":")[0] for one in events]
+    smaller = ["micro_batch"] * 3
+    assert changes == [
+        "precision",
+        *smaller,
+        "gradient_checkpointing",
+        "offload",
+        "micro_batch",
+    ]
+    assert events[-1]["strategy"]["micro_batch"] == 3
+    assert torch.allclose(found, trained(fit(network())), atol=0.05)
 
 
 def test_memory_that_is_too_little_for_a_row_is_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,11 +101,32 @@ def test_auto_measures_once_says_so_and_changes_nothing_else(
     assert again.halved is pays
 
 
-def test_the_faster_of_several_steps_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 3.0, 10.0, 12.0, 20.0, 21.0, 30.0, 34.0])
+def test_the_faster_of_several_steps_counts_where_one_is_not_clear(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = iter([0.0, 3.0, 10.0, 12.5, 20.0, 21.0, 30.0, 34.0])
     monkeypatch.setattr(mixed_precision.time, "perf_counter", lambda: next(clock))
     asked = list[bool]()
     found = measured(asked.append)
-    assert found == StepTimes(2.0, 1.0)
-    assert found.pays
-    assert asked == [False] * 3 + [True] * 3
+    assert found == StepTimes(1.0, 2.5)
+    assert not found.pays
+    assert asked == [False, True] * 3
+    clock = iter([0.0, 3.0, 10.0, 12.0])
+    asked.clear()
+    assert measured(asked.append) == StepTimes(3.0, 2.0)
+    assert asked == [False, True] * 2
+
+
+def test_auto_measures_on_few_rows() -> None:
+    seen = list[int]()
+
+    class Counted(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(len(x))
+            return super().forward(x)
+
+    one = learner("auto", [])
+    one.work = replace(one.work, parts=lambda rows: max(1, rows // 3))
+    one.parts.parts[0] = one.parts.parts[0]._replace(module=Counted(4, 1))
+    one._is_faster_halved(torch.zeros(8, 4), torch.zeros(8), 0)
+    assert set(seen) == {6}

@@ -409,3 +409,29 @@ def test_a_parameter_without_a_gradient_stays_and_its_neighbor_does_not_see_it(n
             optimizer.step()
     assert torch.equal(both[1], torch.tensor(ROWS) + 1)
     assert torch.equal(both[0], alone[0])
+
+
+def test_muon_in_stacks_is_torchs_muon() -> None:
+    """Wide, high and square matrices, several of each, one without a gradient; up to bfloat16's
+    rounding, and the state is torch's.
+    """
+    draw = torch.Generator().manual_seed(0)
+    shapes = [(6, 10), (10, 6), (8, 8), (6, 10), (8, 8), (3, 5)]
+    starts = [torch.randn(shape, generator=draw) for shape in shapes]
+    settings = OPTIMIZER.make({"name": "muon", "learning_rate": 0.05, "weight_decay": 0.1})
+    ours, torchs = ([torch.nn.Parameter(one.clone()) for one in starts] for _ in range(2))
+    mine = settings.make(ours)
+    others = torch.optim.Muon(torchs, lr=0.05, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for _ in range(3):
+        slopes = [torch.randn(shape, generator=draw) for shape in shapes[:-1]]
+        for parameters, optimizer in ((ours, mine), (torchs, others)):
+            for one, slope in zip(parameters, slopes, strict=False):
+                one.grad = slope.clone()
+            optimizer.step()
+    for start, one, other in zip(starts, ours, torchs, strict=True):
+        assert (one - other).abs().max() <= 0.02 * (other - start).abs().max()
+    state = mine.state_dict()["parts"][0]["state"]
+    assert {number: list(each) for number, each in state.items()} == {
+        number: list(each) for number, each in others.state_dict()["state"].items()
+    }
+    assert torch.equal(ours[-1], starts[-1])

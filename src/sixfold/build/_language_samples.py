@@ -40,6 +40,11 @@ def written(
         yield Written(prompt, sample(network, tokens.tokenizer, prompt, TOKENS, number))
 
 
+def sampling(operations: float) -> float:
+    """Of writing all of it once, by a model that takes so many operations a token: each token reads all before it."""
+    return (1 + PROMPTS) * operations * TOKENS * (PROMPT_TOKENS + TOKENS / 2)
+
+
 def _answers(
     network: PackedNetwork, tokens: StoredTokens, ends: Collection[int | None]
 ) -> Iterator[Written]:

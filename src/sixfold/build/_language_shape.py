@@ -18,6 +18,9 @@ MLP: Final = (
 ROPE_BASE: Final = 10_000.0  # Su and others, RoFormer, 2021
 NORM_EPSILON: Final = 1e-5
 UNTIED_WIDTH: Final = 1_536  # from which on the last product has weights of its own
+KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
+# Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
+KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
 
 
 class LanguageShape(NamedTuple):
@@ -118,3 +121,14 @@ def derived_heads(width: int) -> int:
     """Heads of HEAD or 64 numbers, as far as the width can be divided so."""
     head = 64 if width >= 512 and width % 64 == 0 else HEAD
     return width // head if width % head == 0 else 1
+
+
+def kept_numbers(shape: LanguageShape, vocabulary: int) -> int:
+    """Numbers that a token keeps for its gradients."""
+    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
+    return shape.layers * layer + KEPT_SCORES * vocabulary
+
+
+def windows_at_once(shape: LanguageShape, vocabulary: int, length: int) -> int:
+    """Windows of `length` tokens of a part that go through the network together."""
+    return max(1, KEPT_AT_ONCE // (length * kept_numbers(shape, vocabulary)))

@@ -4,6 +4,7 @@ that are longer than its context.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -19,8 +20,9 @@ from sixfold.parts.language_network import PackedNetwork
 from sixfold.parts.stored_tokens import StoredTokens
 from sixfold.parts.text_tokenizer import TextTokenizer
 from sixfold.parts.token_windows import ids_of
+from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.train.adapters.adapt import SEED, Adapter, adapted, freeze, merged
-from sixfold.train.adapters.stored_product import Storage
+from sixfold.train.adapters.stored_product import GROUP, Storage
 from sixfold.train.distilled_texts import OF_TEXTS
 from sixfold.train.module import ExampleReader
 from sixfold.train.token_objectives import BETA
@@ -28,6 +30,13 @@ from sixfold.train.token_objectives import BETA
 LAST_PRODUCT: Final = "network.lm_head"  # has no adapter, as it may be the table of vectors
 PROBED: Final = 2  # windows by which a merge is checked
 SHOWN: Final = 12  # tokens of an example that is too long
+# Bytes of a weight below adapters, with its share of a scale of two bytes.
+STORED_BYTES: Final[Mapping[Storage, float]] = {
+    "float32": 4.0,
+    "bfloat16": 2.0,
+    "int8": 1 + 2 / GROUP,
+    "int4": 0.5 + 2 / GROUP,
+}
 OF_ADAPTERS: Final = ("rank", "alpha", "dropout", "targets", "base")
 
 # Hu and others, LoRA, 2021, table 12 (2e-4 for GPT-2), and Dettmers and others, QLoRA, 2023, table 9
@@ -153,6 +162,30 @@ class LanguageTuning(BaseModel):
         if self.base != "float32":
             kept = f", those of the products below them are kept in {self.base}"
         return f"{few:,} weights are learned ({self.adapt}){kept}."
+
+    def changed(self, now: Strategy, checkpoint: bool, closed: bool) -> Iterator[MemoryStep]:
+        """Less that is learned, or a base of fewer bits: what changes the result. Only where the recipe left it open, or
+        `closed`.
+        """
+        whole = self.adapt == "whole" and self.freeze is None
+        if checkpoint and whole and (closed or "adapt" not in self.model_fields_set):
+            now = now.model_copy(update={"adapter": "lora"})
+            why = "adapters are learned in the place of all weights, which changes the result; they are merged at the end"
+            yield MemoryStep(now, "adapt: lora", why, "build")
+        elif self.adapter is None:
+            return
+        if not closed and "base" in self.model_fields_set:
+            return
+        for base in ("int8", "int4"):
+            if STORED_BYTES[base] < STORED_BYTES[self.base]:
+                now = now.model_copy(update={"base": base})
+                why = f"the weights below the adapters are kept in {base[3:]} bits, which changes the result"
+                yield MemoryStep(now, f"base: {base}", why, "build")
+
+    def chosen_by(self, strategy: Strategy) -> dict[str, str]:
+        """What a strategy changes of these settings."""
+        found = {"adapt": strategy.adapter, "base": strategy.base}
+        return {key: value for key, value in found.items() if value is not None}
 
     @property
     def tunes_some(self) -> bool:

@@ -64,6 +64,19 @@ class Candidate(State):
         ]
         return json.dumps(parts, sort_keys=True)
 
+    def under(self, strategy: Strategy) -> Candidate:
+        """Trained with a strategy. Where that changes what is learned, by the family's rate for it if the recipe names
+        no other; batches and epochs stay.
+        """
+        family = self.family.under(strategy)
+        before, after = (
+            one.train_defaults.options.get("optimizer") for one in (self.family, family)
+        )
+        train = self.train
+        if after is not None and self.train.optimizer == before:
+            train = train.model_copy(update={"optimizer": after})
+        return replace(self, family=family, train=train, strategy=strategy)
+
     def setting(self, watch: Watch | None = None) -> Setting:
         """What its fits carry."""
         return Setting(self.name, self.family, self.initialize, self.train, watch, self.strategy)

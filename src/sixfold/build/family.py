@@ -11,10 +11,11 @@ from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from sixfold.core.cores import cores
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
-from sixfold.recipe.strategy import MemoryStep
+from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
 
 CACHE_BYTES = (
@@ -57,6 +58,14 @@ class FitWork(NamedTuple):
     parts: int = 1
 
 
+class CompressionWork(NamedTuple):
+    """Of one model. `alone`: by one thread; `trained`: by the loop, as a training is; `held_bytes`: meanwhile."""
+
+    alone: FitWork
+    trained: FitWork
+    held_bytes: int
+
+
 class TrainDefaults(NamedTuple):
     """What a family likes of the recipe's `train`: `options` take the place of the keys that the
     recipe leaves out, and `why` is said with them. The recipe's own word goes before them, key by
@@ -73,6 +82,8 @@ class Family(Section, ABC):
     ordinary solver needs not change.
 
     `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it.
+    `one_module`: each fit is a module of its own, whose batches may be divided. `layers_compile`: its
+    layers can become programs.
     `ends_in_time`: a fit ends at the deadline with what it has; of other families one that has
     begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
@@ -84,6 +95,8 @@ class Family(Section, ABC):
 
     tasks: ClassVar[frozenset[Task]]
     trained_by_the_loop: ClassVar[bool] = False
+    one_module: ClassVar[bool] = False
+    layers_compile: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
@@ -126,11 +139,34 @@ class Family(Section, ABC):
         """
         return FitCost()
 
-    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
         """Ways to train with less memory than `cost` says, each stronger than the one before, in
-        the order of the time that they cost. None of them changes what is learned.
+        the order of the time that they cost. What changes what is learned comes last, and where the
+        recipe has decided otherwise, only if `closed`.
         """
         yield from ()
+
+    def under(self, strategy: Strategy) -> Self:
+        """The settings with what a strategy chose of them."""
+        return self
+
+    def ending_bytes(self, model_bytes: int) -> int:
+        """What the report and the bundle take of a model of so many bytes."""
+        return self.finish_bytes + self.writing * model_bytes
+
+    def ending_s(self, model_bytes: int) -> float:
+        """Seconds that they take, besides what they take of any model."""
+        return 0.0
+
+    def observing(self, few: Sequence[Fit], rows: int) -> FitWork:
+        """What is done between the epochs of the first fold and of the last training, to be shown: a trial does not."""
+        return FitWork()
+
+    def compressing(
+        self, few: Sequence[Fit], rows: int, section: Compress
+    ) -> CompressionWork | None:
+        """What compressing one result takes; None where only the time of a training tells."""
+        return None
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """What one fit on `rows` rows does, all epochs of it; None where only a trial can tell."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,31 +14,46 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from sixfold.build._language_samples import written
+from sixfold.build._language_compression import compression_work
+from sixfold.build._language_samples import sampling, written
 from sixfold.build._language_shape import (
     SIZES,
     LanguageShape,
     derived_heads,
     derived_mlp,
     derived_size,
+    kept_numbers,
     shape_of_config,
+    windows_at_once,
 )
-from sixfold.build._language_tuning import ADAPTERS, LanguageTuning
+from sixfold.build._language_tuning import ADAPTERS, STORED_BYTES, LanguageTuning
 from sixfold.build._language_work import PairExamples, preferring, shortened, student
-from sixfold.build.family import FitCost, FitWork, TrainDefaults
-from sixfold.build.module_family import STEP_CALLS, BatchRows, ModuleFamily, at_once, beside
+from sixfold.build.family import CompressionWork, FitCost, FitWork, TrainDefaults
+from sixfold.build.module_family import (
+    STEP_CALLS,
+    BatchRows,
+    ModuleFamily,
+    at_once,
+    beside,
+    halves,
+    remembered_bytes,
+)
+from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
 from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
-from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.language_model import AT_ONCE, LanguageModel
 from sixfold.parts.language_network import PackedNetwork, token_losses
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
 from sixfold.parts.token_windows import IGNORED, PackedTexts
 from sixfold.parts.whole_windows import PackedExamples
+from sixfold.recipe.compression import Compress
+from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
+from sixfold.train.choosing import FitShape
 from sixfold.train.distillation import Distillation, Losses
 from sixfold.train.distilled_texts import DistilledTexts, TextDistillation, labels
 from sixfold.train.memory_steps import RECOMPUTED, StepShape
@@ -52,27 +68,29 @@ STEP_POINTS: Final = 40  # of an epoch's curve
 SAMPLED_EPOCHS: Final = 5  # after which it is asked to write, evenly spread
 MOST_VOCABULARY: Final = 200_000
 LONGEST: Final = 1_024  # tokens of a window of a checkpoint, where nothing is said
-KEPT_AT_ONCE: Final = 1 << 27  # numbers that a part keeps for its gradients, or one window: 512 MB
 SIDE_PARAMETERS: Final = (
     30_000_000  # of a model, beyond which folds are trained one after the other
 )
-# Held of each token for its gradients, in numbers: of a layer so many times the width, and the MLP's.
-KEPT_WIDTHS, KEPT_MLP, KEPT_SCORES = 12, 4, 3
+KEPT_HALVED: Final = 2.9  # bytes of such a number where products are in bfloat16: norms and the stream stay; traced: 2.8 to 3.0
 LAYER_CALLS: Final = 111  # of torch for a layer, forward and backward: counted
+# Seconds of report and bundle for each byte of the weights, and of the libraries and what is asked of any model: measured
+# with 1M to 28M parameters.
+ENDING_BYTE_S, ENDING_S = 1e-7, 1.8
 MOVED: Final = 10  # times what is kept is read and written: counted
 
-# The rate: nanoGPT's for its small models (Karpathy, 2022), as GPT-3's table 2.1 has larger ones; β2
-# 0.95, decay 0.1 and clipping at 1 as there.
+# Muon reaches AdamW's loss in about half of the steps (bench/language_target.py). The rate: AdamW's
+# best one on tinyshakespeare; β2 0.95, decay 0.1 and clipping at 1 as GPT-3's.
 FROM_SCRATCH: Final = TrainDefaults(
     {
-        "optimizer": {"name": "adamw", "learning_rate": 0.002, "beta2": 0.95, "weight_decay": 0.1},
+        "optimizer": {"name": "auto", "learning_rate": 0.002, "beta2": 0.95, "weight_decay": 0.1},
         "schedule": "cosine",
         "warm_up": 0.05,
         "batch_size": 16,
         "epochs": 3,
         "clip": 1.0,
     },
-    "a language model from scratch: AdamW, a rate that rises and falls, gradients that are clipped",
+    "a language model from scratch: Muon where its extra work is small, a rate that rises and falls, gradients that are "
+    "clipped",
 )
 FROM_CHECKPOINT: Final = TrainDefaults(
     {
@@ -90,11 +108,12 @@ FROM_CHECKPOINT: Final = TrainDefaults(
 class Settings(LanguageTuning, ModuleFamily):
     """A language model: a decoder-only transformer with rotary places, RMS norms, a gated MLP and
     grouped heads (as Llama), that learns to go on with texts. From scratch it has a size, or any shape,
-    and tokens that are learned from the training texts; or it goes on from a local checkpoint (llama,
-    mistral, qwen2 or qwen3) with that one's tokens, of which all weights are learned, or adapters.
+    and tokens that are learned from the training texts; or it goes on from a checkpoint (llama, mistral,
+    qwen2 or qwen3) with that one's tokens, of which all weights are learned, or adapters.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
+    layers_compile: ClassVar[bool] = True
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"documents"})
 
     size: Literal["auto", "nano", "micro", "small", "medium", "base", "large"] = Field(
@@ -141,7 +160,8 @@ class Settings(LanguageTuning, ModuleFamily):
     checkpoint: str | None = Field(
         None,
         min_length=1,
-        description="Folder of a checkpoint to go on from; relative to where the command is started. Left out: from scratch.",
+        description="Folder of a checkpoint to go on from, relative to where the command is started; or its name on the hub "
+        "(org/name), of which safetensors, configuration and tokenizer are fetched once. Left out: from scratch.",
     )
 
     @model_validator(mode="after")
@@ -285,6 +305,14 @@ class Settings(LanguageTuning, ModuleFamily):
             return self.tuned(read_language(Path(self.checkpoint)).network(), seed)
         return PackedNetwork(self.shape_of(fit).config(_tokens(fit).tokenizer))
 
+    def fit_shape(self, fit: Fit) -> FitShape:
+        """In tokens: each is a vector that the matrices are multiplied with."""
+        with torch.device("meta"):
+            found = super().fit_shape(fit)
+        steps = self._sized(fit, len(_tokens(fit))).steps
+        full = steps.batch == self._window_count(fit, len(_tokens(fit)))
+        return found._replace(rows=steps.batch * self.window(fit), full=full, unit="tokens")
+
     def examples(self, fit: Fit) -> ExampleReader:
         """Windows of packed texts, or of whole examples; or pairs of answers. Raises FitError for
         examples that are too long.
@@ -345,7 +373,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
     def rows_at_once(self, fit: Fit) -> int:
         """As many windows as there is room for what they keep for their gradients."""
-        return _at_once(self.shape_of(fit), _tokens(fit).tokenizer.vocabulary, self.window(fit))
+        return windows_at_once(self.shape_of(fit), self._vocabulary(fit), self.window(fit))
 
     def folds_at_once(self, size: int) -> int:
         """One of a large model, whose batches have all cores to themselves."""
@@ -404,17 +432,30 @@ class Settings(LanguageTuning, ModuleFamily):
         """Texts."""
         return float(rows)
 
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
+        """As of any module; at last adapters, and a base of fewer bits."""
+        now = few[0].setting.strategy
+        for found in super().lighter(few, rows, closed):
+            yield found
+            now = found.strategy
+        yield from self.changed(now, self.checkpoint is not None, closed)
+
+    def under(self, strategy: Strategy) -> Self:
+        """With the adapters that a strategy chose."""
+        changes = self.chosen_by(strategy)
+        return self.model_copy(update=changes) if changes else self
+
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
-        """Weights; of those that are learned gradients and both means of the optimizer; and what is kept
+        """Weights; of those that are learned gradients and what the optimizer remembers; and what is kept
         of the tokens of a batch for their gradients (what torch traces says the same within a tenth).
         """
         fit, strategy = few[0], few[0].setting.strategy
         shape, steps = self._sized(fit, rows)
-        vocabulary = _tokens(fit).tokenizer.vocabulary
-        kept = _kept(shape, vocabulary)
+        vocabulary = self._vocabulary(fit)
+        kept = kept_numbers(shape, vocabulary)
         if strategy.gradient_checkpointing:  # what enters each layer, and one layer
             one = shape._replace(layers=1)
-            kept = shape.layers * shape.width + _kept(one, vocabulary)
+            kept = shape.layers * shape.width + kept_numbers(one, vocabulary)
         parts = self.parts(fit)(steps.batch)
         of_part = min(steps.at_once, strategy.micro_batch or steps.at_once)
         together = 1 if self._is_large() else at_once(fit)
@@ -424,14 +465,55 @@ class Settings(LanguageTuning, ModuleFamily):
         answers = 1 if _tokens(fit).rejected is None else PAIR
         activations = answers * windows * self.window(fit) * kept
         shares = {
-            "parameters": weights,
+            "parameters": self._stored_bytes(shape, vocabulary),
             "gradients": parts * learned,
-            "optimizer": 2 * learned,
-            "activations": 4 * activations,
+            "optimizer": remembered_bytes(fit, learned),
+            "activations": int((KEPT_HALVED if halves(fit) else 4) * activations),
+            "scoring": self._scoring_bytes(fit, shape, rows),
         }
         held = sum(shares.values()) + weights + 2 * learned
         whole = 1 if strategy.micro_batch else parts
         return FitCost(held, weights, together, shares, whole)
+
+    def ending_bytes(self, model_bytes: int) -> int:
+        """Of a checkpoint that is gone on from its own weights, and its network, are held as well."""
+        origin = 0 if self.checkpoint is None else 2 * model_bytes
+        return super().ending_bytes(model_bytes) + origin
+
+    def ending_s(self, model_bytes: int) -> float:
+        """It is written in two forms, served, asked and measured; so is the checkpoint that it went on from."""
+        return ENDING_S + (1 if self.checkpoint is None else 2) * ENDING_BYTE_S * model_bytes
+
+    def observing(self, few: Sequence[Fit], rows: int) -> FitWork:
+        """Texts that it writes, by one thread."""
+        fit, (shape, _) = few[0], self._sized(few[0], rows)
+        times = min(fit.setting.train.epochs, SAMPLED_EPOCHS) + 1
+        return FitWork(flops=times * sampling(2 * shape.parameters(self._vocabulary(fit))))
+
+    def compressing(
+        self, few: Sequence[Fit], rows: int, section: Compress
+    ) -> CompressionWork | None:
+        """Counted: fewer bits, and units that go."""
+        fit = few[0]
+        shape, _ = self._sized(fit, rows)
+        tokens = self._token_count(fit, rows)
+        return compression_work(shape, self._vocabulary(fit), tokens, section)
+
+    def _scoring_bytes(self, fit: Fit, shape: LanguageShape, rows: int) -> int:
+        """Of the windows that each thread scores at once when a fold is judged: their scores and the logarithms, and what
+        a layer makes of them.
+        """
+        vocabulary = self._vocabulary(fit)
+        at_once = AT_ONCE // _tokens(fit).tokenizer.vocabulary
+        tokens = min(at_once, self._token_count(fit, rows))
+        return 4 * cores() * tokens * (3 * vocabulary + 3 * shape.mlp + 8 * shape.width)
+
+    def _stored_bytes(self, shape: LanguageShape, vocabulary: int) -> int:
+        """Of the weights as they are kept in training: those of products below adapters may have fewer bits."""
+        products = shape.parameters(0)
+        others = shape.parameters(vocabulary) - products
+        stored = STORED_BYTES[self.base] if self.adapter is not None else 4
+        return int(stored * products + 4 * others)
 
     def _learned_bytes(self, weights: int) -> int:
         """Of the weights that are learned, of `weights` bytes."""
@@ -445,17 +527,18 @@ class Settings(LanguageTuning, ModuleFamily):
         """
         fit, epochs = few[0], few[0].setting.train.epochs
         shape, steps = self._sized(fit, rows)
-        vocabulary = _tokens(fit).tokenizer.vocabulary
+        vocabulary = self._vocabulary(fit)
         windows, weights = self._window_count(fit, rows), shape.parameters(vocabulary)
         tokens = float(epochs * windows * self.window(fit))
         attention = 12 * shape.layers * shape.width * self.window(fit)
         again = RECOMPUTED if fit.setting.strategy.gradient_checkpointing else 1.0
         parts = self.parts(fit)(steps.batch)
+        aside = self.observing(few, rows).flops
         of_part = min(steps.at_once, fit.setting.strategy.micro_batch or steps.at_once)
-        moved = 4 * tokens * MOVED * _kept(shape, vocabulary)
+        moved = 4 * tokens * MOVED * kept_numbers(shape, vocabulary)
         batches = epochs * -(-windows // steps.batch)
         return FitWork(
-            flops=again * tokens * (6 * weights + attention),
+            flops=again * tokens * (6 * weights + attention) + min(cores(), parts) * aside,
             calls=epochs * windows / of_part * (LAYER_CALLS * shape.layers + STEP_CALLS),
             moved_bytes=again * moved + 28 * weights * batches,
             parts=parts,
@@ -473,9 +556,17 @@ class Settings(LanguageTuning, ModuleFamily):
             shape = self.shape(self._token_count(fit, rows))
         windows, wanted = self._window_count(fit, rows), fit.setting.train.batch_size
         batch = windows if wanted == "full" else min(windows, wanted)
-        length, vocabulary = self.window(fit), _tokens(fit).tokenizer.vocabulary
+        length, vocabulary = self.window(fit), self._vocabulary(fit)
         part = -(-batch // _parts(max(1, PART_TOKENS // length), batch))
-        return SizedSteps(shape, BatchRows(batch, min(part, _at_once(shape, vocabulary, length))))
+        return SizedSteps(
+            shape, BatchRows(batch, min(part, windows_at_once(shape, vocabulary, length)))
+        )
+
+    def _vocabulary(self, fit: Fit) -> int:
+        """Scores of a token: of a checkpoint as its configuration says, which may have room for more than there are."""
+        if self.checkpoint is None:
+            return _tokens(fit).tokenizer.vocabulary
+        return int(json.loads(read_language(Path(self.checkpoint)).config)["vocab_size"])
 
     def _token_count(self, fit: Fit, rows: int) -> int:
         tokens = _tokens(fit)
@@ -490,17 +581,6 @@ class SizedSteps(NamedTuple):
 
     shape: LanguageShape
     steps: BatchRows
-
-
-def _kept(shape: LanguageShape, vocabulary: int) -> int:
-    """Numbers that a token keeps for its gradients."""
-    layer = KEPT_WIDTHS * shape.width + KEPT_MLP * shape.mlp
-    return shape.layers * layer + KEPT_SCORES * vocabulary
-
-
-def _at_once(shape: LanguageShape, vocabulary: int, length: int) -> int:
-    """Windows of `length` tokens of a part that go through the network together."""
-    return max(1, KEPT_AT_ONCE // (length * _kept(shape, vocabulary)))
 
 
 def _parts(rows_of_part: int, rows: int) -> int:

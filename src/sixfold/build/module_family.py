@@ -35,7 +35,7 @@ from sixfold.runs.context import Context
 from sixfold.train import memory_steps, recompute, threads
 from sixfold.train.batch_parts import parts_of
 from sixfold.train.batches import cut
-from sixfold.train.choosing import chosen
+from sixfold.train.choosing import FitShape, chosen, fit_shape
 from sixfold.train.device import device_of, enough_memory
 from sixfold.train.distillation import DistilledExamples, DistilledLosses, Losses
 from sixfold.train.loop import train
@@ -50,6 +50,7 @@ from sixfold.train.module import (
     saved_bytes,
 )
 from sixfold.train.module_range_test import rated
+from sixfold.train.offload import PIECE, remembered
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.step_cost import StepCost, step_cost
 from sixfold.train.stopping import EarlyStopping
@@ -68,6 +69,7 @@ class ModuleFamily(Family):
     """
 
     trained_by_the_loop: ClassVar[bool] = True
+    one_module: ClassVar[bool] = True
     ends_in_time: ClassVar[bool] = True
     writing: ClassVar[int] = 4  # arrays, and no lists
     finish_bytes: ClassVar[int] = 190_000_000
@@ -138,7 +140,7 @@ class ModuleFamily(Family):
         """
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
-        todo = chosen(fits, lambda fit: self.own(fit).module(fit), context)
+        todo = chosen(fits, lambda fit: self.own(fit).fit_shape(fit), context)
         width = at_once(todo[0]) if todo and context.device == "cpu" else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
@@ -149,6 +151,10 @@ class ModuleFamily(Family):
             with enough_memory(), threads.busy(ONE_THREAD):
                 yield from _Wave(context, deadline).trained([(self.own(fit), fit) for fit in wave])
 
+    def fit_shape(self, fit: Fit) -> FitShape:
+        """What an optimizer is chosen by."""
+        return fit_shape(self.module(fit), fit)
+
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """The gradient of a part of a batch is traced, and no step taken."""
         family, fit = self._of(few[0], rows)
@@ -157,7 +163,7 @@ class ModuleFamily(Family):
         shares = {
             "parameters": weights,
             "gradients": parts(traced.batch) * weights,
-            "optimizer": 2 * weights,
+            "optimizer": remembered_bytes(fit, weights),
             "activations": beside(at_once(fit), parts(traced.batch)) * traced.step.peak_bytes
             + 2 * traced.batch * traced.row_bytes,
         }
@@ -165,9 +171,9 @@ class ModuleFamily(Family):
         held = sum(shares.values()) + 4 * weights
         return FitCost(held, weights, at_once(fit), shares, whole)
 
-    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
-        """One network at a time, whose parts of a batch then have all cores; then smaller parts, and
-        blocks that are computed twice.
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
+        """One network at a time, whose parts of a batch then have all cores; then products in bfloat16,
+        smaller parts, blocks that are computed twice, and an optimizer that remembers in files.
         """
         family, fit = self._of(few[0], rows)
         now = fit.setting.strategy
@@ -175,7 +181,8 @@ class ModuleFamily(Family):
             now = now.model_copy(update={"fits_at_once": 1})
             why = "one network is trained at a time, the parts of its batch side by side"
             yield MemoryStep(now, "fits_at_once: 1", why)
-        yield from memory_steps.steps(family.step_shape(fit, rows), now)
+        shape = family.step_shape(fit, rows).trained(fit.setting.train)
+        yield from memory_steps.steps(shape, now)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """The steps of all epochs, forward and backward; the optimizer reads and writes seven times."""
@@ -214,7 +221,7 @@ class ModuleFamily(Family):
         strategy, (batch, part) = fit.setting.strategy, self._step_rows(fit, rows)
         part = min(part, strategy.micro_batch or part)
         asked = (type(self).__module__, self, fit.shape, fit.layout, fit.setting.train.precision)
-        key = repr((*asked, batch, part, strategy.gradient_checkpointing))
+        key = repr((*asked, batch, part, strategy.gradient_checkpointing, halves(fit)))
         if key not in _TRACES:
             _TRACES[key] = self._trace(fit, batch, part)
         return _TRACES[key]
@@ -229,7 +236,7 @@ class ModuleFamily(Family):
         if fit.setting.strategy.gradient_checkpointing:
             recompute.start(module, bool)
         try:
-            step = step_cost(module, x, part)
+            step = step_cost(module, x, part, halves(fit))
         except RuntimeError:  # its forward pass depends on the numbers
             step = StepCost(2 * part * saved_bytes(module, x) // len(x), 0.0, 0, 0.0)
         weights = sum(parameter.nbytes for parameter in module.parameters())
@@ -352,6 +359,18 @@ class _Traced(NamedTuple):
     batch: int
     rows: int
     row_bytes: int
+
+
+def halves(fit: Fit) -> bool:
+    """Whether products are computed in bfloat16 for sure: `auto` measures it when it trains."""
+    return "bfloat16" in (fit.setting.train.precision, fit.setting.strategy.precision)
+
+
+def remembered_bytes(fit: Fit, weights: int) -> int:
+    """What an optimizer remembers of learned weights of so many bytes; of an offloaded one of a piece of them."""
+    bytes_ = int(remembered(fit.setting.train) * weights)
+    piece = int(remembered(fit.setting.train) * 4 * PIECE)
+    return min(bytes_, piece) if fit.setting.strategy.offload else bytes_
 
 
 def beside(together: int, parts: int) -> int:

@@ -20,7 +20,7 @@ from sixfold.recipe.schema import Initialize
 from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
 from sixfold.train import range_test
-from sixfold.train.choosing import chosen, unfilled
+from sixfold.train.choosing import chosen, stacked_shape
 from sixfold.train.device import enough_memory
 from sixfold.train.loop import train
 from sixfold.train.memory_steps import is_out_of_memory
@@ -83,7 +83,7 @@ class NetworkFamily(Family):
         """Yield one network a fit, in order; time left is divided among the fits."""
         if fits and (text := self.derived(fits[0].shape)):
             context.emit("note", text=text)
-        left = self._stacks(chosen(fits, partial(unfilled, self), context))
+        left = self._stacks(chosen(fits, partial(stacked_shape, self), context))
         done: dict[int, Fitted] = {}
         while left:
             fitting = left.pop(0)
@@ -147,7 +147,7 @@ class NetworkFamily(Family):
         }
         return FitCost(size, 0, 1 if alone else max(1, most), shares)
 
-    def lighter(self, few: Sequence[Fit], rows: int) -> Iterator[MemoryStep]:
+    def lighter(self, few: Sequence[Fit], rows: int, closed: bool = False) -> Iterator[MemoryStep]:
         """Fewer networks in a stack."""
         together = self.cost(few, rows).together
         while together > 1:

@@ -32,6 +32,7 @@ TEXT, LIST = 8, 9
 # Tensor types that Sixfold writes: type → (numbers of a block, bytes of a block).
 BLOCKS: Final = {0: (1, 4), 1: (1, 2), 2: (32, 18), 8: (32, 34)}  # f32, f16, q4_0, q8_0
 ARCHITECTURES: Final = ("llama", "qwen2", "qwen3")
+FACTORS: Final = "rope_freqs.weight"  # of the rotary embedding of a Llama 3.1, which may be there
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,8 @@ class _HeadReader:
         kind, offset = self._number("I"), self._number("Q")
         if kind not in BLOCKS or not all(0 < each < 1 << 31 for each in shape):
             raise self.refused("f32, f16, q8_0 or q4_0 in 1 to 2³¹ numbers", f"{kind}, {shape}")
+        if dimensions == 1 and BLOCKS[kind] != BLOCKS[0]:
+            raise self.refused("a vector in single precision", f"the type {kind}")
         if shape[0] % BLOCKS[kind][0]:
             raise self.refused(f"rows of whole blocks of {BLOCKS[kind][0]}", f"{shape[0]}")
         return GgufTensor(name, shape, kind, offset)
@@ -184,9 +187,17 @@ def _check_shapes(header: GgufHeader, path: Path) -> None:
 
 
 def _needed(name: str, header: GgufHeader) -> bool:
-    optional = name == "output.weight" or name.endswith(".bias") or "_norm.weight" in name
+    optional = (
+        name in ("output.weight", FACTORS) or name.endswith(".bias") or "_norm.weight" in name
+    )
     always = name.endswith(("attn_norm.weight", "ffn_norm.weight", "output_norm.weight"))
     return name not in header.tensors and (always or not optional)
+
+
+def _scale(header: GgufHeader) -> float:
+    """By what places are divided."""
+    name = f"{header.facts['general.architecture']}.rope.scaling.factor"
+    return float(header.facts.get(name, 1.0))
 
 
 def _shapes(header: GgufHeader) -> dict[str, tuple[int, ...]]:
@@ -199,6 +210,9 @@ def _shapes(header: GgufHeader) -> dict[str, tuple[int, ...]]:
     inner, heads = header.number("feed_forward_length"), header.number("attention.head_count")
     kv_heads, head = header.number("attention.head_count_kv"), header.number("attention.key_length")
     vocabulary = int(header.facts["tokenizer.ggml.tokens"])
+    scaling = header.facts.get(f"{architecture}.rope.scaling.type", "linear")
+    if scaling != "linear" or not _scale(header) > 0:
+        raise ValueError(f"a rotary embedding that is scaled as {scaling!r}")
     if heads % kv_heads or layers > MOST_TENSORS or header.number("context_length") < 1:
         raise ValueError(f"{heads} heads, {kv_heads} of them for keys, {layers} layers")
     found: dict[str, tuple[int, ...]] = {
@@ -217,6 +231,8 @@ def _shapes(header: GgufHeader) -> dict[str, tuple[int, ...]]:
         "ffn_up": (width, inner),
         "ffn_down": (inner, width),
     }
+    if architecture == "llama":
+        found[FACTORS] = (head // 2,)
     if architecture == "qwen3":
         own |= {"attn_q_norm": (head,), "attn_k_norm": (head,)}
     for layer in range(layers):

@@ -83,9 +83,9 @@ def _planned(
 
     there = None if machine is None else machine_of(machine)
     read = read_rows(loaded)
-    age_s = time.time() - psutil.Process().create_time()  # as a run's, until it has its rows
     planning = Planning(loaded.recipe, read.training, there)
     found = [loaded.placed(error) for error in planning.violations()]
+    age_s = time.time() - psutil.Process().create_time()  # as a run's, until it has checked all
     if any(not isinstance(error, BudgetError) for error in found):
         return None, found
     question = PlanQuestion(probe=probe and not found, price=price, read_s=age_s)

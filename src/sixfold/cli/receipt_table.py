@@ -99,5 +99,8 @@ def _agreement(receipt: Receipt) -> str:
     """What proves that the served model is the trained one. A language model has no answers to rows."""
     count = f"{receipt.parity_rows:,}"
     if receipt.after.p50_1_ms is None:
-        return f"The served model scores {count} stored texts as the trained one: every token within 0.002."
+        return (
+            f"The served model scores {count} stored texts as the trained one (a token's log-probability differs by "
+            f"{receipt.parity_worst:.1e} at most)."
+        )
     return f"Graph and pipeline agree on {count} stored rows (worst {receipt.parity_worst:.1e})."

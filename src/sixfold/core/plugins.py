@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -81,7 +81,7 @@ class Kind:
             if not hasattr(error, "errors"):
                 raise
             raise _refusal(
-                f"{self.name} {name}", list(settings.model_fields), error.errors()[0]
+                f"{self.name} {name}", list(settings.model_fields), error.errors()
             ) from error
 
     def _own(self) -> dict[str, str]:
@@ -148,17 +148,28 @@ def _module(place: str) -> str:
     return place.partition(":")[0]
 
 
-def _refusal(where: str, fields: list[str], problem: Mapping[str, Any]) -> RecipeError:
-    """The first of pydantic's complaints about a plug-in's options, in four parts."""
-    option = ".".join(str(part) for part in problem["loc"])
+def _refusal(where: str, fields: list[str], problems: Sequence[Mapping[str, Any]]) -> RecipeError:
+    """The first of pydantic's complaints about a plug-in's options, in four parts; of an option that
+    may be one of several things, what each of them would be.
+    """
+    problem, option = problems[0], _option(problems[0])
     if problem["type"] == "extra_forbidden":
         remedy = did_you_mean(option, fields) if fields else "Leave it out: there are no options."
         return RecipeError(where, "one of its options", f"'{option}'", remedy)
     if problem["type"] == "missing":
         return RecipeError(where, f"the option '{option}'", "nothing", f"Add {option}.")
-    expected = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input should be ")
+    texts = [str(one["msg"]) for one in problems if _option(one) == option]
+    expected = " or ".join(
+        text.removeprefix("Value error, ").removeprefix("Input should be ") for text in texts
+    )
     if not option:
         return RecipeError(
             where, expected, "options that contradict each other", "Change one of them."
         )
     return RecipeError(f"{where}, {option}", expected, repr(problem["input"]), f"Change {option}.")
+
+
+def _option(problem: Mapping[str, Any]) -> str:
+    """Where it is, without the alternatives of a type (`literal['auto']`, `constrained-float`)."""
+    first, *rest = [str(part) for part in problem["loc"]] or [""]
+    return ".".join([first, *(part for part in rest if part.isidentifier() or part.isdecimal())])

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +21,16 @@ from sixfold.core.units import counted
 from sixfold.data import row_numbers
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
-from sixfold.data.documents import document_target, text_column
+from sixfold.data.documents import (
+    document_target,
+    read_stored,
+    stored_column,
+    stored_rows,
+    text_column,
+)
 from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
-from sixfold.data.source import Raw, find
+from sixfold.data.source import Raw, StoredCells, StreamsRows, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target
 from sixfold.parts.conversation import COLUMN
 from sixfold.parts.modality import is_modality, modality_of
@@ -47,7 +53,17 @@ def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None =
     where the recipe names what is not there, or BudgetError for a table that takes more.
     """
     memory = memory or MemoryLimit.of(None)
-    return dataset_of(find(data, base, task).read(memory), data, task, memory)
+    return dataset_of(read_rows(data, task, base, memory), data, task, memory)
+
+
+def read_rows(data: Data, task: Task | None, base: Path, memory: MemoryLimit) -> Raw:
+    """The rows of `data.source`; texts that a language model learns are on disk where the source
+    gives its rows in parts.
+    """
+    source = find(data, base, task)
+    if task == "generation" and isinstance(source, StreamsRows):
+        return stored_rows(source, data, memory)
+    return source.read(memory)
 
 
 def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
@@ -105,10 +121,10 @@ def dataset_of(
             update={"drop": tuple(name for name in data.drop if name not in raw.dropped)}
         )
     _check_names(raw, data, task)
-    if task == "generation":
-        data = _of_documents(raw, data)
-    fields = () if data.header else tuple(raw.columns)
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
+    if task == "generation":
+        data = _of_documents(raw, data, reading)
+    fields = () if data.header else tuple(raw.columns)
     found = None
     if data.target is not None:
         kind, own = _asked(data.target, data), _of(reading, data, data.target)
@@ -126,8 +142,7 @@ def dataset_of(
         _plan_column(raw, name, memory)
         cells = raw.columns.pop(name)  # its memory is free as soon as it is read
         if name not in unused:
-            read_column = read_files if is_of_files(cells) else read
-            made = read_column(name, cells, _asked(name, data), _of(reading, data, name))
+            made = _read(name, cells, _asked(name, data), _of(reading, data, name))
             if notes.add(name, made):
                 columns[name] = made.column
     numbers = _without_row_numbers(columns, data, raw)
@@ -162,10 +177,19 @@ def dataset_of(
     return checked(_at_rows(whole, found.rows, raw), data)
 
 
-def _of_documents(raw: Raw, data: Data) -> Data:
-    """The section with one column of text, and no other, to learn from."""
+def _read(name: str, cells: Any, asked: ColumnKind | None, reading: Reading) -> Read:
+    """As what the cells are: texts on disk, files, or values."""
+    if isinstance(cells, StoredCells):
+        return read_stored(cells)
+    return (read_files if is_of_files(cells) else read)(name, cells, asked, reading)
+
+
+def _of_documents(raw: Raw, data: Data, reading: Reading) -> Data:
+    """The section with one column of text, and no other, to learn from; the column goes to the disk."""
     text = text_column(list(raw.columns), data, raw.where)
-    others = tuple(name for name in raw.columns if name not in (text, data.group, data.time))
+    if text not in (data.group, data.time):
+        raw.columns[text] = stored_column(text, raw.columns[text], reading)
+    others = tuple(name for name in raw.columns if name not in (text, data.group))
     return data.model_copy(update={"types": {**data.types, text: "text"}, "drop": others})
 
 

@@ -38,9 +38,9 @@ def _input(name: str, column: Column) -> Input:
     if column.kind == "category":
         counts = np.bincount(known.astype(np.int64), minlength=len(column.levels))
         ranked = sorted(
-            np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[code])
+            np.flatnonzero(counts), key=lambda code: (-counts[code], column.levels[int(code)])
         )
-        levels = tuple(column.levels[code] for code in ranked)
+        levels = tuple(column.levels[int(code)] for code in ranked)
         return Input(
             name=name,
             type="category",

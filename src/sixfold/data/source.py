@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import counted
 from sixfold.data.file import DataFile
+from sixfold.parts.stored_texts import StoredTexts, few_at_once
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import SOURCE
 from sixfold.recipe.schema import Data
@@ -35,15 +36,26 @@ MOST_COLUMNS: Final = (
 ROW_BYTES: Final = (
     56  # of a row, whatever its columns: its target, the order of rows, masks; derived, rather less
 )
+PART_TEXTS, PART_CHARACTERS = 4_096, 1 << 20  # of a part of rows; guessed
 _PREFIXED = re.compile(
     r"(?P<plugin>[a-z][a-z0-9_]+):(?P<name>.+)", re.DOTALL
 )  # one letter is a drive of Windows
 
 
+@dataclass(frozen=True)
+class StoredCells:
+    """A column of texts that stay on disk, a row each, empty where it is missing: without spaces
+    around. `tokens`: the missing tokens in it.
+    """
+
+    texts: StoredTexts
+    tokens: frozenset[str]
+
+
 @dataclass
 class Raw:
-    """Columns as the source has them: text (read by the rules of `core.values`) or typed. All of
-    `rows` values.
+    """Columns as the source has them: text (read by the rules of `core.values`) or typed, or
+    `StoredCells`. All of `rows` values.
 
     `where` names the source in messages; `place(row)` says where a row stands in it ("line 17").
     Whoever reads takes the columns out one by one, so that the memory of each is given back at
@@ -51,13 +63,66 @@ class Raw:
     wrong in the source. `dropped`: what of `data.drop` the source itself left out.
     """
 
-    columns: dict[str, pa.ChunkedArray]
+    columns: dict[str, Any]
     rows: int
     where: str
     place: Callable[[int], str]
     nameless: str | None = None
     warnings: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
+
+
+class RawPart(NamedTuple):
+    """Some rows: the columns that occur in them, and how many they are."""
+
+    columns: Mapping[str, pa.Array]
+    rows: int
+
+
+def _one_behind_the_other(name: str, arrays: Sequence[pa.Array]) -> pa.ChunkedArray:
+    return pa.chunked_array(arrays)
+
+
+@dataclass(frozen=True)
+class RawParts:
+    """Rows that come in parts, for who keeps little of them; as of `Raw`. `place(row)`: of a row that
+    has come. `joined`: a column of its name and of what the parts hold of it.
+    """
+
+    parts: Iterator[RawPart]
+    where: str
+    place: Callable[[int], str]
+    joined: Callable[[str, Sequence[pa.Array]], pa.ChunkedArray] = _one_behind_the_other
+    dropped: tuple[str, ...] = ()
+
+    def whole(self) -> Raw:
+        """All of them."""
+        arrays: dict[str, list[pa.Array]] = {}
+        rows = 0
+        for part in self.parts:
+            for name in part.columns:
+                arrays.setdefault(name, [pa.nulls(rows)] if rows else [])
+            for name, own in arrays.items():
+                own.append(part.columns.get(name, pa.nulls(part.rows)))
+            rows += part.rows
+        columns = {name: self.joined(name, own) for name, own in arrays.items()}
+        return Raw(columns, rows, self.where, self.place, dropped=self.dropped)
+
+
+def parts_of_texts(name: str, texts: Iterable[str]) -> Iterator[RawPart]:
+    """Rows of one column."""
+    for some in few_at_once(texts, PART_TEXTS, PART_CHARACTERS):
+        yield RawPart({name: pa.array(some, pa.large_string())}, len(some))
+
+
+@runtime_checkable
+class StreamsRows(Protocol):
+    """Ability of a source: its rows come in parts of some megabytes, so that they need not fit into
+    memory.
+    """
+
+    def stream(self, memory: MemoryLimit | None = None) -> RawParts:
+        """All rows, each read when its part is asked for. Raises, then too, what `read` raises."""
 
 
 @runtime_checkable

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,9 @@ import pyarrow as pa
 from sixfold.core import values
 from sixfold.core.errors import DataError, did_you_mean
 from sixfold.core.memory import MemoryLimit
-from sixfold.data.load import dataset_of
-from sixfold.data.source import Raw, find
+from sixfold.data.documents import joined_columns
+from sixfold.data.load import dataset_of, read_rows
+from sixfold.data.source import Raw, StoredCells
 from sixfold.parts.table import Dataset, Task
 from sixfold.recipe.schema import Data
 
@@ -30,9 +32,11 @@ def load(
     `data.load`).
     """
     memory = memory or MemoryLimit.of(None)
-    raw = find(data, base, task).read(memory)
-    test = find(data.model_copy(update={"source": data.test}), base, task).read(memory)
+    raw = read_rows(data, task, base, memory)
     training = dataset_of(replace(raw, columns=dict(raw.columns)), data, task, memory)
+    types = dict.fromkeys(training.table.columns, "text") if task == "generation" else data.types
+    other = data.model_copy(update={"source": data.test, "types": types})
+    test = read_rows(other, task, base, memory)
     used = [
         name
         for name in raw.columns
@@ -76,8 +80,10 @@ def _joined(raw: Raw, test: Raw, names: list[str]) -> Raw:
     return Raw(columns, raw.rows + test.rows, test.where, place)
 
 
-def _one_type(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Two columns as one: of their type, as numbers, or as text."""
+def _one_type(first: Any, second: Any) -> Any:
+    """Two columns as one: of their type, as numbers, or as text; or as texts on disk."""
+    if isinstance(first, StoredCells) and isinstance(second, StoredCells):
+        return joined_columns(first, second)
     kinds = [part.type for part in (first, second) if not pa.types.is_null(part.type)] or [
         first.type
     ]

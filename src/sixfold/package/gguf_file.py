@@ -21,7 +21,7 @@ from safetensors.torch import load
 from sixfold.core.errors import BundleError
 from sixfold.package import gguf_tokenizer
 from sixfold.parts.gguf_blocks import BlockType, TensorData, encoded
-from sixfold.parts.gguf_shape import GgufShape
+from sixfold.parts.gguf_shape import FACTORS, GgufShape
 
 Floats = npt.NDArray[np.float32]
 N = TypeVar("N", bound=np.generic)
@@ -73,6 +73,8 @@ def write_gguf(
     writer = gguf.GGUFWriter(path, shape.architecture)
     _add_facts(writer, shape, name, tensors[0].type if tensors else kind)
     gguf_tokenizer.add_tokenizer(writer, files, int(shape.config["vocab_size"]))
+    if (factors := shape.factors()) is not None:
+        writer.add_tensor(FACTORS, factors)
     for checkpoint, own in file_names(shape, weights).items():
         content = quantized.get(checkpoint) or weights[checkpoint]
         _add_tensor(writer, own, _in_file(content, checkpoint, kind, shape))
@@ -144,7 +146,11 @@ def _add_facts(writer: gguf.GGUFWriter, shape: GgufShape, name: str, kind: Block
     writer.add_key_length(shape.head_width)
     writer.add_value_length(shape.head_width)
     writer.add_rope_dimension_count(shape.head_width)
-    writer.add_rope_freq_base(shape.rotary()["rope_theta"])
+    rotary = shape.rotary()
+    writer.add_rope_freq_base(rotary["rope_theta"])
+    if rotary["rope_type"] == "linear":
+        writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(float(rotary["factor"]))
     writer.add_layer_norm_rms_eps(float(shape.config["rms_norm_eps"]))
     writer.add_vocab_size(int(shape.config["vocab_size"]))
     writer.add_file_type(FILE_TYPES[kind])

@@ -30,17 +30,16 @@ def stored_texts(
     """
     tokens = LanguageTokens.of(files, "the checkpoint")
     network = served_network(files, content)
-    context = tokens.context
-    most = max(LEAST, context // SHARE - ANSWER)
+    most = max(LEAST, tokens.context // SHARE - ANSWER)
     found = []
     for text in texts[:TEXTS]:
         given, ids = _fitting(text[:CHARACTERS], tokens, most)
         if ids:
-            found.append(_scored(network, ids, context, text=given))
+            found.append(_scored(network, ids, tokens, text=given))
     if tokens.template is not None:
         ids = tokens.chat(CHAT)
         if len(ids) <= most:
-            found.append(_scored(network, ids, context, messages=CHAT))
+            found.append(_scored(network, ids, tokens, messages=CHAT))
     return found
 
 
@@ -51,11 +50,15 @@ def _fitting(text: str, tokens: LanguageTokens, most: int) -> Any:
     return text, ids
 
 
-def _scored(network: Any, ids: Sequence[int], context: int, **given: Any) -> StoredText:
-    """The answer by the most probable tokens, and all log-probabilities."""
+def _scored(network: Any, ids: Sequence[int], tokens: LanguageTokens, **given: Any) -> StoredText:
+    """The answer by the most probable tokens, and all log-probabilities. It ends before a score that has no token:
+    a network may have room for more of them than its tokenizer has.
+    """
     whole, clear, sure = list(ids), 0, True
-    for _ in range(min(ANSWER, context - len(ids) - 1)):
+    for _ in range(min(ANSWER, tokens.context - len(ids) - 1)):
         best = _logprobs(network, whole)[-1].topk(2)
+        if int(best.indices[0]) >= tokens.size:
+            break
         sure = sure and float(best.values[0] - best.values[1]) > CLEAR
         clear += sure
         whole.append(int(best.indices[0]))

@@ -29,6 +29,7 @@ from sixfold.package import (
     report,
 )
 from sixfold.package.html import render
+from sixfold.package.served_parity import worst_difference
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
@@ -148,7 +149,8 @@ def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: C
     """A language model, whose columns are not shuffled: there is one."""
     clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
     measured = language.measure(run.loaded.recipe, data, winner, compressed, clock)
-    made = _receipt(measured.receipt, winner)
+    worst = worst_difference(measured.files, measured.signature)
+    made = _receipt(measured.receipt.model_copy(update={"parity_worst": worst}), winner)
     lines = planned.lines(run.folder, run.limits.started)
     findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0, lines)
     told = learned_text.learned(run.folder.history(), made.candidate)

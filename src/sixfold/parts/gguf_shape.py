@@ -4,9 +4,13 @@ the file is written. What its readers would compute otherwise than transformers 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from sixfold.core.errors import DataError
 from sixfold.recipe.model_context import context_of
@@ -40,6 +44,20 @@ WHOLE: Final = {
     "model.embed_tokens.weight": "token_embd.weight",
     "model.norm.weight": "output_norm.weight",
     "lm_head.weight": "output.weight",
+}
+FACTORS: Final = (
+    "rope_freqs.weight"  # what the speeds of a `llama3` are divided by, as llama.cpp has it
+)
+# Kinds of a rotary embedding, with the numbers that each has besides its base; the file holds no others exactly.
+SCALED: Final[Mapping[str, tuple[str, ...]]] = {
+    "default": (),
+    "linear": ("factor",),
+    "llama3": (
+        "factor",
+        "low_freq_factor",
+        "high_freq_factor",
+        "original_max_position_embeddings",
+    ),
 }
 REMEDY: Final = "Take another checkpoint: a bundle could not serve this one exactly."
 
@@ -82,8 +100,22 @@ class GgufShape:
     def check(self) -> None:
         """Raises DataError."""
         rotary = self.rotary()
-        if rotary.get("rope_type", "default") != "default":
-            raise _refused("rope_parameters.rope_type", "default", repr(rotary["rope_type"]))
+        kind = rotary["rope_type"]
+        # llama.cpp reads the factors of a `llama3` for its llama alone.
+        known = [each for each in SCALED if each != "llama3" or self.architecture == INTERLEAVED]
+        if kind not in known:
+            raise _refused("rope_parameters.rope_type", f"one of {', '.join(known)}", repr(kind))
+        for name in SCALED[kind]:
+            value = rotary.get(name)
+            if not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise _refused(f"rope_parameters.{name}", "a number above 0", repr(value))
+        if kind == "llama3" and rotary["low_freq_factor"] >= rotary["high_freq_factor"]:
+            expected = f"more than low_freq_factor, {rotary['low_freq_factor']}"
+            found = rotary["high_freq_factor"]
+            raise _refused("rope_parameters.high_freq_factor", expected, found)
+        part = rotary.get("partial_rotary_factor") or self.config.get("partial_rotary_factor")
+        if part not in (None, 1):
+            raise _refused("partial_rotary_factor", "1", part)
         if self.config.get("hidden_act", "silu") != "silu":
             raise _refused("hidden_act", "silu", repr(self.config["hidden_act"]))
 
@@ -93,6 +125,20 @@ class GgufShape:
         theta = found.get("rope_theta") or self.config.get("rope_theta") or 10_000.0
         kind = found.get("rope_type") or found.get("type") or "default"
         return {**found, "rope_theta": float(theta), "rope_type": kind}
+
+    def factors(self) -> npt.NDArray[np.float32] | None:
+        """[half a head] by what the speeds of the rotary embedding of a `llama3` are divided; None for any
+        other: 1 for fast pairs, `factor` for slow ones, in between both in parts (Grattafiori and others,
+        The Llama 3 herd of models, 2024; transformers' `rope_type: llama3`).
+        """
+        rotary = self.rotary()
+        if rotary["rope_type"] != "llama3":
+            return None
+        factor, low, high, old = (float(rotary[name]) for name in SCALED["llama3"])
+        speeds = rotary["rope_theta"] ** -(np.arange(0, self.head_width, 2) / self.head_width)
+        turns = old * speeds / (2 * math.pi)  # of a pair over the context before it was lengthened
+        share = np.clip((turns - low) / (high - low), 0.0, 1.0)
+        return np.asarray(1 / ((1 - share) / factor + share), dtype=np.float32)
 
     @property
     def context(self) -> int:
@@ -134,14 +180,26 @@ class GgufShape:
 
 
 def check_tokenizer(described: Mapping[str, Any]) -> None:
-    """Of a tokenizer.json: byte-level BPE, which the runtime of a bundle opens (OpenVINO GenAI 2026.4
-    opens no other). Raises DataError.
+    """Of a tokenizer.json: pairs of bytes, or of characters with bytes for those that it lacks, as
+    SentencePiece's. Raises DataError.
     """
     model = described.get("model")
     model = model if isinstance(model, dict) else {}
-    if model.get("type") != "BPE" or model.get("byte_fallback", False):
-        found = "SentencePiece's" if model.get("byte_fallback") else repr(model.get("type"))
-        raise DataError("tokenizer.json: model.type", "byte-level BPE", found, REMEDY)
+    if model.get("type") != "BPE":
+        raise DataError("tokenizer.json: model.type", "BPE", repr(model.get("type")), REMEDY)
+    if not is_byte_level(described) and not model.get("byte_fallback", False):
+        expected, where = (
+            "ByteLevel, or a model with byte_fallback",
+            "tokenizer.json: pre_tokenizer",
+        )
+        raise DataError(where, expected, str(described.get("pre_tokenizer"))[:100], REMEDY)
+
+
+def is_byte_level(described: Mapping[str, Any]) -> bool:
+    """Whether the letters of its tokens stand for bytes, as GPT-2's."""
+    found = described.get("pre_tokenizer") or {}
+    parts = [found, *found.get("pretokenizers", ())]
+    return any(each.get("type") == "ByteLevel" for each in parts)
 
 
 def _refused(where: str, expected: str, found: object) -> DataError:

@@ -144,12 +144,12 @@ def resized(column: Column, shape: ImageShape) -> ImageCache:
     faults = unusable(column, shape)
     if faults:
         raise refused(faults)
-    return _CACHES.of(column.levels, shape).cache.take(column.values.astype("int64"))
+    return _CACHES.of(tuple(column.levels), shape).cache.take(column.values.astype("int64"))
 
 
 def unusable(column: Column, shape: ImageShape) -> tuple[Fault, ...]:
     """The rows of a column whose images cannot be read, or are too large, and why."""
-    found = _CACHES.of(column.levels, shape).faults
+    found = _CACHES.of(tuple(column.levels), shape).faults
     codes = column.values.astype("int64")
     rows = np.flatnonzero(np.isin(codes, list(found)))
     return tuple(Fault(int(row), found[int(codes[row])].reason) for row in rows)

@@ -1,5 +1,5 @@
-"""A local checkpoint of a language model: safetensors and JSON alone, no code, no pickle, no network. What
-cannot be used is refused by the name of its file.
+"""A checkpoint of a language model, in a folder or by its name on the hub: safetensors and JSON alone, no code, no pickle.
+What cannot be used is refused by the name of its file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from sixfold.parts.checkpoint import (
 )
 from sixfold.parts.checkpoint_files import AGAIN, CONFIG, TOKENIZER
 from sixfold.parts.gguf_shape import GgufShape, check_tokenizer
+from sixfold.parts.hub_checkpoint import local_folder
 from sixfold.parts.language_network import ARCHITECTURES, PackedNetwork
 from sixfold.parts.text_tokenizer import TOKENIZER_CONFIG, TextTokenizer, of_checkpoint
 from sixfold.recipe.model_context import context_of
@@ -97,6 +98,7 @@ def read_language(folder: Path) -> LanguageFolder:
     """Looked at once, as long as its files do not change. Raises DataError for a folder that is no
     checkpoint of a language model that is known here.
     """
+    folder = local_folder(folder)
     return _read(folder, digest(folder))
 
 
@@ -129,6 +131,7 @@ def _holds_weights(name: str) -> bool:
 
 def digest(folder: Path) -> str:
     """SHA-256 of all that is read of a checkpoint. Raises DataError where something is missing."""
+    folder = local_folder(folder)
     names = checkpoint_files.present(folder, (CONFIG, TOKENIZER), (TOKENIZER_CONFIG, GENERATION))
     return checkpoint_files.digest(folder, [*names, *weight_files(folder)])
 

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sixfold.core.errors import BudgetError
+from sixfold.core.units import show_bytes
+
 NAME = "scratch"  # in a run's folder, until the run is finished
 
 
@@ -30,6 +33,16 @@ class Scratch:
         if self._temporary is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="sixfold-")
         return Path(self._temporary.name)
+
+    def check_disk(self, written: int, expected: str) -> None:
+        """Raises BudgetError where a file of so many bytes is larger than it may be."""
+        if self.most_bytes is not None and written > self.most_bytes:
+            raise BudgetError(
+                "budget.disk",
+                expected,
+                show_bytes(self.most_bytes),
+                "Raise budget.disk, or take fewer texts.",
+            )
 
 
 SCRATCH = Scratch()  # of this process: what is read is the same whoever asks

@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import os
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.core.errors import BudgetError
-from sixfold.core.units import show_bytes
 from sixfold.parts.fit import Features
 from sixfold.parts.scratch import SCRATCH
 from sixfold.parts.stored import StoredFeatures
+from sixfold.parts.stored_texts import few_at_once
 from sixfold.parts.table import IntArray
 from sixfold.parts.text_tokenizer import TextTokenizer
 
 Ids = npt.NDArray[np.int32]
-AT_ONCE: Final = 512  # texts that are encoded together
+ID_BYTES: Final = 4
+AT_ONCE: Final = 512  # texts that are encoded together,
+CHARACTERS: Final = (
+    1 << 18
+)  # as long as they have no more: their tokens take some 10 MB in the library
 
 
 class TokenRow(NamedTuple):
@@ -106,10 +110,12 @@ class StoredTokens(StoredFeatures):
         return np.memmap(self.path, dtype=np.int32, mode="r")
 
     def texts(self) -> Iterator[Ids]:
-        """The ids of each row."""
-        ids = self.opened()
-        for row in self.rows.tolist():
-            yield ids[self.starts[row] : self.starts[row + 1]]
+        """The ids of each row, read one by one."""
+        with self.path.open("rb", buffering=0) as file:
+            for row in self.rows.tolist():
+                start, stop = self.starts[row : row + 2].tolist()
+                content = os.pread(file.fileno(), ID_BYTES * (stop - start), ID_BYTES * start)
+                yield np.frombuffer(content, dtype=np.int32)
 
 
 def plain_rows(tokenizer: TextTokenizer) -> Encoder:
@@ -140,30 +146,20 @@ def store(
 
 def _write(texts: Sequence[str], encode: Encoder, path: Path, facts: Path) -> None:
     """The file, and behind it what says that it is whole: [2, rows + 1] starts, and sizes."""
-    starts, sizes = [0], list[int]()
+    starts, sizes = array("q", [0]), array("q")
     own = f".{os.getpid()}.tmp.npy"  # another worker may write the same
     aside, told = path.with_suffix(own), facts.with_suffix(own + ".npy")
     with aside.open("wb") as file:
-        for first in range(0, len(texts), AT_ONCE):
-            for row in encode(texts[first : first + AT_ONCE]):
+        for some in few_at_once(texts, AT_ONCE, CHARACTERS):
+            for row in encode(some):
                 starts.append(starts[-1] + len(row.ids))
                 sizes.append(row.size_bytes)
                 file.write(np.ascontiguousarray(row.ids, dtype=np.int32).data)
-            _check_disk(file)
-    np.save(told, np.array([starts, [*sizes, 0]], dtype=np.int64), allow_pickle=False)
+            SCRATCH.check_disk(file.tell(), "room for the tokens of all texts")
+    sizes.append(0)
+    np.save(told, np.array([starts, sizes], dtype=np.int64), allow_pickle=False)
     aside.replace(path)
     told.replace(facts)
-
-
-def _check_disk(file: BinaryIO) -> None:
-    most, written = SCRATCH.most_bytes, file.tell()
-    if most is not None and written > most:
-        raise BudgetError(
-            "budget.disk",
-            "room for the tokens of all texts",
-            show_bytes(most),
-            "Raise budget.disk, or take fewer texts.",
-        )
 
 
 def _digest(texts: Sequence[str], tokenizer: TextTokenizer) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
 
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from sixfold.core.values import LevelType
 from sixfold.parts.state import State
+from sixfold.parts.stored_texts import StoredTexts
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -53,12 +54,13 @@ class Column(State):
     missing; int32 codes [rows] into `levels` for category, identifier and every modality (texts,
     paths of files), -1 where missing. `levels` may hold strings that occur in no row (a view has
     its parent's levels): never count on their number. `level_type`: what they are; of numbers,
-    booleans and dates they are the one writing (`core.values.level`).
+    booleans and dates they are the one writing (`core.values.level`). Texts that a language model
+    learns stay on disk.
     """
 
     kind: ColumnKind
     values: ColumnValues = ColumnValues()
-    levels: tuple[str, ...] = ()
+    levels: Sequence[str] = ()
     level_type: LevelType = "text"
 
     def take(self, rows: IntArray) -> Column:
@@ -103,8 +105,17 @@ class Column(State):
         values = self.values
         return np.isnan(values) if self.is_float else values < 0
 
-    def strings(self) -> list[str]:
-        """The values of a category, or of text, as strings, '' where missing."""
+    @property
+    def levels_in_digest(self) -> tuple[str, ...] | str:
+        """What stands for the levels in a digest of the column."""
+        return self.levels.digest if isinstance(self.levels, StoredTexts) else tuple(self.levels)
+
+    def strings(self) -> Sequence[str]:
+        """The values of a category, or of text, as strings, '' where missing; those of texts on disk
+        are read one by one.
+        """
+        if isinstance(self.levels, StoredTexts):
+            return self.levels.take(self.values.astype(np.int64))
         levels = (*self.levels, "")
         return [levels[code] for code in self.values]
 

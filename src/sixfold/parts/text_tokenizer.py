@@ -16,7 +16,8 @@ from typing import Any, Final
 from sixfold.core.errors import DataError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.parts import checkpoint_files
-from sixfold.parts.checkpoint_files import TOKENIZER
+from sixfold.parts.checkpoint_files import CONFIG, TOKENIZER
+from sixfold.parts.hub_checkpoint import local_folder
 from sixfold.parts.state import State
 
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
@@ -87,6 +88,12 @@ class TextTokenizer(State):
         """The tokenizer of the package `tokenizers`; `plain`: special tokens in a text are text."""
         return _opened(self.model, plain)
 
+    def continuing(self) -> Any:
+        """The `plain` one, of texts that go on with another: no space is put before them, as tokenizers
+        of SentencePiece's kind do where a text begins.
+        """
+        return _opened(_without_prefix(self.model), True)
+
     def marks(self) -> tuple[str, ...]:
         """All special tokens."""
         added = _opened(self.model, False).get_added_tokens_decoder()
@@ -140,6 +147,7 @@ def learned(texts: Iterable[str], vocabulary: int, template: str = "") -> TextTo
 
 def of_checkpoint(folder: Path) -> TextTokenizer:
     """A checkpoint's own. Raises DataError for a folder without one, or a damaged one."""
+    folder = local_folder(folder)
     checkpoint_files.present(folder, (TOKENIZER,))
     checkpoint_files.read_json(folder / TOKENIZER)  # bounded, before the library reads it
     text = (folder / TOKENIZER).read_text(encoding="utf-8")
@@ -150,6 +158,8 @@ def of_checkpoint(folder: Path) -> TextTokenizer:
         raise DataError(str(folder / TOKENIZER), "a tokenizer", str(error)[:100], ANOTHER) from None
     end = _special(folder, settings, "eos_token", opened)
     start = _special(folder, settings, "bos_token", opened)
+    if start is None:
+        start = _start_of_config(folder, opened)
     if end is None and start is None:
         raise DataError(
             str(folder / TOKENIZER_CONFIG), "an eos_token, which ends a text", "none", ANOTHER
@@ -196,6 +206,33 @@ def _special(folder: Path, settings: dict[str, Any], key: str, opened: Any) -> i
             str(folder / TOKENIZER), f"the {key} of {TOKENIZER_CONFIG}", f"no {token!r}", ANOTHER
         )
     return int(found)
+
+
+def _start_of_config(folder: Path, opened: Any) -> int | None:
+    """The id that a text begins with, as config.json has it where the tokenizer names none (Qwen's)."""
+    file = folder / CONFIG
+    found = checkpoint_files.read_json(file, CONFIG_LIMITS) if file.is_file() else {}
+    named = found.get("bos_token_id") if isinstance(found, dict) else None
+    known = type(named) is int and opened.id_to_token(named) is not None
+    return named if known else None
+
+
+@cache
+def _without_prefix(model: str) -> str:
+    """The tokenizer.json without what puts a space before a text."""
+    described = json.loads(model)
+    normalizer, splits = described.get("normalizer") or {}, described.get("pre_tokenizer") or {}
+    if "normalizers" in normalizer:
+        kept = [each for each in normalizer["normalizers"] if each["type"] != "Prepend"]
+        normalizer["normalizers"] = kept
+    elif normalizer.get("type") == "Prepend":
+        described["normalizer"] = None
+    for each in (splits, *splits.get("pretokenizers", ())):
+        if each.get("type") == "Metaspace":
+            each["prepend_scheme"] = "never"
+        if each.get("type") == "ByteLevel":
+            each["add_prefix_space"] = False
+    return json.dumps(described, ensure_ascii=False)
 
 
 @cache

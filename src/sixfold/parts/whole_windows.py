@@ -91,13 +91,11 @@ class PackedExamples:
 
     def facts(self) -> dict[str, Any]:
         """Examples, windows, their length, tokens that are read, that are learned, and that fill up."""
-        ids = self.tokens.opened()
-        starts, rows = self.tokens.starts, self.tokens.rows.tolist()
-        learned = sum(int(np.sum(ids[starts[row] + 1 : starts[row + 1]] >= 0)) for row in rows)
+        learned = sum(int(np.sum(ids[1:] >= 0)) for ids in self.tokens.texts())
         read = int(np.minimum(self._inputs, self.length).sum())
         room = len(self) * self.length
         return {
-            "examples": len(rows),
+            "examples": len(self.tokens),
             "windows": len(self),
             "length": self.length,
             "tokens": read,

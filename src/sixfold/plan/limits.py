@@ -96,7 +96,7 @@ class Work:
 
     def with_strategy(self, strategy: Strategy) -> Work:
         """The same, trained so."""
-        return replace(self, alike=[replace(one, strategy=strategy) for one in self.alike])
+        return replace(self, alike=[one.under(strategy) for one in self.alike])
 
     def _needs(self, size: Size, stacks: Stacks) -> MemoryNeeds:
         return needs_of(self.alike, self.training, len(self.folds), size, stacks, self.device)
@@ -128,12 +128,14 @@ def place(work: Work, size: Size, room: MemoryBounds, auto: bool) -> Placed:
     return Placed(work, work.placed(size, room), steps)
 
 
-def steps_that_fit(work: Work, size: Size, room: MemoryBounds) -> tuple[MemoryStep, ...]:
+def steps_that_fit(
+    work: Work, size: Size, room: MemoryBounds, closed: bool = False
+) -> tuple[MemoryStep, ...]:
     """The weakest strategy for which there is room, as steps of which each is stronger; () where even the strongest
-    needs more.
+    needs more. `closed`: also such as change what is learned, where the recipe decided otherwise.
     """
     first = work.alike[0]
-    steps = list(first.family.lighter(fits_of(work.alike, [size.few]), size.rows))
+    steps = list(first.family.lighter(fits_of(work.alike, [size.few]), size.rows, closed))
     low, high = 0, len(steps)
     while low < high:
         middle = (low + high) // 2
@@ -184,17 +186,34 @@ def _refusal(candidate: str, needed: int, room: MemoryBounds, remedy: str) -> Bu
 
 def smallest_change(work: Work, placement: Placement, room: MemoryBounds) -> str:
     """What to write, or to do, so that there is room: a strategy, fewer rows, more memory."""
-    steps = steps_that_fit(work, placement.size, room)
+    steps, found = steps_that_fit(work, placement.size, room), ", or strategy: auto, which finds it"
+    if not steps:  # what the recipe decided otherwise is only proposed
+        steps, found = steps_that_fit(work, placement.size, room, closed=True), ""
     more = f"budget.memory: {_upward(placement.needs.host_bytes)}, where the machine has as much"
     if steps:
-        changes = ", ".join(step.change for step in steps)
         return (
-            f"The smallest change that fits: budget: {{strategy: {{{changes}}}}} ({steps[-1].why}), or strategy: auto, "
-            f"which finds it; or {more}."
+            f"The smallest change that fits: {written(steps)} ({steps[-1].why}){found}; or {more}."
         )
     rows = rows_that_fit(work, placement.size, room)
     fewer = f"at most {rows:,} rows fit" if rows else "no number of rows fits"
     return f"{fewer[0].upper()}{fewer[1:]}; or {more}. {REMEDY}"
+
+
+def written(steps: Sequence[MemoryStep]) -> str:
+    """What a recipe has to say.
+
+    >>> written([MemoryStep(Strategy(), "micro_batch: 2", ""), MemoryStep(Strategy(), "adapt: lora", "", "build")])
+    'budget: {strategy: {micro_batch: 2}}, build: {adapt: lora}'
+    """
+    changes: dict[str, list[str]] = {}
+    for step in steps:
+        changes.setdefault(step.section, []).append(step.change)
+    texts = []
+    for section, own in changes.items():
+        outer, _, inner = section.partition(".")
+        text = f"{{{', '.join(own)}}}"
+        texts.append(f"{outer}: {{{inner}: {text}}}" if inner else f"{outer}: {text}")
+    return ", ".join(texts)
 
 
 def rows_that_fit(work: Work, size: Size, room: MemoryBounds) -> int:

@@ -33,6 +33,7 @@ COPIES: Final = (
 )
 STAYS: Final = 0.8  # of what was freed stays with the C library: measured (bench/plan.py)
 HALF: Final = 2  # of float64, float32 takes
+HOST: Final = ("scoring",)  # what the processor holds, wherever a network trains
 DEVICE_BYTES: Final = 600_000_000  # of the driver's context and the libraries of a GPU; guessed
 
 
@@ -161,6 +162,8 @@ def needs_of(
     the model's end takes; and what the C library keeps of the other.
     """
     family, rows = alike[0].family, training.table.rows
+    if stacks.replicas == 1:  # who is trained alone has all cores
+        alike = [one.under(one.strategy.model_copy(update={"fits_at_once": 1})) for one in alike]
     fold, whole = (family.cost(fits_of(alike, [size.few]), count) for count in (size.rows, rows))
     held = {
         "process": int(psutil.Process().memory_info().rss),
@@ -169,16 +172,19 @@ def needs_of(
         "models": whole.model_bytes * folds * len(alike),
     }
     kept = {"fold cache": min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0}
-    ending = {"report and bundle": family.finish_bytes + family.writing * whole.model_bytes}
+    ending = {"report and bundle": family.ending_bytes(whole.model_bytes)}
     on_device: dict[str, int] = {}
     if family.trained_by_the_loop:
-        trained = _trained(fold, stacks.replicas)
+        trained, here = _trained(fold, stacks.replicas), {}
         if device != "cpu":
+            here = {name: trained.pop(name) for name in HOST if name in trained}
             on_device = {"driver": DEVICE_BYTES, "features": size.fold, **trained}
             if fold.device_parts:
                 on_device = {"driver": DEVICE_BYTES, **_trained(fold, 1)}
                 on_device["activations"] *= fold.device_parts
-            trained = {}
+                for name in here:
+                    del on_device[name]
+            trained = here
         tensors = (
             stacks.folds * size.fold // HALF
         )  # of every fold that is trained with others as one
@@ -190,8 +196,12 @@ def needs_of(
             key=lambda shares: sum(shares.values()),
         )
     trained |= kept
-    less, most = sorted((trained, ending), key=lambda shares: sum(shares.values()))
-    freed = {"freed, and not given back": int(STAYS * sum(less.values()))}
+    most, stays = ending, sum(trained.values())
+    if stays > sum(
+        ending.values()
+    ):  # the end, which has not come yet, has brought in its libraries
+        most, stays = trained, family.finish_bytes
+    freed = {"freed, and not given back": int(STAYS * stays)}
     return MemoryNeeds({**held, **most, **freed}, on_device)
 
 

@@ -92,7 +92,9 @@ def digest(dataset: Dataset) -> str:
     """
     sha = hashlib.sha256()
     for name, column in dataset.table.columns.items():
-        sha.update(json.dumps([name, column.kind, column.levels, column.level_type]).encode())
+        sha.update(
+            json.dumps([name, column.kind, column.levels_in_digest, column.level_type]).encode()
+        )
         sha.update(np.ascontiguousarray(column.values).data)
         if is_modality(column.kind):  # what its files hold now
             for content in modality_of(column.kind).contents(column):

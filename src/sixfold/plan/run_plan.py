@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from sixfold.build.candidate import fits_of
 from sixfold.core.cores import planned_for
-from sixfold.plan.clock import CountedTime, counted
+from sixfold.plan.clock import CountedTime, counted, seconds
 from sixfold.plan.forecast import TIME_ERROR, Forecast, disk_bytes, forecasts
 from sixfold.plan.limits import Placed
 from sixfold.plan.machines import Machine, this_machine
 from sixfold.plan.memory import MEMORY_ERROR
 from sixfold.plan.rules import Planning
 from sixfold.plan.run_context import DataSplit, RunContext, stage_key
+from sixfold.recipe.compression import Compress
 from sixfold.recipe.plan import (
     MemoryShare,
     PeakMemory,
@@ -66,7 +68,7 @@ def foresee(planning: Planning, question: PlanQuestion) -> RunPlan:
     with planned_for(there.cores):
         times = _times(planning, tried, there)
     room = planning.room
-    time = None if times is None else _time(planning, times, question)
+    time = None if times is None else _time(planning, times, question, there)
     return RunPlan(
         machine=there.describe(),
         memory=_peak(placed, "host", room.host),
@@ -134,9 +136,9 @@ def _times(
                 times = 1.0 if planning.machine is None else _ratio(group, there_s)
                 if times is None:
                     return None
-                found.append(
-                    CandidateTime(here.folds_s * times, here.refit_s * times, True, here.at_least)
-                )
+                aside_s = _observing_s(group, there)
+                folds_s, refit_s = (aside_s + times * s for s in (here.folds_s, here.refit_s))
+                found.append(CandidateTime(folds_s, refit_s, True, here.at_least))
             elif there_s is None:
                 return None
             else:
@@ -156,20 +158,53 @@ def _ratio(group: Placed, there_s: CountedTime | None) -> float | None:
     return (there_s.folds_s + there_s.refit_s) / (here_s.folds_s + here_s.refit_s)
 
 
+def _compressing_s(planning: Planning, section: Compress, there: Machine, guess: float) -> float:
+    """Of all folds' models and of the last one, of the candidate that takes longest; what cannot be counted is guessed."""
+    found = []
+    for group in planning.placed:
+        size, family = group.placement.size, group.work.alike[0].family
+        fits = fits_of(group.work.alike, [size.few])
+        work = family.compressing(fits, planning.training.table.rows, section)
+        if work is not None:
+            own_s = seconds(work.alone, there.core, 1, 1)
+            again_s = seconds(work.trained, there.core, 1, there.cores)
+            found.append((len(planning.folds) + 1) * (own_s + again_s))
+    return max(found, default=guess)
+
+
+def _observing_s(group: Placed, there: Machine) -> float:
+    """What is shown of a training while it goes on, which trials do not do."""
+    fits = fits_of(group.work.alike, [group.placement.size.few])
+    aside = group.work.alike[0].family.observing(fits, group.work.training.table.rows)
+    return seconds(aside, there.core, 1, 1)
+
+
+def _ending_s(group: Placed) -> float:
+    """What the report and the bundle take of a large model."""
+    family, size = group.work.alike[0].family, group.placement.size
+    fits = fits_of(group.work.alike, [size.few])
+    return family.ending_s(family.cost(fits, group.work.training.table.rows).model_bytes)
+
+
 def _time(
-    planning: Planning, times: Sequence[CandidateTime], question: PlanQuestion
+    planning: Planning,
+    times: Sequence[CandidateTime],
+    question: PlanQuestion,
+    there: Machine,
 ) -> PlannedTime:
     recipe = planning.recipe
     search = recipe.evaluate.search
     trials = 1.0 if search is None else search.trials / max(1, len(times))
     folds_s = trials * sum(one.folds_s for one in times)
     refit_s = max((one.refit_s for one in times), default=0.0)
-    stages = {"start, read the data": question.read_s, "evaluate": folds_s, "refit": refit_s}
+    stages = {"start, read, check": question.read_s, "evaluate": folds_s, "refit": refit_s}
     if recipe.compress is not None:
-        stages["compress"] = COMPRESS_TIMES * len(recipe.compress.prune) * (folds_s + refit_s)
+        guess = COMPRESS_TIMES * len(recipe.compress.prune) * (folds_s + refit_s)
+        stages["compress"] = _compressing_s(planning, recipe.compress, there, guess)
     stages["nested"] = planning.again * (folds_s + refit_s)
-    stages["measure, report, bundle"] = FINISH_S + FINISH_COLUMN_S * len(
-        planning.training.table.columns
+    columns = len(planning.training.table.columns)
+    stages["measure, report, bundle"] = (
+        FINISH_S + FINISH_COLUMN_S * columns + max(map(_ending_s, planning.placed), default=0.0)
     )
     tried = {one.tried for one in times}
     return PlannedTime(
@@ -211,7 +246,7 @@ def first_stage(run: RunContext, data: DataSplit, planning: Planning, read_s: fl
         if place.aside is not None:
             plan = foresee(planning, PlanQuestion(read_s=read_s))
             (place.aside / FILE).write_text(plan.model_dump_json(), encoding="utf-8")
-            run.context.emit("planned", **plan.model_dump(mode="json"), text=plan.sentences())
+            run.context.emit("planned", plan=plan.model_dump(mode="json"), text=plan.sentences())
     return _stored(done)
 
 

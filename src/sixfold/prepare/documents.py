@@ -4,8 +4,9 @@ the tokens of the rows, which stay on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from sixfold.parts.fit import DocumentNeeds, FeatureGroup, Features
 from sixfold.parts.graph import Graph
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
+from sixfold.parts.stored_texts import DerivedTexts
 from sixfold.parts.stored_tokens import StoredTokens, plain_rows, store, stored_tokens
 from sixfold.parts.table import IntArray, Table
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY, TextTokenizer, learned, of_checkpoint
@@ -32,6 +34,7 @@ AT_ONCE: Final = 4_096  # texts whose tokens are made in one piece, where they a
 OCCURRENCES: Final = 200
 BYTES_A_TOKEN: Final = 3.0
 SMALLEST, LARGEST = 512, 32_768
+LEARNED: Final = 100_000_000  # characters from which a tokenizer is learned, at most; guessed
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,14 @@ def fit_documents(
     _check_prepare(prepare)
     ((name, column),) = table.columns.items()
     texts = column.strings()
-    own = [all_text(text) for text in texts] if name == COLUMN else texts
+    own = DerivedTexts(texts, all_text) if name == COLUMN else texts
     rows, left_out = kept_texts(own, prepare.denoise)
     table = table.take(rows)
     if needs.checkpoint:
         tokenizer = of_checkpoint(Path(needs.checkpoint))
         told = f"{tokenizer.vocabulary:,} tokens of the checkpoint {Path(needs.checkpoint).name}"
     else:
-        texts = [own[row] for row in rows.tolist()]
-        size = needs.vocabulary or derived_vocabulary(sum(map(len, texts)))
-        tokenizer = learned(texts, size, CHATML)
-        kind = "single bytes" if size <= LEAST_VOCABULARY else "byte-level pairs"
-        told = f"{tokenizer.vocabulary:,} tokens ({kind}), learned from the training texts"
+        tokenizer, told = _learned(own, rows, needs.vocabulary)
     found = DocumentPreparer(name, tokenizer)
     x = stored_tokens(found.transform(table))
     if x.whole:
@@ -119,6 +118,25 @@ def fit_documents(
         raise DataError("data.source", "texts", "none in the training rows", "Add documents.")
     notes = (*left_out, f"Texts '{name}': {told}; {per:.2f} bytes a token.")
     return DocumentPreparer(name, tokenizer, notes), x, rows
+
+
+def _learned(texts: Sequence[str], rows: IntArray, asked: int) -> tuple[TextTokenizer, str]:
+    """A tokenizer of the texts at `rows`, and what it is in words. The library holds every different
+    word of what it learns from: of more than LEARNED characters that is every second text, or third ….
+    """
+    kept = np.zeros(len(texts), dtype=np.bool_)
+    kept[rows] = True
+    characters = sum(map(len, compress(texts, kept)))
+    step = -(-characters // LEARNED) or 1
+    size = asked or derived_vocabulary(characters)
+    kept[:] = False
+    kept[rows[::step]] = True
+    tokenizer = learned(compress(texts, kept), size, CHATML)
+    kind = "single bytes" if size <= LEAST_VOCABULARY else "byte-level pairs"
+    source = "the training texts"
+    if step > 1:
+        source = f"one of {step} of the training texts, as these have {characters:,} characters"
+    return tokenizer, f"{tokenizer.vocabulary:,} tokens ({kind}), learned from {source}"
 
 
 def _check_prepare(prepare: Prepare) -> None:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from sixfold.core.units import seconds, size_bytes
 from sixfold.recipe.section import Section
-from sixfold.recipe.strategy import PLAIN, Strategy
+from sixfold.recipe.strategy import PLAIN, AskedStrategy, Strategy
 
 
 class Cluster(Section):
@@ -47,8 +47,7 @@ class Budget(Section):
         description="Stages that are done side by side, each in a process of its own; of this machine's cores and of `memory` "
         "each has its share. Left out: 1; where `executor` is named, as many as the cores allow.",
     )
-
-    strategy: Literal["fixed", "auto"] | Strategy = Field(
+    strategy: Literal["fixed", "auto"] | AskedStrategy = Field(
         "fixed",
         description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "
         "start. fixed: as the recipe stands.",
@@ -63,8 +62,8 @@ class Budget(Section):
 
     def asked_strategy(self) -> Strategy:
         """What the recipe says itself; what auto finds is not in it."""
-        if isinstance(self.strategy, Strategy):
-            return self.strategy
+        if isinstance(self.strategy, AskedStrategy):
+            return Strategy.model_validate(self.strategy.model_dump())
         return Strategy(adapt=True) if self.strategy == "auto" else PLAIN
 
     @field_validator("time")

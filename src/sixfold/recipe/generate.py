@@ -37,7 +37,7 @@ from sixfold.recipe.schema import (
     Train,
 )
 from sixfold.recipe.space import Range, Search
-from sixfold.recipe.strategy import Strategy
+from sixfold.recipe.strategy import AskedStrategy
 
 REFERENCE_FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
@@ -61,7 +61,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     FixedPoint,
     Budget,
     Cluster,
-    Strategy,
+    AskedStrategy,
     Serve,
 )
 YAML = [

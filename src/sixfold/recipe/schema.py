@@ -308,11 +308,13 @@ class Train(Section):
         description="Arithmetic of the training; of images, texts and language models also bfloat16: of products, with "
         "float32 weights; auto: float32, or bfloat16 where the first step shows that it is faster.",
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "off", description="Layers of language models as programs; auto: where that repays 20 s."
+    )
     spike: float | None = Field(
         None,
         gt=0,
-        description="Of images, texts and language models: a loss of more standard deviations above the mean of the last 50 "
-        "ones takes the last 25 steps or fewer back. Left out: none does.",
+        description="Of images and texts: a loss so many deviations above the last 50's mean takes up to 25 steps back.",
     )
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
 
@@ -447,6 +449,13 @@ class Recipe(Section):
     report: Reporting = Field(default_factory=Reporting)
     budget: Budget = Field(default_factory=Budget)
     serve: Serve = Field(default_factory=Serve)
+
+    @property
+    def families(self) -> list[str] | None:
+        """The family of each item of `build`; None for auto."""
+        if self.build == "auto":
+            return None
+        return [str(item["family"]) for item in self.build if isinstance(item, dict)]
 
     @property
     def runtime(self) -> str:

@@ -81,7 +81,7 @@ class Comparison:
             if other.name == candidate.name:
                 return position
         if self.plan.strategy is not None:
-            candidate = replace(candidate, strategy=self.plan.strategy)
+            candidate = candidate.under(self.plan.strategy)
         self.plan = replace(self.plan, candidates=(*self.plan.candidates, candidate))
         self.run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
         return len(self.plan.candidates) - 1

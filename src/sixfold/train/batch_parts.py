@@ -65,6 +65,9 @@ class BatchParts:
             part = BatchPart(sharing(module), torch.zeros_like(gradient))
             bind(part.module, theta, part.gradient)
             self.parts.append(part)
+        self._buffers = [
+            list(part.module.buffers()) for part in self.parts
+        ]  # walked once: it takes 0.4 ms
         at_once = min(workers, count)
         self._pool = ThreadPoolExecutor(at_once, initializer=_start) if at_once > 1 else None
 
@@ -73,7 +76,8 @@ class BatchParts:
         count = min(self.divided(len(x)), len(self.parts))
         cuts = np.linspace(0, len(x), count + 1).astype(np.int64)
         used = self.parts[:count]
-        self._share_buffers(used)
+        buffers = self._buffers[:count]
+        _share_buffers(buffers)
 
         def work(number: int) -> torch.Tensor:
             module, gradient = used[number]
@@ -85,7 +89,7 @@ class BatchParts:
         losses = list(map(work, numbers) if self._pool is None else self._pool.map(work, numbers))
         for part in used[1:]:
             used[0].gradient.add_(part.gradient)
-        self._mean_of_buffers(used, np.diff(cuts) / len(x))
+        _mean_of_buffers(buffers, np.diff(cuts) / len(x))
         return torch.stack(losses).sum()
 
     def close(self) -> None:
@@ -93,25 +97,27 @@ class BatchParts:
         if self._pool is not None:
             self._pool.shutdown()
 
-    def _share_buffers(self, used: list[BatchPart]) -> None:
-        """Such as the running means of a batch norm: all begin where the first one is."""
-        for part in used[1:]:
-            for own, first in zip(part.module.buffers(), used[0].module.buffers(), strict=True):
-                own.copy_(first)
 
-    def _mean_of_buffers(self, used: list[BatchPart], shares: np.ndarray) -> None:
-        """What each part made of them, by its share of the rows; what none changed stays as it is,
-        to the bit.
-        """
-        for buffers in zip(*(part.module.buffers() for part in used), strict=True):
-            first = buffers[0]
-            if first.is_floating_point():
-                apart = [
-                    (other - first) * share
-                    for other, share in zip(buffers[1:], shares[1:].tolist(), strict=True)
-                ]
-                for each in apart:
-                    first.add_(each)
+def _share_buffers(parts: Sequence[Sequence[torch.Tensor]]) -> None:
+    """Such as the running means of a batch norm: all begin where the first one is."""
+    for buffers in parts[1:]:
+        for own, first in zip(buffers, parts[0], strict=True):
+            own.copy_(first)
+
+
+def _mean_of_buffers(parts: Sequence[Sequence[torch.Tensor]], shares: np.ndarray) -> None:
+    """What each part made of them, by its share of the rows; what none changed stays as it is, to
+    the bit.
+    """
+    for buffers in zip(*parts, strict=True):
+        first = buffers[0]
+        if first.is_floating_point():
+            apart = [
+                (other - first) * share
+                for other, share in zip(buffers[1:], shares[1:].tolist(), strict=True)
+            ]
+            for each in apart:
+                first.add_(each)
 
 
 def parts_of(rows: int) -> int:
@@ -122,6 +128,21 @@ def parts_of(rows: int) -> int:
 def learned_parameters(module: nn.Module) -> list[nn.Parameter]:
     """Those that are not frozen."""
     return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def optimized_shapes(module: nn.Module) -> list[torch.Size]:
+    """How optimizers see the learned parameters. A table of vectors (of tokens), of which a step moves
+    a few rows, and the last product of a network over tokens, which is of that shape, stand as [1,
+    rows, width]: they are not the matrix of a layer.
+    """
+    tables = [one.weight for one in module.modules() if isinstance(one, nn.Embedding)]
+    largest = max((one.shape for one in tables), key=lambda shape: shape[0], default=None)
+    return [
+        torch.Size((1, *one.shape))
+        if one.shape == largest or any(one is table for table in tables)
+        else one.shape
+        for one in learned_parameters(module)
+    ]
 
 
 def bind(module: nn.Module, theta: torch.Tensor, gradient: torch.Tensor) -> None:

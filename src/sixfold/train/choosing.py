@@ -16,18 +16,21 @@ from sixfold.parts.table import Task
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.plugin_fields import Options
 from sixfold.runs.context import Context
+from sixfold.train.batch_parts import optimized_shapes
 from sixfold.train.network import Network
 
 
 class FitShape(NamedTuple):
-    """What is known of a fit before it is trained. `shapes`: of its parameters; `rows`: of a batch;
-    `full`: all of them.
+    """What is known of a fit before it is trained. `shapes`: of its parameters, as `optimized_shapes`
+    has them; `rows`: of a batch; `full`: all of them. `unit`: what rows are called, where each is more
+    than one vector that a matrix is multiplied with.
     """
 
     shapes: tuple[tuple[int, ...], ...]
     rows: int
     full: bool
     task: Task
+    unit: str = "rows"
 
 
 class OptimizerChoice(NamedTuple):
@@ -47,20 +50,16 @@ class Chooser(Protocol):
         """Depends on `work` alone: a fit gets the same optimizer whoever is trained beside it."""
 
 
-def chosen(
-    fits: Sequence[Fit], module_of: Callable[[Fit], nn.Module], context: Context
-) -> list[Fit]:
+def chosen(fits: Sequence[Fit], shape_of: Callable[[Fit], FitShape], context: Context) -> list[Fit]:
     """The same fits, with an optimizer in the place of every chooser. Each choice of a setting is
     noted once.
-
-    `module_of`: the network of a fit, of which the shapes of its parameters are looked at.
     """
     done, notes = [], {}
     for fit in fits:
         train = fit.setting.train
         chooser = OPTIMIZER.load(str(train.optimizer["name"]))
         if issubclass(chooser, Chooser):
-            found = OPTIMIZER.make(train.optimizer).choose(_fit_shape(fit, module_of))
+            found = OPTIMIZER.make(train.optimizer).choose(shape_of(fit))
             train = train.model_copy(update={"optimizer": found.optimizer})
             notes[f"{fit.setting.name}: optimizer {found.optimizer['name']}: {found.why}"] = True
             fit = replace(fit, setting=replace(fit.setting, train=train))
@@ -70,16 +69,17 @@ def chosen(
     return done
 
 
-def unfilled(family: Network, fit: Fit) -> nn.Module:
-    """The network of a fit, to be looked at and not to be held."""
+def stacked_shape(family: Network, fit: Fit) -> FitShape:
+    """Of a network that is trained beside others."""
     if fit.start is not None:
-        return family.resume(fit.start)
+        return fit_shape(family.resume(fit.start), fit)
     with torch.device("meta"):
-        return family.module(fit.shape)
+        return fit_shape(family.module(fit.shape), fit)
 
 
-def _fit_shape(fit: Fit, module_of: Callable[[Fit], nn.Module]) -> FitShape:
+def fit_shape(module: nn.Module, fit: Fit) -> FitShape:
+    """Of a network that is looked at, and not held."""
     size = fit.setting.train.batch_size
     rows = fit.rows if size == "full" else min(size, fit.rows)
-    shapes = tuple(tuple(one.shape) for one in module_of(fit).parameters() if one.requires_grad)
+    shapes = tuple(tuple(shape) for shape in optimized_shapes(module))
     return FitShape(shapes, rows, rows == fit.rows, fit.task)

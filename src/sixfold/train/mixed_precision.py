@@ -6,6 +6,7 @@ need no scale (Kalamkar and others, A study of bfloat16 for deep learning traini
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,12 +15,23 @@ from typing import Final, NamedTuple
 import torch
 
 GAIN: Final = 1.1  # times faster, from which on it is taken; guessed: less is noise
+CLEAR: Final = 1.5  # times faster or slower, from which on one trial is enough; guessed
+TRIED: Final = 2  # parts of a batch on which it is measured; more would say the same
+NATIVE: Final = ("avx512_bf16", "amx_bf16", "bf16")  # of x86 and of Arm, as torch names them
 REPEATS: Final = 2  # of a step, of which the faster counts; one more before them is not timed
 
 
 def halved(device: torch.device, on: bool) -> AbstractContextManager[None]:
     """Inside, products are computed in bfloat16 if `on`."""
     return torch.autocast(device.type, torch.bfloat16, enabled=on)
+
+
+def native(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 itself: elsewhere it is slower than float32 by far."""
+    if device.type != "cpu":
+        return bool(torch.cuda.is_bf16_supported())
+    known = torch.cpu.get_capabilities()
+    return any(known.get(name, False) for name in NATIVE)
 
 
 class StepTimes(NamedTuple):
@@ -42,16 +54,27 @@ class StepTimes(NamedTuple):
         return f"precision auto: bfloat16 takes {times}: {taken}."
 
 
+def tried_rows(parts: Callable[[int], int], rows: int) -> int:
+    """As few rows of a batch as make TRIED parts, or all parts of it. `parts`: of so many rows."""
+    wanted = min(TRIED, parts(rows))
+    return next(count for count in range(1, rows + 1) if parts(count) >= wanted)
+
+
 def measured(step: Callable[[bool], object]) -> StepTimes:
     """`step`: computes a gradient, in bfloat16 or not."""
-    return StepTimes(_best_s(lambda: step(False)), _best_s(lambda: step(True)))
-
-
-def _best_s(step: Callable[[], object]) -> float:
-    step()
-    found = []
+    found = StepTimes(math.inf, math.inf)
+    step(False)
+    step(True)
     for _ in range(REPEATS):
-        start = time.perf_counter()
-        step()
-        found.append(time.perf_counter() - start)
-    return min(found)
+        found = StepTimes(
+            *(min(was, _timed_s(step, on)) for was, on in zip(found, (False, True), strict=True))
+        )
+        if not 1 / CLEAR < found.plain_s / found.halved_s < CLEAR:
+            break
+    return found
+
+
+def _timed_s(step: Callable[[bool], object], on: bool) -> float:
+    start = time.perf_counter()
+    step(on)
+    return time.perf_counter() - start

@@ -31,12 +31,14 @@ from sixfold.train.batch_parts import (
     PartTensors,
     flat,
     learned_parameters,
+    optimized_shapes,
     parts_of,
     views,
 )
 from sixfold.train.batches import permutation
+from sixfold.train.compiling import Compiling
 from sixfold.train.memory_steps import StepShape
-from sixfold.train.mixed_precision import halved, measured
+from sixfold.train.mixed_precision import halved, measured, tried_rows
 from sixfold.train.spikes import SpikeGuard
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
@@ -164,14 +166,14 @@ class ModuleLearner:
             self.size,
             fit.workers,
         )
+        modules = [part.module for part in self.parts.parts]
+        self.compiling = Compiling(modules, self.train.compile, fit.context)
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
-        self.use(fit.strategy)
         self.average = WeightAverage.of(self.train.average, self.theta)
-        self.stepper = Stepper(
-            self.train, [parameter.shape for parameter in parameters], self.steps
-        )
+        self.stepper = Stepper(self.train, optimized_shapes(self.module), self.steps)
         self.stepper.start(range(1), self.theta, self.gradient)
+        self.use(fit.strategy)
 
     @property
     def shown(self) -> torch.Tensor:
@@ -208,6 +210,10 @@ class ModuleLearner:
         for part in self.parts.parts:
             if strategy.gradient_checkpointing:
                 recompute.start(part.module, lambda: self.draws)
+        if strategy.precision is not None:
+            self.halved = HALVED[strategy.precision]
+        if strategy.offload:
+            self.stepper.offload(self.theta, self.gradient)
 
     def backward(self, batch: RowBatch) -> torch.Tensor:
         """Write the gradient of the batch's mean loss, clipped; that loss, [1]. Where memory is not enough, again
@@ -226,6 +232,8 @@ class ModuleLearner:
             for buffer, value in zip(self.module.buffers(), kept, strict=True):
                 buffer.copy_(value)
             self.use(step.strategy)
+            if self.guard is not None:
+                self.guard.good = None  # a state of the weaker strategy
             self.work.context.recover()
             self.work.context.emit("warning", text=text, strategy=step.strategy.model_dump())
             if self.work.context.saves is not None:
@@ -237,6 +245,9 @@ class ModuleLearner:
             return None
         part = -(-self.size // len(self.parts.parts))
         shape = StepShape.of(self.module, self.size, min(part, self.work.rows_at_once))
+        shape = shape.trained(self.train, self.device.type)
+        if self.halved:
+            shape = shape._replace(halves=False)
         return next(self.work.lighter(shape, self.strategy), None)
 
     def _backward(self, batch: RowBatch) -> torch.Tensor:
@@ -249,7 +260,8 @@ class ModuleLearner:
         x, y, seed = self._placed(x), self._placed(y), self._seed("dropout", step)
         if self.halved is None:
             self.halved = self._is_faster_halved(x, y, seed)
-        self.loss = self._loss(x, y, seed)
+        left = self.steps * self.epochs - step - 1
+        self.loss = self.compiling.gradient(lambda: self._loss(x, y, seed), left)
         return self.loss
 
     def step(self, batch: RowBatch) -> None:
@@ -282,7 +294,9 @@ class ModuleLearner:
         return True
 
     def _is_faster_halved(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> bool:
-        """Measured on a batch, which changes nothing."""
+        """Measured on some rows of a batch, which changes nothing."""
+        rows = tried_rows(self.work.parts, len(y))
+        x, y = x[:rows], y[:rows]
         buffers = [buffer.clone() for buffer in self.module.buffers()]
 
         def step(on: bool) -> torch.Tensor:
@@ -340,6 +354,7 @@ class ModuleLearner:
     def close(self) -> None:
         """End the threads of its parts; the module is as it was."""
         self.parts.close()
+        self.compiling.close()
         recompute.stop(self.module)
 
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -418,12 +433,18 @@ class ModuleLearner:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
         guard = None if self.guard is None else self.guard.state_dict()
-        return {**self._plain_state(), "halved": self.halved, "guard": guard}
+        return {
+            **self._plain_state(),
+            "halved": self.halved,
+            "guard": guard,
+            "compiled": self.compiling.kind,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         self._load_plain_state(state)
         self.halved = state["halved"]
+        self.compiling.use(state["compiled"])
         if self.guard is not None:
             self.guard.load_state_dict(state["guard"])
 
@@ -446,8 +467,8 @@ class ModuleLearner:
             if self.average is not None:
                 self.average.mean.copy_(state["mean"][0])
                 self.average.counted = state["mean"][1]
-        self.stepper.restore(state["stepper"])
         self.use(Strategy.model_validate(state["strategy"]))
+        self.stepper.restore(state["stepper"])
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)

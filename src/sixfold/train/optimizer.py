@@ -21,6 +21,11 @@ class OptimizerSettings(Section):
     schedule_free: ClassVar[bool] = False
     rate_of: ClassVar[tuple[str, float] | None] = None
 
+    @property
+    def remembers(self) -> float:
+        """Numbers that are kept of each weight from one step to the next."""
+        return 2.0
+
 
 @runtime_checkable
 class Quick(Protocol):

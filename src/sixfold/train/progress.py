@@ -140,7 +140,7 @@ def _pack(value: Any) -> Any:
     """Tensors as arrays with their shape: a State's arrays have one axis or more."""
     if isinstance(value, torch.Tensor):
         return {
-            "tensor": value.detach().cpu().numpy().copy().reshape(-1),
+            "tensor": value.detach().cpu().numpy().reshape(-1),  # written before the next step
             "shape": list(value.shape),
         }
     if isinstance(value, dict):

@@ -8,7 +8,7 @@ asking who else draws from it, and counts buffers (the means of a batch norm) tw
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from torch import nn
 
 from sixfold.parts.draws import GENERATOR
 
+DEVICES: Final = ("cpu", "cuda")  # whose products may be in bfloat16
 LEAST_BLOCKS: Final = 2  # one block would be kept whole while it is computed again
 
 
@@ -79,6 +80,7 @@ class _Block(torch.autograd.Function):
     ) -> Any:
         ctx.twice, ctx.named = twice, named
         ctx.state = torch.get_rng_state() if twice.draws() else None
+        ctx.halved = [one for one in DEVICES if torch.is_autocast_enabled(one)]
         ctx.places = [at for at, one in enumerate(inputs) if isinstance(one, torch.Tensor)]
         ctx.others = [None if isinstance(one, torch.Tensor) else one for one in inputs]
         ctx.save_for_backward(*(inputs[at] for at in ctx.places))
@@ -96,7 +98,9 @@ class _Block(torch.autograd.Function):
             inputs[at] = one.detach().requires_grad_(wanted)
         buffers = list(ctx.twice.block.buffers())
         kept = [buffer.clone() for buffer in buffers]
-        with torch.enable_grad(), _drawn_again(ctx.state):
+        with torch.enable_grad(), _drawn_again(ctx.state), ExitStack() as precision:
+            for device in ctx.halved:
+                precision.enter_context(torch.autocast(device, torch.bfloat16))
             made = ctx.twice.plain(inputs, ctx.named)
         outputs = made if isinstance(made, tuple) else (made,)
         pairs = [

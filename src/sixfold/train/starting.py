@@ -90,6 +90,8 @@ def _check_stacked(setting: Setting) -> None:
     if train.precision in OF_MODULES:
         expected = f"float32 or float64, for {setting.name}"
         raise RecipeError("train.precision", expected, train.precision, remedy)
+    if train.compile == "on":
+        raise RecipeError("train.compile", f"auto or off, for {setting.name}", "on", remedy)
     if train.spike is not None:
         expected = f"nothing, for {setting.name}"
         raise RecipeError("train.spike", expected, f"{train.spike:g}", remedy)

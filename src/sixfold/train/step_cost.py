@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from sixfold.parts.draws import own_draws
+from sixfold.train.mixed_precision import halved
 
 FEW: Final = (
     2  # rows that are traced with their numbers, and one more: a batch norm takes no single one
@@ -41,15 +42,15 @@ class StepCost(NamedTuple):
     moved_bytes: float
 
 
-def step_cost(module: nn.Module, x: torch.Tensor, rows: int) -> StepCost:
-    """Of the gradient of `rows` rows like the first one of `x` [some, …]. Raises RuntimeError where a large module's forward
-    pass depends on the numbers that it meets.
+def step_cost(module: nn.Module, x: torch.Tensor, rows: int, half: bool = False) -> StepCost:
+    """Of the gradient of `rows` rows like the first one of `x` [some, …]; `half`: with products in bfloat16. Raises
+    RuntimeError where a large module's forward pass depends on the numbers that it meets.
     """
     if sum(one.numel() for one in module.parameters()) > LARGE:
         shape = (rows, *x.shape[1:])
-        return _traced(module, torch.empty(shape, dtype=x.dtype, device="meta"))
+        return _traced(module, torch.empty(shape, dtype=x.dtype, device="meta"), half)
     few, more = (
-        _traced(module, x[:1].expand(count, *x.shape[1:]).clone()) for count in (FEW, FEW + 1)
+        _traced(module, x[:1].expand(count, *x.shape[1:]).clone(), half) for count in (FEW, FEW + 1)
     )
     others = rows - FEW
     return StepCost(
@@ -60,14 +61,16 @@ def step_cost(module: nn.Module, x: torch.Tensor, rows: int) -> StepCost:
     )
 
 
-def _traced(module: nn.Module, x: torch.Tensor) -> StepCost:
+def _traced(module: nn.Module, x: torch.Tensor, half: bool) -> StepCost:
     tracker, copied = _Tracker(), _copy(module, x.device).train()
     for one in copied.parameters():
         if one.requires_grad:
             one.register_post_accumulate_grad_hook(_forget)  # type: ignore[no-untyped-call]
     made_there = x.device if x.is_meta else nullcontext()
     with own_draws(), made_there, torch.enable_grad(), tracker:
-        outputs: Any = copied(x)
+        with halved(torch.device("cpu"), half):
+            outputs: Any = copied(x)
+        outputs = outputs.float() if half else outputs
         loss = torch.log_softmax(outputs, -1).sum()
         del outputs
         loss.backward()  # type: ignore[no-untyped-call]

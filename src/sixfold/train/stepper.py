@@ -13,6 +13,7 @@ from torch import nn
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.kinds import OPTIMIZER, SCHEDULE
 from sixfold.recipe.schema import Train
+from sixfold.train.offload import OffloadedOptimizer, pieces_of
 from sixfold.train.optimizer import Quick
 from sixfold.train.rate import Rate
 
@@ -57,6 +58,7 @@ class Stepper:
         self.count = count
         self.step = 0
         self.rows = range(0)
+        self.offloaded = False
         self.parameters: list[nn.Parameter] = []
         self._train = train
         self._step: Callable[[], Any] | None = None  # how the tensors that are held now are stepped
@@ -78,6 +80,26 @@ class Stepper:
         self.evaluating(False)
         schedule, steps = SCHEDULE.make(self._train.schedule), self._train.epochs * self.count
         self.rate = Rate(self.optimizer.param_groups[0]["lr"], schedule, self._train.warm_up, steps)
+        self._bind(theta, gradient)
+
+    def offload(self, theta: torch.Tensor, gradient: torch.Tensor) -> None:
+        """From now on what the optimizer remembers lies outside of memory; the steps are the same. Raises RecipeError
+        for one that works on all numbers together.
+        """
+        if self.full_batch:
+            raise RecipeError(
+                "budget.strategy.offload",
+                "an optimizer that works on each weight by itself",
+                str(self._train.optimizer["name"]),
+                "Leave it out, or choose another optimizer.",
+            )
+        if self.offloaded:
+            return
+        self.offloaded, before = True, self.parameters
+        self.parameters = [nn.Parameter(part) for part in self._parts(theta)]
+        optimizer = OffloadedOptimizer(self.settings.make, self.parameters)
+        optimizer.go_on_from(self.optimizer, before)
+        self.optimizer = optimizer
         self._bind(theta, gradient)
 
     def move(
@@ -140,7 +162,9 @@ class Stepper:
         if not self.two_points:
             return
         change: Any = self.optimizer
-        if on:
+        if isinstance(change, OffloadedOptimizer):
+            change.evaluating(on)
+        elif on:
             change.eval()
         else:
             change.train()
@@ -165,7 +189,7 @@ class Stepper:
     def _parts(self, matrix: torch.Tensor) -> list[torch.Tensor]:
         own = matrix[self.rows.start : self.rows.stop]
         if not self.shaped:
-            return [own]
+            return pieces_of(own) if self.offloaded else [own]
         sizes = [shape.numel() for shape in self.shapes]
         return [
             part.view(shape)

@@ -47,8 +47,9 @@ def tokens(folder: Path) -> LanguageTokens:
 
 
 @pytest.fixture(scope="module")
-def engine(folder: Path) -> Iterator[Engine]:
-    engine = Engine(folder / "model.gguf", EngineLimits(sequences=4, cached_tokens=2048, threads=1))
+def engine(folder: Path, tokens: LanguageTokens) -> Iterator[Engine]:
+    limits = EngineLimits(sequences=4, cached_tokens=2048, threads=1)
+    engine = Engine(folder / "model.gguf", limits, tokens.vocabulary(400))
     yield engine
     engine.close()
 
@@ -178,7 +179,7 @@ def test_a_conversation(folder: Path, tokens: LanguageTokens) -> None:
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF" + b"\0" * 100)
-    with pytest.raises(BundleError, match="a model that OpenVINO opens"):
+    with pytest.raises(BundleError, match="a GGUF file of version 3"):
         Engine(path, EngineLimits())
 
 

@@ -98,7 +98,7 @@ def tokens(library: Tokenizer, template: str, bos: str, eos: str) -> ExampleToke
     plain = Tokenizer.from_str(library.to_str())
     plain.encode_special_tokens = True
     named = {"bos_token": bos, "eos_token": eos}
-    return ExampleTokens(library, plain, ChatTemplate(template, named, SPECIAL), 0, 0)
+    return ExampleTokens(library, plain, plain, ChatTemplate(template, named, SPECIAL), 0, 0)
 
 
 def learned(library: Tokenizer, found: LearnedTokens) -> list[str]:

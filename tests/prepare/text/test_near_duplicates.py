@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import tempfile
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,11 +45,27 @@ def test_the_estimate_is_the_share_of_n_grams_in_common() -> None:
     rng = random.Random(1)
     base = " ".join(rng.choices(POOL, k=200))
     texts = [base, *(changed(base, count, rng) for count in (1, 5, 10, 20, 40))]
-    hashes, starts = minhash._hashes(texts)
-    signatures = minhash._signatures(hashes, starts[:-1], 0)
+    with tempfile.TemporaryFile() as file:
+        minhash._write_signatures(texts, file, 0)
+        file.seek(0)
+        signatures = np.frombuffer(file.read(), np.uint32).reshape(-1, minhash.HASHES)
     for text, own in zip(texts, signatures, strict=True):
         estimate, exact = float((own == signatures[0]).mean()), jaccard(base, text)
         assert abs(estimate - exact) <= 4 * np.sqrt(0.25 / minhash.HASHES)
+
+
+def test_however_many_are_looked_at_together_the_groups_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = random.Random(2)
+    base = [" ".join(rng.choices(POOL, k=rng.choice([0, 1, 3, 40, 90]))) for _ in range(80)]
+    texts = [*base, *(changed(text, rng.randint(0, 1), rng) for text in base if text), *base[:9]]
+    expected = near_duplicates(iter(texts))
+    for block, part, scanned in ((1, 1, 1), (50, 7, 3), (1000, 64, 1000)):
+        monkeypatch.setattr(minhash, "BLOCK", block)
+        monkeypatch.setattr(minhash, "PART", part)
+        monkeypatch.setattr(minhash, "SCANNED", scanned)
+        assert (near_duplicates(texts) == expected).all()
 
 
 def test_case_and_form_make_no_difference() -> None:

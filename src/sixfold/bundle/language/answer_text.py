@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from tokenizers.decoders import DecodeStream
 
 from sixfold.bundle.language.requests import Finish, Piece, overlap
 from sixfold.bundle.language.tokens import LanguageTokens
+
+NEAR: Final = (
+    8  # tokens before an answer that its first one is read with: more than a character has
+)
 
 
 class AnswerText:
@@ -15,12 +20,18 @@ class AnswerText:
 
     `ids`, `logprobs`: of the tokens that it is made of. `count`: tokens that were generated, the
     one that ended it among them. `stops`: where one appears, the answer ends before it; what may
-    become one is held back, so that it may lie across tokens.
+    become one is held back, so that it may lie across tokens. `before`: the tokens of a text that the
+    answer goes on with; the space before its first word is kept, which begins no text of its own.
     """
 
-    def __init__(self, tokens: LanguageTokens, stops: Sequence[str] = ()) -> None:
+    def __init__(
+        self, tokens: LanguageTokens, stops: Sequence[str] = (), before: Sequence[int] = ()
+    ) -> None:
         self._tokens, self._stops = tokens, tuple(stops)
         self._stream = DecodeStream(skip_special_tokens=True)
+        self._before = list(before[-NEAR:])
+        for place in self._before:
+            self._stream.step(tokens.tokenizer, place)
         self._decoded = self._held = ""
         self.ids: list[int] = []
         self.logprobs: list[float] = []
@@ -60,7 +71,7 @@ class AnswerText:
 
     def _end(self, finish: Finish) -> str:
         """What is left of a character that never became whole, and what was held back."""
-        whole = self._tokens.decode(self.ids)
+        whole = self._tokens.decode(self.ids, self._before)
         given = self._take(whole.removeprefix(self._decoded) if self._decoded != whole else "")
         if self.finish is not None:
             return given

@@ -8,9 +8,10 @@ tokens that were delivered; they get the same ones, as draws depend on the seed 
 from __future__ import annotations
 
 import queue
+import tempfile
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,10 @@ import numpy as np
 import openvino
 import openvino_genai
 
+from sixfold.bundle.gguf_header import check_gguf
+from sixfold.bundle.language.network_graph import NetworkGraph
 from sixfold.bundle.language.requests import Deliver, Finish, GenerationRequest, Piece
+from sixfold.bundle.language.vocabulary_model import vocabulary_tokenizer
 from sixfold.core.errors import BundleError, RowError
 
 BLOCK: Final = 32  # tokens of a block of the cache on a CPU
@@ -66,13 +70,14 @@ class Ticket:
 class Engine:
     """The model of a GGUF file, ready to generate. Calls may come from several threads at once.
 
-    Its thread starts with the first request, and ends with `close`, with the object or with the
+    `vocabulary`: the bytes of each token, b"" for one that stands for no text; without it no JSON Schema
+    is followed. Its thread starts with the first request, and ends with `close`, with the object or with the
     process.
     """
 
-    def __init__(self, path: Path, limits: EngineLimits) -> None:
+    def __init__(self, path: Path, limits: EngineLimits, vocabulary: Sequence[bytes] = ()) -> None:
         self.limits = limits
-        self._worker = _EngineWork(path, limits)
+        self._worker = _EngineWork(path, limits, vocabulary)
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._count = 0
@@ -146,14 +151,14 @@ class _Running:
 class _EngineWork:
     """What the thread does. It knows nothing of the Engine, which can go while it works."""
 
-    def __init__(self, path: Path, limits: EngineLimits) -> None:
-        self._path, self._limits = path, limits
+    def __init__(self, path: Path, limits: EngineLimits, vocabulary: Sequence[bytes]) -> None:
+        self._path, self._limits, self._vocabulary = path, limits, vocabulary
         self.inbox: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self.thread: threading.Thread | None = None
         self.generated = 0
         self.ended = False
         self._running: list[_Running] = []
-        self._pipeline = _opened(path, limits)
+        self._pipeline = self._opened()
 
     def work(self) -> None:
         """Until the end is asked for, or the model cannot be opened again."""
@@ -244,29 +249,39 @@ class _EngineWork:
         running, self._running = self._running, []
         bad = [each for each in running if each.ticket.request.json_schema and not each.ticket.sent]
         self._fail(bad or running, _refused(error))
-        self._pipeline = _opened(self._path, self._limits)
+        self._pipeline = self._opened()
         for each in running if bad else ():
             if each not in bad:
                 self._add(each.ticket)
+
+    def _opened(self) -> Any:
+        """The pipeline reads files, whose pages it keeps: they are written, opened and removed."""
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.num_kv_blocks = -(-self._limits.cached_tokens // BLOCK)
+        scheduler.max_num_seqs = self._limits.sequences
+        scheduler.enable_prefix_caching = self._limits.prefix_cache
+        properties: dict[str, Any] = dict(EXACT)
+        if self._limits.threads:
+            properties["INFERENCE_NUM_THREADS"] = self._limits.threads
+        header = check_gguf(self._path, self._path.stat().st_size)
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            folder = Path(name)
+            try:
+                graph = NetworkGraph(self._path, header)
+                files = folder / "openvino_model.xml", folder / "openvino_model.bin"
+                openvino.serialize(graph.generator(), *files)
+                tokenizer = vocabulary_tokenizer(self._vocabulary, folder)
+                return openvino_genai.ContinuousBatchingPipeline(
+                    name, tokenizer, scheduler, "CPU", **properties
+                )
+            except FAULTS as error:
+                expected = "a model that OpenVINO opens"
+                raise BundleError(str(self._path), expected, _told(error), AGAIN) from None
 
     def _fail(self, some: list[_Running], error: Exception) -> None:
         for each in some:
             if not each.ticket.cancelled:
                 each.ticket.deliver(Piece(error=error))
-
-
-def _opened(path: Path, limits: EngineLimits) -> Any:
-    scheduler = openvino_genai.SchedulerConfig()
-    scheduler.num_kv_blocks = -(-limits.cached_tokens // BLOCK)
-    scheduler.max_num_seqs = limits.sequences
-    scheduler.enable_prefix_caching = limits.prefix_cache
-    properties: dict[str, Any] = dict(EXACT)
-    if limits.threads:
-        properties["INFERENCE_NUM_THREADS"] = limits.threads
-    try:
-        return openvino_genai.ContinuousBatchingPipeline(str(path), scheduler, "CPU", properties)
-    except FAULTS as error:
-        raise BundleError(str(path), "a model that OpenVINO opens", _told(error), AGAIN) from None
 
 
 def _generation_config(request: GenerationRequest) -> Any:

@@ -12,7 +12,7 @@ import psutil
 
 from sixfold.bundle.gguf_header import GgufHeader
 from sixfold.bundle.language import parity
-from sixfold.bundle.language.answer_text import AnswerText
+from sixfold.bundle.language.answer_text import NEAR, AnswerText
 from sixfold.bundle.language.engine import Engine, EngineLimits, Ticket
 from sixfold.bundle.language.hidden_states import HiddenStates
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece, Sampling
@@ -74,9 +74,9 @@ class LanguageRuntime:
         texts = parity.unpacked(stored, where)
         return Proved(len(texts), parity.check_texts(self, texts, where))
 
-    def answer_text(self, stops: Sequence[str] = ()) -> AnswerText:
-        """The text of an answer, while it comes."""
-        return AnswerText(self.tokens, stops)
+    def answer_text(self, stops: Sequence[str] = (), before: Sequence[int] = ()) -> AnswerText:
+        """The text of an answer, while it comes. `before`: what it goes on with, where it is no chat."""
+        return AnswerText(self.tokens, stops, before)
 
     def close(self) -> None:
         """Requests in work are given up."""
@@ -105,7 +105,7 @@ class LanguageRuntime:
             end=self.tokens.end,
         )
         ids: Sequence[int] = self.complete(request).ids
-        return self.tokens.decode(ids)
+        return self.tokens.decode(ids, prompt[-NEAR:])
 
     def engine_of(self, scores: bool) -> Engine:
         """The one that generates. The log-probabilities of a prompt are not known of what its cache
@@ -117,5 +117,7 @@ class LanguageRuntime:
                 sequences = SCORED if scores else self._sequences
                 cached = self.cached_tokens(sequences)
                 limits = EngineLimits(sequences, cached, self._threads, prefix_cache=not scores)
-                self._engines[scores] = Engine(self._path, limits)
+                rows = int(self._header.facts["tokenizer.ggml.tokens"])
+                vocabulary = self.tokens.vocabulary(rows)
+                self._engines[scores] = Engine(self._path, limits, vocabulary)
             return self._engines[scores]

@@ -57,14 +57,14 @@ class Chat:
             end=tokens.end,
         )
         answer = ""
-        for new in self._generated(request):
+        for new in self._generated(request, () if self.chats else prompt):
             answer += new
             yield new
         self.messages = [*asked, {"role": "assistant", CONTENT: answer}]
 
-    def _generated(self, request: GenerationRequest) -> Iterator[str]:
+    def _generated(self, request: GenerationRequest, before: tuple[int, ...]) -> Iterator[str]:
         pieces: queue.SimpleQueue[Piece] = queue.SimpleQueue()
-        text, ticket = self.model.answer_text(), self.model.submit(request, pieces.put)
+        text, ticket = self.model.answer_text((), before), self.model.submit(request, pieces.put)
         try:
             while text.finish is None:
                 piece = pieces.get()

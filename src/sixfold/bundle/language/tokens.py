@@ -40,13 +40,16 @@ VALUES: Final = 2_000_000  # of a file, as objects of Python: 256,000 tokens and
 class LanguageTokens:
     """Texts and chats to token ids, and back. Calls may come from several threads at once.
 
-    `end`: tokens that end an answer; `context`: the most tokens of a prompt and its answer;
+    `plain`: by which special tokens in a text are text; `start`: the token that a text begins with, ()
+    where there is none; `end`: tokens that end an answer; `context`: the most tokens of a prompt and its answer;
     `template`: None where the model has none.
     """
 
     tokenizer: Tokenizer
+    plain: Tokenizer
     named: Mapping[str, str]
     template: str | None
+    start: tuple[int, ...]
     end: frozenset[int]
     context: int
 
@@ -55,30 +58,32 @@ class LanguageTokens:
         """From a checkpoint's files, which may be a stranger's. Raises BundleError."""
         read = {name: _json_of(files[name], name, where) for name in LARGEST}
         try:
-            tokenizer = Tokenizer.from_buffer(files["tokenizer.json"])
+            tokenizer, plain = (Tokenizer.from_buffer(files["tokenizer.json"]) for _ in range(2))
             context = context_of(read["config.json"])
         except Exception as error:  # tokenizers raises Exception itself
             raise _damaged(where, f"{type(error).__name__}: {error}") from None
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
+        for each in (tokenizer, plain):
+            each.no_padding()
+            each.no_truncation()
+        plain.encode_special_tokens = True
         named = special_tokens(read["tokenizer_config.json"])
         template = read["tokenizer_config.json"].get("chat_template")
         if template is not None and not isinstance(template, str):
             raise _damaged(where, "a chat_template that is no text")
         if template is not None:
             _check_template(template, where)
-        return cls(tokenizer, named, template, _ends(tokenizer, named, read), context)
+        start, end = _start(tokenizer, named, read), _ends(tokenizer, named, read)
+        return cls(tokenizer, plain, named, template, start, end, context)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a plain text, with those that the model's tokenizer puts around it."""
         return list(self.tokenizer.encode(text).ids)
 
     def prompt(self, text: str) -> list[int]:
-        """The tokens of a text that is to be gone on with: as it was learned, the token that a text
-        begins with stands before them.
+        """The tokens of a text that is to be gone on with, as it was learned: the token that a text
+        begins with stands before them, and special tokens in it are text.
         """
-        ids = self.encode(text)
-        return ids if self.started(ids) else [*self.start, *ids]
+        return [*self.start, *self.plain.encode(text, add_special_tokens=False).ids]
 
     def started(self, ids: Sequence[int]) -> tuple[int, ...]:
         """The token that a text begins with, where it stands at the beginning of `ids`."""
@@ -96,9 +101,11 @@ class LanguageTokens:
         text = render(self.template, messages, tools, True, tokens=self.named)
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text, without special tokens."""
-        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+    def decode(self, ids: Sequence[int], before: Sequence[int] = ()) -> str:
+        """The text, without special tokens. `before`: those of a text that it goes on with."""
+        known = self.tokenizer.decode(list(before), skip_special_tokens=True)
+        found = self.tokenizer.decode([*before, *ids], skip_special_tokens=True)
+        return str(found).removeprefix(str(known))
 
     def token_bytes(self, place: int) -> bytes:
         """What one token stands for; a part of a character, too."""
@@ -113,11 +120,11 @@ class LanguageTokens:
             return bytes([int(token[3:5], 16)])
         return str(token).replace("▁", " ").encode()
 
-    @property
-    def start(self) -> tuple[int, ...]:
-        """The token that a text begins with, where there is one."""
-        place = self.tokenizer.token_to_id(self.named.get("bos_token", ""))
-        return () if place is None else (int(place),)
+    def vocabulary(self, rows: int) -> list[bytes]:
+        """The bytes of each of the model's `rows` tokens; b"" for one that stands for no text."""
+        size = self.size
+        text = [b"" if place in self._marks else self.token_bytes(place) for place in range(size)]
+        return text + [b""] * (rows - size)
 
     @cached_property
     def takes_tools(self) -> bool:
@@ -134,6 +141,12 @@ class LanguageTokens:
         return "ByteLevel" in str(self.tokenizer.decoder)
 
     @cached_property
+    def _marks(self) -> frozenset[int]:
+        """Special tokens."""
+        added = self.tokenizer.get_added_tokens_decoder().items()
+        return frozenset(place for place, token in added if token.special)
+
+    @cached_property
     def _added(self) -> frozenset[int]:
         return frozenset(self.tokenizer.get_added_tokens_decoder())
 
@@ -144,6 +157,19 @@ def _check_template(template: str, where: str) -> None:
         takes_tools(template)
     except ChatTemplateError as error:
         raise _damaged(where, f"a chat_template that cannot be read: {error.found}") from None
+
+
+def _start(
+    tokenizer: Tokenizer, named: Mapping[str, str], read: Mapping[str, Any]
+) -> tuple[int, ...]:
+    """That of the tokenizer, or the one of the generation's configuration: what texts began with as they
+    were learned.
+    """
+    place = tokenizer.token_to_id(named.get("bos_token", ""))
+    if place is None:
+        place = read["generation_config.json"].get("bos_token_id")
+    known = type(place) is int and 0 <= place < tokenizer.get_vocab_size()
+    return (place,) if known else ()
 
 
 def _ends(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -13,9 +14,10 @@ from pydantic import Field
 from sixfold.core.errors import DataError, SixfoldError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw
+from sixfold.data.source import Raw, RawParts, parts_of_texts
 from sixfold.data.sources import jsonl
 from sixfold.parts.conversation import ALIKE, COLUMN, Preference, example_of, is_example, text_of
+from sixfold.parts.file_cells import BUFFER_BYTES
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
@@ -54,51 +56,64 @@ class Settings(Section):
             first = next(iter(cls(path=path).rows(MemoryLimit.of(None))), None)
         except SixfoldError:
             return False
-        row: Mapping[str, Any] = first[1] if isinstance(first, Sequence) else {}
-        return is_example(row)
+        return first is not None and is_example(first[1])
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All rows. Raises DataError with the line and the place in it, or BudgetError."""
         limit = memory or MemoryLimit.of(None)
         limit.plan(str(self.path), "the whole file", HELD * self.path.stat().st_size)
-        found, places, preferences = list[str](), list[str](), False
-        for place, row in self.rows(limit):
-            where = f"{self.path}, {place}"
+        return self.stream(limit).whole()
+
+    def stream(self, memory: MemoryLimit | None = None) -> RawParts:
+        """The same, a few at a time."""
+        numbers = array("q")
+        texts = self._texts(numbers, memory or MemoryLimit.of(None))
+        return RawParts(
+            parts_of_texts(COLUMN, texts),
+            str(self.path),
+            lambda row: f"{self._unit} {numbers[row]:,}",
+            dropped=self.dropped,
+        )
+
+    def _texts(self, numbers: array[int], limit: MemoryLimit) -> Iterator[str]:
+        """Each row as text; its number goes into `numbers`."""
+        preferences = False
+        for number, row in self.rows(limit):
+            where = f"{self.path}, {self._unit} {number:,}"
             kept = {key: value for key, value in row.items() if key not in self.dropped}
             example = example_of(kept, where)
-            if found and isinstance(example, Preference) != preferences:
+            if numbers and isinstance(example, Preference) != preferences:
                 kinds = ("a preference", "an example of another kind")
                 expected, other = kinds if preferences else kinds[::-1]
                 raise DataError(where, f"{expected}, as the rows before", other, ALIKE)
             preferences = isinstance(example, Preference)
-            found.append(text_of(example))
-            places.append(place)
-            if len(found) % CHECKED_ROWS == 0:
+            numbers.append(number)
+            yield text_of(example)
+            if len(numbers) % CHECKED_ROWS == 0:
                 limit.check(str(self.path))
-        if not found:
+        if not numbers:
             raise DataError(str(self.path), "rows", "none", "Check the export.")
-        cells = pa.chunked_array([pa.array(found, pa.large_string())])
-        where, dropped = str(self.path), self.dropped
-        return Raw({COLUMN: cells}, len(found), where, places.__getitem__, dropped=dropped)
 
-    def rows(self, limit: MemoryLimit) -> Iterator[Any]:
-        """Place ("line 7") and content of each row."""
+    @property
+    def _unit(self) -> str:
+        """What of the file a row is."""
+        return "row" if DataFile(self.path).extension == PARQUET else "line"
+
+    def rows(self, limit: MemoryLimit) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Number of the line, or of the row in Parquet, and content of each row."""
         if DataFile(self.path).extension == PARQUET:
             return self._parquet(limit)
-        lines = jsonl.Settings(path=self.path, encoding=self.encoding).objects()
-        return ((f"line {number:,}", row) for number, row in lines)
+        return jsonl.Settings(path=self.path, encoding=self.encoding).objects()
 
-    def _parquet(self, limit: MemoryLimit) -> Iterator[Any]:
+    def _parquet(self, limit: MemoryLimit) -> Iterator[tuple[int, dict[str, Any]]]:
         try:
             with (
                 DataFile(self.path, memory=limit).seekable() as stream,
-                pa.parquet.ParquetFile(stream) as file,
+                pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
             ):
-                number = 0
-                for batch in file.iter_batches(batch_size=STEP_ROWS):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield f"row {number:,}", row
+                batches = file.iter_batches(batch_size=STEP_ROWS)
+                rows = (row for batch in batches for row in batch.to_pylist())
+                yield from enumerate(rows, start=1)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, SixfoldError | pa.ArrowMemoryError):
                 raise

@@ -14,7 +14,7 @@ from pydantic import Field
 from sixfold.core.errors import DataError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw, check_count, check_names, table_in_words
+from sixfold.data.source import Raw, RawPart, RawParts, check_count, check_names, table_in_words
 from sixfold.data.sources._lines import Places, text_lines
 from sixfold.data.sources._typed import Show, array, joined, shows
 from sixfold.recipe.reading import ReadFile
@@ -23,6 +23,7 @@ from sixfold.recipe.section import Section
 
 CHUNK: Final = 65_536  # rows held as Python objects at once,
 CHUNK_VALUES: Final = 2_000_000  # and values of them: about 150 MB; guessed
+CHUNK_CHARACTERS: Final = 4 << 20  # and characters of text among them
 ASKED_CELLS: Final = 1_000_000  # of the table, after which its memory is asked for again: 8 MB
 PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -57,33 +58,39 @@ class Settings(Section):
         DataError with the line, or BudgetError.
         """
         limit = memory or MemoryLimit.of(None)
-        file = self._file(limit)
         limit.plan(str(self.path), "the whole file", self.path.stat().st_size)
+        return self.stream(limit).whole()
+
+    def stream(self, memory: MemoryLimit | None = None) -> RawParts:
+        """The same, some rows at a time; a column has the type of these."""
+        return RawParts(
+            self._parts(memory or MemoryLimit.of(None)),
+            str(self.path),
+            Places(lambda: (line for line, _ in self.objects())),
+            lambda name, arrays: joined(list(arrays), self._shows(name)),
+        )
+
+    def _parts(self, limit: MemoryLimit) -> Iterator[RawPart]:
+        file = self._file(limit)
         with file.open() as stream:
             disguise = file.disguise(stream)
         if disguise:
             raise DataError(
                 str(self.path), "JSON lines", disguise, "Name the file by what it holds."
             )
-        chunks: dict[str, list[pa.Array]] = {}
-        rows = 0
+        names, rows = dict[str, None](), 0
         for chunk in self._chunks(file, limit):
-            for name in chunk.cells:
-                chunks.setdefault(name, [pa.nulls(rows)] if rows else [])
-            for name, arrays in chunks.items():
-                arrays.append(chunk.array(name, self._shows(name)))
+            names |= dict.fromkeys(chunk.cells)
             rows += chunk.rows
+            cells = {name: chunk.array(name, self._shows(name)) for name in chunk.cells}
+            yield RawPart(cells, chunk.rows)
             limit.check(str(self.path))
         if rows == 0:
             file.check_text()
             raise DataError(
                 str(self.path), "one JSON object a line", "an empty file", "Check the export."
             )
-        check_names(list(chunks), str(self.path))
-        columns = {name: joined(arrays, self._shows(name)) for name, arrays in chunks.items()}
-        return Raw(
-            columns, rows, str(self.path), Places(lambda: (line for line, _ in self.objects()))
-        )
+        check_names(list(names), str(self.path))
 
     def _chunks(self, file: DataFile, memory: MemoryLimit) -> Iterator[_Chunk]:
         """Up to CHUNK rows or CHUNK_VALUES values of them at once. Raises DataError,
@@ -101,7 +108,8 @@ class Settings(Section):
                 asked = rows * len(names)
                 check_count(len(names), str(self.path))
                 memory.plan(str(self.path), table_in_words(rows, len(names)) + " so far", 8 * asked)
-            if chunk.rows == CHUNK or chunk.values >= CHUNK_VALUES:
+            full = chunk.values >= CHUNK_VALUES or chunk.characters >= CHUNK_CHARACTERS
+            if chunk.rows == CHUNK or full:
                 yield chunk
                 chunk = _Chunk()
         if chunk.rows:
@@ -154,7 +162,7 @@ class _Chunk:
 
     def __init__(self) -> None:
         self.cells: dict[str, tuple[list[int], list[Any]]] = {}
-        self.rows, self.values = 0, 0
+        self.rows, self.values, self.characters = 0, 0, 0
 
     def add(self, row: dict[str, Any]) -> None:
         """One more row."""
@@ -164,6 +172,8 @@ class _Chunk:
                 held = self.cells[name] = ([], [])
             held[0].append(self.rows)
             held[1].append(value)
+            if isinstance(value, str):
+                self.characters += len(value)
         self.rows += 1
         self.values += len(row)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,12 +15,21 @@ from pydantic import Field
 from sixfold.core.errors import DataError, SixfoldError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data.file import DataFile
-from sixfold.data.source import Raw, check_count, check_names, table_bytes, table_in_words
-from sixfold.parts.file_cells import holds_files, names
+from sixfold.data.source import (
+    Raw,
+    RawPart,
+    RawParts,
+    check_count,
+    check_names,
+    table_bytes,
+    table_in_words,
+)
+from sixfold.parts.file_cells import BUFFER_BYTES, holds_files, names
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 STEP_BYTES: Final = 64 << 20  # decoded at once
+PART_BYTES: Final = 4 << 20  # of a part of a table that is read in parts
 STEP_ROWS: Final = 1 << 20  # at most,
 FEW_ROWS: Final = 1 << 14  # and of text that may be long and repeated
 WIDTHS: Final = {
@@ -48,13 +58,47 @@ class Settings(Section):
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """Every column with its own type. Raises DataError, or BudgetError."""
         limit = memory or MemoryLimit.of(None)
+        with self._opened(limit, 0) as (stream, file):
+            table, held = self._table(stream, file, limit), _files(file, self.path)
+            all_names, rows = file.schema_arrow.names, file.metadata.num_rows
+        read = dict(zip(table.column_names, table.columns, strict=True)) | held
+        columns = {name: read[name] for name in all_names}
+        return Raw(columns, rows, str(self.path), _place)
+
+    def stream(self, memory: MemoryLimit | None = None) -> RawParts:
+        """The same, some rows at a time."""
+        return RawParts(self._parts(memory or MemoryLimit.of(None)), str(self.path), _place)
+
+    def _parts(self, limit: MemoryLimit) -> Iterator[RawPart]:
+        with self._opened(limit, BUFFER_BYTES) as (stream, file):
+            check_count(file.metadata.num_columns, str(self.path))
+            columns = _kept(file.schema_arrow)
+            width = sum(_widths(file.metadata, columns))
+            for batch in self._batches(
+                stream, _Reading(file, columns, width, PART_BYTES, BUFFER_BYTES), limit
+            ):
+                cells = dict(zip(batch.schema.names, batch.columns, strict=True))
+                absent = {
+                    name: pa.nulls(batch.num_rows)
+                    for name in file.schema_arrow.names
+                    if name not in cells  # files
+                }
+                yield RawPart(cells | absent, batch.num_rows)
+
+    @contextmanager
+    def _opened(self, limit: MemoryLimit, buffer: int) -> Iterator[tuple[Any, Any]]:
+        """The file's bytes, and what reads them: of a column so many at a time, or all of a row group's
+        where `buffer` is 0. Raises DataError.
+        """
         try:
             with (
                 DataFile(self.path, memory=limit).seekable() as stream,
-                pa.parquet.ParquetFile(stream) as file,
+                pa.parquet.ParquetFile(stream, buffer_size=buffer) as file,
             ):
-                table, held = self._table(stream, file, limit), _files(file, self.path)
-                all_names, rows = file.schema_arrow.names, file.metadata.num_rows
+                if file.metadata.num_rows == 0:
+                    raise DataError(str(self.path), "rows", "none", "Check the export.")
+                check_names(file.schema_arrow.names, str(self.path))
+                yield stream, file
         except pa.ArrowMemoryError:
             raise
         except (pa.ArrowException, OSError) as error:
@@ -64,40 +108,60 @@ class Settings(Section):
             raise DataError(
                 str(self.path), "a Parquet file", first, "Write the file again."
             ) from None
-        if rows == 0:
-            raise DataError(str(self.path), "rows", "none", "Check the export.")
-        check_names(all_names, str(self.path))
-        read = dict(zip(table.column_names, table.columns, strict=True)) | held
-        return Raw(
-            {name: read[name] for name in all_names},
-            rows,
-            str(self.path),
-            lambda row: f"row {row + 1:,}",
-        )
 
     def _table(self, stream: Any, file: Any, memory: MemoryLimit) -> pa.Table:
-        """All but columns of files, in steps of rows, because a file of a megabyte may hold 200
-        million equal ones. Raises BudgetError.
-        """
+        """All but columns of files. Raises BudgetError."""
         facts, where = file.metadata, str(self.path)
         check_count(facts.num_columns, where)
-        kept = [field.name for field in file.schema_arrow if not holds_files(field.type)]
-        columns = None if len(kept) == len(file.schema_arrow) else kept
+        columns = _kept(file.schema_arrow)
         width = sum(_widths(facts, columns))
         needed = max(facts.num_rows * width, table_bytes(facts.num_rows, facts.num_columns))
         memory.plan(where, table_in_words(facts.num_rows, facts.num_columns), int(needed))
-        step = max(1, min(STEP_ROWS, int(STEP_BYTES / max(1.0, width))))
-        repeated = _repeated(facts, memory.left())
+        reading = _Reading(file, columns, width, STEP_BYTES)
+        batches = list(self._batches(stream, reading, memory))
+        return pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
+
+    def _batches(
+        self, stream: Any, reading: _Reading, memory: MemoryLimit
+    ) -> Iterator[pa.RecordBatch]:
+        """In steps of rows, because a file of a megabyte may hold 200 million equal ones. Raises
+        BudgetError.
+        """
+        file, where = reading.file, str(self.path)
+        step = max(1, min(STEP_ROWS, int(reading.step_bytes / max(1.0, reading.width))))
+        repeated = _repeated(file.metadata, memory.left())
         if repeated:
             file, step = (
-                pa.parquet.ParquetFile(stream, read_dictionary=repeated),
+                pa.parquet.ParquetFile(
+                    stream, read_dictionary=repeated, buffer_size=reading.buffer
+                ),
                 min(step, FEW_ROWS),
             )
-        batches = []
-        for batch in file.iter_batches(batch_size=step, columns=columns):
-            batches.append(_decoded(batch, repeated, memory, where))
+        for batch in file.iter_batches(batch_size=step, columns=reading.columns):
+            yield _decoded(batch, repeated, memory, where)
             memory.check(where)
-        return pa.Table.from_batches(batches) if batches else file.schema_arrow.empty_table()
+
+
+class _Reading(NamedTuple):
+    """Which `columns` are read of a file (None: all), whose rows have `width` bytes in the mean, how
+    many bytes at once; `buffer`: as of `_opened`.
+    """
+
+    file: Any
+    columns: Sequence[str] | None
+    width: float
+    step_bytes: int
+    buffer: int = 0
+
+
+def _place(row: int) -> str:
+    return f"row {row + 1:,}"
+
+
+def _kept(schema: Any) -> Sequence[str] | None:
+    """All but columns of files; None for all."""
+    kept = [field.name for field in schema if not holds_files(field.type)]
+    return None if len(kept) == len(schema) else kept
 
 
 def _files(file: Any, path: Path) -> dict[str, pa.ChunkedArray]:

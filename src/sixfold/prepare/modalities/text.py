@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,11 +61,11 @@ class Settings(Section):
         lengths = [len(text) for text in column.strings() if text] or [0]
         return f"{min(lengths):,} to {max(lengths):,} characters, median {np.median(lengths):,.0f}"
 
-    def values(self, column: Column) -> list[str]:
+    def values(self, column: Column) -> Sequence[str]:
         """The texts, '' for a missing one."""
         return column.strings()
 
-    def as_text(self, column: Column) -> list[str]:
+    def as_text(self, column: Column) -> Sequence[str]:
         """The same."""
         return column.strings()
 

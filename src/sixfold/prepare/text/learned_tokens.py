@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from sixfold.parts.conversation import (
     read_text,
     text_of,
 )
+from sixfold.parts.stored_texts import DerivedTexts
 from sixfold.parts.stored_tokens import Encoder, StoredTokens, TokenRow, store
 from sixfold.parts.table import BoolArray
 from sixfold.parts.text_tokenizer import TextTokenizer
@@ -42,11 +44,13 @@ class LearnedTokens(NamedTuple):
 @dataclass(frozen=True)
 class ExampleTokens:
     """`library`: a `tokenizers.Tokenizer` by which special tokens in a text are tokens; `plain`: one by
-    which they are text. `start`, `end`: ids before and after a text that is no chat.
+    which they are text; `continuing`: the same, of texts that go on with another. `start`, `end`: ids
+    before and after a text that is no chat.
     """
 
     library: Any
     plain: Any
+    continuing: Any
     template: ChatTemplate
     start: int
     end: int
@@ -61,6 +65,7 @@ class ExampleTokens:
         return cls(
             tokenizer.library(False),
             tokenizer.library(True),
+            tokenizer.continuing(),
             template,
             tokenizer.start,
             tokenizer.end,
@@ -97,8 +102,9 @@ class ExampleTokens:
         """The start, the prompt, the answer and the end; prompt and answer are encoded apart, as a
         server encodes a prompt alone.
         """
-        texts = [example.prompt, example.answer]
-        prompt, answer = (self.plain.encode(text, add_special_tokens=False).ids for text in texts)
+        prompt = self.plain.encode(example.prompt, add_special_tokens=False).ids
+        coder = self.continuing if prompt else self.plain
+        answer = coder.encode(example.answer, add_special_tokens=False).ids
         ids = np.array([self.start, *prompt, *answer, self.end], dtype=np.int32)
         learned = np.arange(len(ids)) > len(prompt)
         return LearnedTokens(ids, learned, len(example.answer.encode("utf-8", "surrogatepass")))
@@ -111,19 +117,19 @@ def stored_examples(texts: Sequence[str], tokenizer: TextTokenizer) -> StoredTok
     encode = _encoder(ExampleTokens.by(tokenizer))
     if not holds_preferences(texts):
         return store(texts, tokenizer, encode, whole=True)
-    sides = list(map(_sides, texts))
     chosen, rejected = (
-        store([text_of(pair[side]) for pair in sides], tokenizer, encode, whole=True)
+        store(DerivedTexts(texts, partial(_side, side)), tokenizer, encode, whole=True)
         for side in (0, 1)
     )
     return replace(chosen, rejected=rejected)
 
 
-def _sides(text: str) -> Sequence[Conversation | Completion]:
+def _side(side: int, text: str) -> str:
+    """The better answer of a preference, with its prompt (0), or the other one (1)."""
     example = read_text(text)
     if not isinstance(example, Preference):
         raise DataError("a row", "a preference, as the others", "an example of another kind", ALIKE)
-    return example.chosen, example.rejected
+    return text_of(example.rejected if side else example.chosen)
 
 
 def _encoder(tokens: ExampleTokens) -> Encoder:

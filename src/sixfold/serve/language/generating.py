@@ -94,7 +94,11 @@ class Generating:
     ) -> None:
         self.wanted, self._model, self._figures = wanted, model, figures
         self.choices = [
-            Choice(index, request, model.answer_text(wanted.stops))
+            Choice(
+                index,
+                request,
+                model.answer_text(wanted.stops, request.prompt if wanted.continues else ()),
+            )
             for index, request in enumerate(wanted.generations())
         ]
         figures.prompt_tokens += self.prompt_tokens

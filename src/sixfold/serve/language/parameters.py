@@ -58,7 +58,8 @@ class WantedAnswers:
     """Of one HTTP request. `prompts`: each as token ids, of which each gets `choices` answers.
 
     `base`: what every generation shares; its prompt is put in. `tools`: whether calls are looked
-    for in the answer; `echo`: the prompt stands before the answer; `silent`: nothing comes after it.
+    for in the answer; `echo`: the prompt stands before the answer; `silent`: nothing comes after it;
+    `continues`: the answer goes on with the text of the prompt.
     """
 
     prompts: tuple[tuple[int, ...], ...]
@@ -70,6 +71,7 @@ class WantedAnswers:
     tools: bool = False
     echo: bool = False
     silent: bool = False
+    continues: bool = False
 
     def generations(self) -> list[GenerationRequest]:
         """One for each answer, in the order of their index; each has a seed of its own."""
@@ -129,7 +131,7 @@ def completion_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     wanted = _rest(fields, prompts, base)
     fields.refuse(OF_COMPLETION, HARMLESS)
     fields.end()
-    return replace(wanted, echo=echo, silent=asked == 0)
+    return replace(wanted, echo=echo, silent=asked == 0, continues=True)
 
 
 def _rest(

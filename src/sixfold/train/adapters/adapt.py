@@ -16,6 +16,7 @@ from torch import nn
 
 from sixfold.core.errors import FitError
 from sixfold.recipe.section import Section
+from sixfold.runs.memory import give_back
 from sixfold.train.adapters.low_rank import Decomposed, LowRank, plain
 from sixfold.train.adapters.stored_product import (
     STORED,
@@ -124,9 +125,11 @@ def merged(
     """As `without_adapters`, and checked: `outputs` of both, such as the logits of some tokens,
     have to agree. Raises FitError where they do not.
     """
-    result = without_adapters(module)
+    give_back()  # what the training's steps held, before the weights are there twice
     with torch.no_grad():
-        before, after = outputs(module.eval()), outputs(result.eval())
+        before = outputs(module.eval())
+        result = without_adapters(module)
+        after = outputs(result.eval())
     apart = float((before - after).abs().max())
     limit = TOLERANCES[base] * max(1.0, float(before.abs().max()))
     if not apart <= limit:  # true for NaN, too

@@ -38,6 +38,11 @@ class Settings(OptimizerSettings):
         0.0, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0."
     )
 
+    @property
+    def remembers(self) -> float:
+        """Of a matrix a mean a row and a mean a column, which are few."""
+        return 0.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimizer over `parameters`."""
         return torch.optim.Adafactor(

@@ -23,6 +23,11 @@ class Settings(OptimizerSettings):
     )
     epsilon: float = Field(1e-10, gt=0, description="ε, above 0.")
 
+    @property
+    def remembers(self) -> float:
+        """The sum of squares."""
+        return 1.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimizer over `parameters`."""
         return torch.optim.Adagrad(

@@ -33,6 +33,11 @@ class Settings(OptimizerSettings):
         0.0, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0."
     )
 
+    @property
+    def remembers(self) -> float:
+        """The momentum."""
+        return 1.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Over `parameters`."""
         return Lion(parameters, self.learning_rate, self.beta1, self.beta2, self.weight_decay)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from pydantic import Field
 
 from sixfold.train.optimizer import OptimizerSettings
 from sixfold.train.optimizers._pair import Pair
+from sixfold.train.optimizers._stacked_muon import StackedMuon
 from sixfold.train.rate import LearningRate
+
+BETA1: Final = 0.9  # AdamW's
 
 
 class Settings(OptimizerSettings):
-    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − 0.2·√max(rows, columns)·α·O, where O ≈ UVᵀ
+    """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − ρ·√max(rows, columns)·α·O, where O ≈ UVᵀ
     of the SVD of (1 − μ)∇J + μm (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ +
-    c(XXᵀ)²)X in bfloat16. Vectors (biases): AdamW with the same rate. Of two axes only: not the
-    embedding of many axes.
+    c(XXᵀ)²)X in bfloat16. The rest (biases, tables of tokens, what has other than two axes): AdamW
+    with the same rate.
 
-    Jordan, Muon, 2024; the factor 0.2·√max: Liu and others, Muon is scalable for LLM training,
-    2025, so that AdamW's rates fit. torch's own. Its extra work is about 5·width / batch of a
-    step's: not for wide layers and small batches.
+    Jordan, Muon, 2024; the factor ρ·√max with ρ = 0.2: Liu and others, Muon is scalable for LLM training,
+    2025, so that AdamW's rates fit. Matrices of one shape are stepped as one stack. Its extra work
+    is about 5·width / batch of a step's: not for wide layers and small batches.
     """
 
     shaped: ClassVar[bool] = True
@@ -35,10 +38,19 @@ class Settings(OptimizerSettings):
     weight_decay: float = Field(
         0.01, ge=0, description="λ: θ is multiplied by 1 − αλ each step, at least 0."
     )
+    rms: float = Field(
+        0.2, gt=0, description="ρ, of the numbers of a matrix's step at a rate of 1, above 0."
+    )
     iterations: int = Field(5, ge=1, le=20, description="Newton–Schulz iterations, 1 to 20.")
+    beta2: float = Field(0.999, ge=0, lt=1, description="AdamW's, of what is no matrix, in [0, 1).")
+
+    @property
+    def remembers(self) -> float:
+        """The momentum; of vectors, which are few, two means."""
+        return 1.0
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's Muon over the matrices, its AdamW over the rest."""
+        """Muon over the matrices, torch's AdamW over the rest."""
         every = list(parameters)
         matrices, rest = (
             [one for one in every if one.ndim == 2],
@@ -46,20 +58,23 @@ class Settings(OptimizerSettings):
         )
         parts: list[torch.optim.Optimizer] = []
         if matrices:
-            muon = torch.optim.Muon(
+            muon = StackedMuon(
                 matrices,
+                self.rms,
                 lr=self.learning_rate,
                 weight_decay=self.weight_decay,
                 momentum=self.momentum,
                 nesterov=self.nesterov,
                 ns_steps=self.iterations,
-                adjust_lr_fn="match_rms_adamw",
             )
             parts.append(muon)
         if rest:
-            parts.append(
-                torch.optim.AdamW(
-                    rest, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-                )
+            adamw = torch.optim.AdamW(
+                rest,
+                lr=self.learning_rate,
+                betas=(BETA1, self.beta2),
+                weight_decay=self.weight_decay,
+                fused=True,
             )
+            parts.append(adamw)
         return Pair(parts)

@@ -27,6 +27,11 @@ class Settings(OptimizerSettings):
     )
     epsilon: float = Field(1e-8, gt=0, description="ε, above 0.")
 
+    @property
+    def remembers(self) -> float:
+        """The mean of squares, and the momentum."""
+        return 1.0 if self.momentum == 0 else 2.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimizer over `parameters`."""
         return torch.optim.RMSprop(

@@ -33,6 +33,11 @@ class Settings(OptimizerSettings):
         0.0, ge=0, description="λ: λ·y is added to the gradient, at least 0."
     )
 
+    @property
+    def remembers(self) -> float:
+        """The second point."""
+        return 1.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """Their optimizer over `parameters`: in evaluation x stands in their place, in training
         y.

@@ -37,6 +37,11 @@ class Settings(OptimizerSettings):
             raise ValueError("nesterov with a momentum above 0")
         return self
 
+    @property
+    def remembers(self) -> float:
+        """The momentum."""
+        return 1.0 if self.momentum else 0.0
+
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """torch's optimizer over `parameters`."""
         return torch.optim.SGD(
