@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 from ray.cluster_utils import Cluster
 cluster = Cluster()
-head = cluster.add_node(num_cpus=0, include_dashboard=False)
+head = cluster.add_node(num_cpus=0, include_dashboard=False, ray_client_server_port=int(sys.argv[2]))
 nodes = []
 for node in json.loads(sys.argv[1]):
     os.environ.update(node.pop("environment", {}))
@@ -35,9 +36,10 @@ for node in [*nodes, head]:
 
 @dataclass
 class RayCluster:
-    """Its head does no stages."""
+    """Its head does no stages. `outside`: its address for who is on none of its nodes."""
 
     address: str
+    outside: str
     process: subprocess.Popen[str]
 
     def kill(self, node: int | str) -> None:
@@ -53,8 +55,11 @@ def ray_cluster(
     nodes: Sequence[Mapping[str, Any]] = ({"num_cpus": 1}, {"num_cpus": 1}),
 ) -> Iterator[RayCluster]:
     """`nodes`: arguments of Ray's `add_node`, and `environment`: variables from this node on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, json.dumps(nodes)],
+        [sys.executable, "-c", CODE, json.dumps(nodes), str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -65,7 +70,7 @@ def ray_cluster(
     try:
         address = process.stdout.readline().strip()
         assert address, "no cluster"
-        yield RayCluster(address, process)
+        yield RayCluster(address, f"ray://127.0.0.1:{port}", process)
         process.stdin.close()
         process.wait(60)
     finally:

@@ -6,14 +6,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 
 import sixfold
@@ -31,6 +35,7 @@ LONG = [{"family": "mlp", "hidden": [width]} for width in (4, 5, 6)]
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("ray")  # for all that has rows
     draw = np.random.default_rng(0)
     frame = pd.DataFrame(draw.normal(size=(120, 3)), columns=list("abc"))
     frame["kind"] = np.where(frame["a"] > 0.5, "high", "low")
@@ -47,15 +52,18 @@ def cluster() -> Iterator[RayCluster]:
         yield found
 
 
-def recipe(source: Path, **sections: Any) -> Any:
-    asked = {
+def written_as(source: Path) -> dict[str, Any]:
+    return {
         "version": 1,
         "data": {"source": str(source), "target": "y"},
         "build": GRID,
         "train": {"epochs": 3},
         "evaluate": {"folds": 3},
     }
-    return from_object({**asked, **sections})
+
+
+def recipe(source: Path, **sections: Any) -> Any:
+    return from_object({**written_as(source), **sections})
 
 
 def on(address: str, **budget: Any) -> dict[str, Any]:
@@ -103,6 +111,36 @@ def test_the_same_bytes_as_here(
     scored = [(e["candidate"], e["fold"]) for e in seen if e["event"] == "fold_scored"]
     assert scored
     assert not list((tmp_path / "there").glob("*.shared"))
+
+
+@pytest.mark.slow
+def test_from_outside_of_the_cluster(source: Path, cluster: RayCluster, tmp_path: Path) -> None:
+    """By Ray's client, which reaches the head alone."""
+    here = pipeline.run(recipe(source), tmp_path / "here")
+    there = pipeline.run(recipe(source, budget=on(cluster.outside)), tmp_path / "there")
+    assert written(here.folder) == written(there.folder)
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed(source: Path, tmp_path: Path) -> None:
+    """Its tasks end with it, and the same command without Ray goes on."""
+    longer = {"build": LONG, "train": {"epochs": 300}}
+    asked = {**longer, "budget": {"executor": "ray", "workers": 2}}
+    file, out = tmp_path / "r.yaml", tmp_path / "there"
+    file.write_text(json.dumps({**written_as(source), **asked}))
+    command = [sys.executable, "-m", "sixfold", "run", str(file), "--out", str(out), "--quiet"]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while run.poll() is None and not (out / "evaluate-0").exists():
+        time.sleep(0.05)
+    bridges = psutil.Process(run.pid).children()
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    assert bridges and psutil.wait_procs(bridges, timeout=60)[1] == []
+    seen: list[dict[str, Any]] = []
+    there = pipeline.run(recipe(source, **longer), out, [seen.append])
+    assert "evaluate-0" in {e["stage"] for e in seen if e["event"] == "stage_skipped"}
+    here = pipeline.run(recipe(source, **longer), tmp_path / "here")
+    assert written(here.folder) == written(there.folder)
 
 
 @pytest.mark.slow

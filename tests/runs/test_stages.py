@@ -27,7 +27,7 @@ from sixfold.recipe.load import from_object
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.processes import Processes
-from sixfold.runs.side_by_side import SideBySide
+from sixfold.runs.side_by_side import Answers, Request, SideBySide
 from sixfold.runs.stages import Done, Here, Stage, Work
 
 
@@ -154,6 +154,31 @@ def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -
     assert str(here) == str(beside)
     assert isinstance(over, BudgetError) and over.where == "budget.time"
     assert not (tmp_path / "beside" / "evaluate-9").exists()
+
+
+class Losing:
+    """Loses every process that does something."""
+
+    workers, sharing = 1, 1
+
+    def start(self, number: int, request: Request, answers: Answers) -> None:
+        answers.put((number, {"lost": "no power"}))
+
+    def end(self) -> None:
+        pass
+
+
+def test_the_fourth_loss_of_a_stage_ends_the_run(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    with (
+        RunFolder(tmp_path, [seen.append]) as folder,
+        SideBySide(folder, Losing()) as executor,
+        pytest.raises(SystemFault, match=r"found 4 that were lost, the last one so: no power"),
+    ):
+        executor.complete(handed_out(stages(1, inputs())))
+    assert [event["text"] for event in seen if event["event"] == "warning"] == [
+        "evaluate-0 goes on elsewhere: its process was lost (no power)"
+    ] * 3
 
 
 @pytest.mark.slow

@@ -73,6 +73,7 @@ class Host:
 
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
+    pytest.importorskip("ray")
     if not may_make_networks():
         pytest.skip("network namespaces are not allowed here: needs Linux, root and `ip netns`")
     own = os.getpid() % 100_000
