@@ -163,6 +163,8 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "build/language.py:_of_checkpoint": "of a local checkpoint; refused in tests of its own",
     "build/language.py:work_of": "in training",
     "evaluate/questions.py": "one reader for run and check",
+    "evaluate/ray_": "while a run goes on, of a cluster or a node",
+    "evaluate/stage_requests.py": "while a run goes on",
     "parts/conversation.py": "one reader for run and check",
     "parts/hub_checkpoint.py": "of a checkpoint on the hub; refused in tests of its own",
     "parts/scratch.py": "the disk, while a run goes on",
