@@ -186,7 +186,6 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "parts/image_store.py": "one reader for run and check",
     "parts/language_checkpoint.py": "of a local checkpoint; refused in tests of its own",
     "parts/language_network.py": "an extra that is not installed",
-    "parts/stored_tokens.py": "the disk, while rows are prepared",
     "parts/text_tokenizer.py": "of a local checkpoint; refused in tests of its own",
     "parts/modality.py": "one reader for run and check",
     "prepare/text/": "of a local checkpoint; one reader for run and check",
