@@ -22,7 +22,7 @@ import pytest
 
 import sixfold
 from sixfold import pipeline
-from sixfold.core.errors import BudgetError, SystemFault
+from sixfold.core.errors import SystemFault
 from sixfold.evaluate.ray_task import do_stage, own_environment
 from sixfold.recipe.load import from_object
 
@@ -217,12 +217,20 @@ def test_a_node_with_other_code_is_refused(source: Path, tmp_path: Path) -> None
     assert "Sixfold's own code" in caught.value.found
 
 
-@pytest.mark.slow
-def test_a_stage_that_no_node_has_memory_for(source: Path, tmp_path: Path) -> None:
-    small = {"num_cpus": 1, "memory": 1_000_000}
-    with ray_cluster([small]) as cluster, pytest.raises(BudgetError, match="of a node") as caught:
-        pipeline.run(recipe(source, budget=on(cluster.address)), tmp_path / "run")
-    assert "as planned" in str(caught.value)
+def test_a_stage_that_no_node_has_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits for a larger node, and then says what was asked for."""
+    bridges = pytest.importorskip("sixfold.evaluate.ray_bridge", exc_type=ModuleNotFoundError)
+    monkeypatch.setattr(bridges, "alive", lambda: [{"CPU": 4.0, "memory": 1_000_000.0}])
+    bridge = bridges.Bridge({"address": None, "workers": 1, "cores": 1})
+    bridge.start({"number": 3, "needs_bytes": 2_000_000})
+    assert list(bridge.answers()) == []
+    monkeypatch.setattr(bridges, "WAIT_S", 0.0)
+    (answer,) = bridge.answers()
+    assert answer["number"] == 3
+    assert answer["error"]["kind"] == "BudgetError"
+    assert "1 cores and 2.0 MB, as planned" in answer["error"]["expected"]
+    assert "1 nodes with at most 1.0 MB" in answer["error"]["found"]
+    assert list(bridge.answers()) == []
 
 
 @pytest.mark.slow
