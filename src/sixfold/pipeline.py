@@ -16,6 +16,7 @@ or elsewhere.
 from __future__ import annotations
 
 import html
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ from sixfold.runs.memory import MemoryGuard
 from sixfold.runs.processes import Processes
 from sixfold.runs.ray_tasks import RayTasks
 from sixfold.runs.saves import EVERY_S
-from sixfold.runs.side_by_side import Doers, SideBySide
+from sixfold.runs.side_by_side import SHARED, Doers, SideBySide
 from sixfold.runs.stages import Executor, Here, Work
 from sixfold.select import ensemble, leaderboard
 from sixfold.select.comparison import compare
@@ -139,6 +140,7 @@ def run(
 @contextmanager
 def executor_of(run: RunContext) -> Iterator[Executor]:
     """Who does the stages of a comparison: this process, others of this machine, or a cluster."""
+    shutil.rmtree(run.folder.path / SHARED, ignore_errors=True)  # of a run that was killed
     budget = run.loaded.recipe.budget
     workers = budget.workers or (cores() if budget.executor == "processes" else 1)
     if budget.cluster is None and workers == 1:
