@@ -30,7 +30,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 from ray_cluster import RayCluster, ray_cluster
 
 GRID = [{"family": "linear"}, {"family": "tree"}, {"family": "mlp", "hidden": [4]}]
-LONG = [{"family": "mlp", "hidden": [width]} for width in (4, 5, 6)]
+LONG: dict[str, Any] = {
+    "build": [{"family": "mlp", "hidden": [width]} for width in (4, 5, 6)],
+    "train": {"epochs": 300},
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +47,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("data") / "t.csv"
     frame.to_csv(file, index=False)
     return file
+
+
+@pytest.fixture(scope="module")
+def long_here(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return written(pipeline.run(recipe(source, **LONG), tmp_path_factory.mktemp("here")).folder)
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +138,9 @@ def test_from_outside_of_the_cluster(source: Path, cluster: RayCluster, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_that_is_killed(source: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_killed(source: Path, long_here: dict[str, bytes], tmp_path: Path) -> None:
     """Its tasks end with it, and the same command without Ray goes on."""
-    longer = {"build": LONG, "train": {"epochs": 300}}
-    asked = {**longer, "budget": {"executor": "ray", "workers": 2}}
+    asked = {**LONG, "budget": {"executor": "ray", "workers": 2}}
     file, out = tmp_path / "r.yaml", tmp_path / "there"
     file.write_text(json.dumps({**written_as(source), **asked}))
     command = [sys.executable, "-m", "sixfold", "run", str(file), "--out", str(out), "--quiet"]
@@ -148,10 +155,9 @@ def test_a_run_that_is_killed(source: Path, tmp_path: Path) -> None:
         time.sleep(0.1)
     assert bridges and not any(map(works, bridges))
     seen: list[dict[str, Any]] = []
-    there = pipeline.run(recipe(source, **longer), out, [seen.append])
+    there = pipeline.run(recipe(source, **LONG), out, [seen.append])
     assert "evaluate-0" in {e["stage"] for e in seen if e["event"] == "stage_skipped"}
-    here = pipeline.run(recipe(source, **longer), tmp_path / "here")
-    assert written(here.folder) == written(there.folder)
+    assert long_here == written(there.folder)
 
 
 @pytest.mark.slow
@@ -173,10 +179,8 @@ def test_a_cluster_of_this_machine(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_node_that_is_killed(source: Path, tmp_path: Path) -> None:
+def test_a_node_that_is_killed(source: Path, long_here: dict[str, bytes], tmp_path: Path) -> None:
     """In the middle of its stage: that is done again on the other, with the same bytes in the end."""
-    longer = {"build": LONG, "train": {"epochs": 300}}
-    here = pipeline.run(recipe(source, **longer), tmp_path / "here")
     with ray_cluster() as cluster:
         seen: list[dict[str, Any]] = []
 
@@ -185,15 +189,20 @@ def test_a_node_that_is_killed(source: Path, tmp_path: Path) -> None:
             if [each["event"] for each in seen].count("epoch") == 1 and event["event"] == "epoch":
                 cluster.kill(1)
 
-        asked = recipe(source, **longer, budget=on(cluster.address))
+        asked = recipe(source, **LONG, budget=on(cluster.address))
         there = pipeline.run(asked, tmp_path / "there", [kill])
-    assert written(here.folder) == written(there.folder)
+    assert long_here == written(there.folder)
 
 
 @pytest.mark.slow
-def test_a_cluster_that_goes_away(source: Path, tmp_path: Path) -> None:
+def test_a_cluster_that_goes_away(
+    source: Path,
+    long_here: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Nothing is lost: the same command without it goes on."""
-    longer = {"build": LONG, "train": {"epochs": 300}}
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # a minute is Ray's own
     with ray_cluster() as cluster:
         done: list[str] = []
 
@@ -204,15 +213,13 @@ def test_a_cluster_that_goes_away(source: Path, tmp_path: Path) -> None:
 
         with pytest.raises(SystemFault, match="the Ray cluster: expected one that stays") as caught:
             pipeline.run(
-                recipe(source, **longer, budget=on(cluster.address)), tmp_path / "there", [kill]
+                recipe(source, **LONG, budget=on(cluster.address)), tmp_path / "there", [kill]
             )
     assert "budget.executor=processes" in caught.value.remedy
     seen: list[dict[str, Any]] = []
-    there = pipeline.run(recipe(source, **longer), tmp_path / "there", [seen.append])
+    there = pipeline.run(recipe(source, **LONG), tmp_path / "there", [seen.append])
     assert done and set(done) <= {e["stage"] for e in seen if e["event"] == "stage_skipped"}
-    assert written(pipeline.run(recipe(source, **longer), tmp_path / "here").folder) == written(
-        there.folder
-    )
+    assert long_here == written(there.folder)
 
 
 @pytest.mark.slow
