@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,12 @@ from sixfold import pipeline
 from sixfold.recipe.load import from_object
 
 PORT = 6399
+ENVIRONMENT = {
+    **os.environ,
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": secrets.token_hex(32),  # both hosts have the same, and the run
+    "RAY_raylet_start_wait_time_s": "120",
+}
 
 
 def system(*command: str) -> None:
@@ -60,6 +67,7 @@ class Host:
             self.command(*start, address, "--disable-usage-stats", *options),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
         )
         assert done.returncode == 0
 
@@ -124,6 +132,7 @@ def test_a_host_that_is_cut_off(hosts: tuple[Host, Host], tmp_path: Path) -> Non
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env=ENVIRONMENT,
     )
     try:
         until = time.monotonic() + 300
