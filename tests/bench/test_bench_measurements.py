@@ -132,7 +132,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"round to nearest"},
     ),
     "growth": (
-        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2, "rounds": 1},
+        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2},
         {},
         {"ten times the time of 100 rows", "one worker, one core"},
     ),
