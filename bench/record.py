@@ -63,6 +63,7 @@ MEASUREMENTS = (
     "language_target",
     "quantization",
     "language_serving",
+    "growth",
     "plan",
 )
 

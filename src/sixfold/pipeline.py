@@ -16,6 +16,7 @@ or elsewhere.
 from __future__ import annotations
 
 import html
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from sixfold.build.candidate import by_device
 from sixfold.compress.compress import Compressed, Job, compress
+from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data import holdout, lone_predictors, test_rows
@@ -53,7 +55,9 @@ from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
 from sixfold.runs.memory import MemoryGuard
 from sixfold.runs.processes import Processes
+from sixfold.runs.ray_tasks import RayTasks
 from sixfold.runs.saves import EVERY_S
+from sixfold.runs.side_by_side import SHARED, Doers, SideBySide
 from sixfold.runs.stages import Executor, Here, Work
 from sixfold.select import ensemble, leaderboard
 from sixfold.select.comparison import compare
@@ -124,7 +128,9 @@ def run(
         data = read(this, dataset)
         this = replace(this, limits=limits.of_table(len(data.training.table.columns)))
         with executor_of(this) as executor:
-            winner = executor.complete(find_winner(replace(this, workers=executor.workers), data))
+            winner = executor.complete(
+                find_winner(replace(this, workers=executor.workers, sharing=executor.sharing), data)
+            )
         compressed = shrink(this, data, winner)
         guard.rest()  # over the budget or not: the run ends with what it has
         nested = Here(folder).complete(nest(this, data, winner.plan.metrics, choose_again))
@@ -133,13 +139,19 @@ def run(
 
 @contextmanager
 def executor_of(run: RunContext) -> Iterator[Executor]:
-    """Who does the stages of a comparison: this process, or `budget.workers` others."""
-    workers = run.loaded.recipe.budget.workers
-    if workers == 1:
+    """Who does the stages of a comparison: this process, others of this machine, or a cluster."""
+    shutil.rmtree(run.folder.path / SHARED, ignore_errors=True)  # of a run that was killed
+    budget = run.loaded.recipe.budget
+    workers = budget.workers or (cores() if budget.executor == "processes" else 1)
+    if budget.cluster is None and workers == 1:
         yield Here(run.folder)
         return
-    with Processes(run.folder, workers, run.limits.memory_bytes) as processes:
-        yield processes
+    doers: Doers = Processes(workers)
+    if budget.cluster is not None:
+        doers = RayTasks.joined(budget.cluster, budget.workers, run.folder.path)
+        run.context.emit("note", text=f"Stages are done by {doers.description}")
+    with SideBySide(run.folder, doers, run.limits.memory_bytes) as executor:
+        yield executor
 
 
 def read(run: RunContext, dataset: Dataset | None = None) -> DataSplit:
@@ -186,10 +198,15 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
     thin = thin_classes(planned.folds, data.training)
     if thin and not run.inside:  # of an outer fold's part it is no news
         run.context.emit("warning", text=thin)
+    memory = {
+        one.name: group.placement.needs.host_bytes
+        for group in planned.placed
+        for one in group.work.alike
+    }
     if recipe.evaluate.search is not None:
         run.context.emit("search_planned", trials=recipe.evaluate.search.trials)
         chosen = strongest(strategies.values())
-        return Plan((), planned.folds, planned.metrics, planned.baseline, chosen)
+        return Plan((), planned.folds, planned.metrics, planned.baseline, chosen, memory)
     for candidate in planned.candidates:
         run.context.emit("candidate_planned", candidate=candidate.name, why=candidate.why)
     for text in describe(run.context.device, *by_device(planned.candidates)):
@@ -197,7 +214,7 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
     candidates = tuple(
         one.under(strategies.get(one.name, one.strategy)) for one in planned.candidates
     )
-    return Plan(candidates, planned.folds, planned.metrics, planned.baseline)
+    return Plan(candidates, planned.folds, planned.metrics, planned.baseline, memory=memory)
 
 
 def find_winner(run: RunContext, data: DataSplit) -> Work[Winner]:

@@ -141,6 +141,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"STEPS": 10, "PATIENCE": 1, "RATES": 0},
         {"round to nearest"},
     ),
+    "growth": (
+        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2},
+        {},
+        {"ten times the time of 100 rows", "one worker, one core"},
+    ),
 }
 
 

@@ -146,6 +146,13 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.workers_are_elsewhere,
+        {"budget": {"executor": "here", "workers": 2}},
+        [
+            "budget.workers: expected 1 with executor: here; found 2. Leave workers out, or choose executor: processes or ray."
+        ],
+    ),
+    (
         rules.scheme_has_the_option,
         {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         [
@@ -202,6 +209,16 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
             "train.optimizer: expected batch_size: full with lbfgs; found full, 8. Write `batch_size: full`."
         ],
     ),
+    *[
+        (
+            rules.compiling_needs_layers,
+            {"build": build, "train": {"compile": asked}},
+            [
+                "train.compile: expected auto or off: layers of language models alone are compiled; found on. Leave it out."
+            ],
+        )
+        for build, asked in (("mlp", "on"), (["mlp", "tree"], ["off", "on"]), ("auto", "on"))
+    ],
     (
         rules.strategies_need_a_module,
         {"build": "mlp", "budget": {"strategy": {"fits_at_once": 2, "offload": True}}},

@@ -27,6 +27,7 @@ from sixfold.recipe.load import from_object
 from sixfold.runs.context import Context
 from sixfold.runs.folder import RunFolder
 from sixfold.runs.processes import Processes
+from sixfold.runs.side_by_side import Answers, Request, SideBySide
 from sixfold.runs.stages import Done, Here, Stage, Work
 
 
@@ -122,7 +123,7 @@ def handed_out(*parts: list[Stage]) -> Work[list[Done]]:
 @pytest.mark.slow
 def test_stages_in_the_order_they_were_handed_out(tmp_path: Path) -> None:
     shared = inputs()
-    with RunFolder(tmp_path) as folder, Processes(folder, 2) as processes:
+    with RunFolder(tmp_path) as folder, SideBySide(folder, Processes(2)) as processes:
         found = processes.complete(handed_out(stages(3, shared), stages(4, shared)))
     names = [path.name for path in found if isinstance(path, Path)]
     assert names == [f"evaluate-{number}" for number in (0, 1, 2, 0, 1, 2, 3)]
@@ -146,13 +147,38 @@ def test_a_worker_says_what_went_wrong_in_the_words_of_the_run(tmp_path: Path) -
             "evaluate-9", "key", wrong[0].action, shared, Context(0, deadline=time.monotonic() - 1)
         )
     ]
-    with RunFolder(tmp_path / "beside") as folder, Processes(folder, 2) as processes:
+    with RunFolder(tmp_path / "beside") as folder, SideBySide(folder, Processes(2)) as processes:
         (beside,) = processes.complete(handed_out(wrong))
         (over,) = processes.complete(handed_out(late))
     assert isinstance(here, FitError) and isinstance(beside, FitError)
     assert str(here) == str(beside)
     assert isinstance(over, BudgetError) and over.where == "budget.time"
     assert not (tmp_path / "beside" / "evaluate-9").exists()
+
+
+class Losing:
+    """Loses every process that does something."""
+
+    workers, sharing = 1, 1
+
+    def start(self, number: int, request: Request, answers: Answers) -> None:
+        answers.put((number, {"lost": "no power"}))
+
+    def end(self) -> None:
+        pass
+
+
+def test_the_fourth_loss_of_a_stage_ends_the_run(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+    with (
+        RunFolder(tmp_path, [seen.append]) as folder,
+        SideBySide(folder, Losing()) as executor,
+        pytest.raises(SystemFault, match=r"found 4 that were lost, the last one so: no power"),
+    ):
+        executor.complete(handed_out(stages(1, inputs())))
+    assert [event["text"] for event in seen if event["event"] == "warning"] == [
+        "evaluate-0 goes on elsewhere: its process was lost (no power)"
+    ] * 3
 
 
 @pytest.mark.slow
@@ -170,7 +196,7 @@ def test_a_worker_that_is_gone_is_told(
                 child.send_signal(sent)
 
     endless = stages(1, shared, epochs=10**7)
-    with RunFolder(tmp_path, [kill]) as folder, Processes(folder, 2) as processes:
+    with RunFolder(tmp_path, [kill]) as folder, SideBySide(folder, Processes(2)) as processes:
         if kind is SystemFault:
             with pytest.raises(
                 SystemFault, match="a worker process: expected an answer; found exit code"

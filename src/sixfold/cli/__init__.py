@@ -33,6 +33,7 @@ EXTRA = {
     **dict.fromkeys(("openvino", "openvino_genai", "tokenizers"), "language-serve"),
     **dict.fromkeys(("gguf", "peft"), "language"),
     **dict.fromkeys(("alembic", "fastapi", "fsspec", "httpx", "sqlalchemy"), "service"),
+    "ray": "ray-serve",
 }
 CODES = """
 \b

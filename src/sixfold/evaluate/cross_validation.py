@@ -181,8 +181,9 @@ def evaluate_folds(
         left = [number for number in left if number not in parts.parts[0].numbers]
         for part in parts.parts:
             tallies[part.name].add(part)
-        if left and done_before is None:
+        if done_before is None and (left or group.part):
             group.save(parts)
+        if done_before is None and left:
             group.check_next()
     return [tally.part() for tally in tallies.values()]
 
@@ -267,7 +268,7 @@ class Group:
 
     `expected_s`: seconds that a fold is expected to take, where that is known. `beside`: folds at
     once, at most. `first_only`: the first folds that are worked on at once are all that is done.
-    `store`: where the models go.
+    `store`: where the models go. `part`: of a stage, which finds in the saved state what was done.
     """
 
     candidates: Sequence[Candidate]
@@ -279,6 +280,7 @@ class Group:
     beside: int = MANY
     first_only: bool = False
     store: ModelStore = field(default_factory=ModelStore)
+    part: bool = False
 
     def done(self, numbers: Sequence[int]) -> list[FoldScoresOfAll]:
         """What was saved of the folds `numbers` by a stage that did not end."""
@@ -442,6 +444,7 @@ class EvaluateFolds(State):
     expected_s: float | None = None
     beside: int = MANY
     first_only: bool = False
+    part: bool = False
 
     def perform(self, inputs: FoldInputs, context: Context, folder: Path) -> None:
         """Write `FoldScoresOfAll` into `folder`. Raises as `evaluate_folds`; BudgetError where the
@@ -457,9 +460,17 @@ class EvaluateFolds(State):
             self.beside,
             self.first_only,
             ModelStore(folder, inputs.disk),
+            self.part,
         )
         found = FoldScoresOfAll(tuple(evaluate_folds(group, self.numbers, inputs.metrics)))
         found.save(folder, inputs.disk)
+
+    def parts(self, count: int) -> list[EvaluateFolds]:
+        """Neighboring folds each, as many as of the others, or one more."""
+        if self.first_only:
+            return []
+        shares = np.array_split(self.numbers, min(count, len(self.numbers)))
+        return [replace(self, numbers=tuple(share.tolist()), part=True) for share in shares]
 
     def save(self, folder: Path) -> None:
         """For a process that does this stage."""

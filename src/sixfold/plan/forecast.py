@@ -22,7 +22,7 @@ from sixfold.parts.table import Dataset
 from sixfold.plan.limits import check_memory, groups
 from sixfold.plan.memory import TRIAL_ROWS, Stacks, needs_of, sizes, stacks_of
 from sixfold.plan.trials import CandidateTrial, together_s, trial
-from sixfold.recipe.schema import Budget
+from sixfold.recipe.budget import Budget
 from sixfold.runs.context import Context
 
 MOST_TRIAL_ROWS = 20_000

@@ -17,7 +17,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
 from sixfold.plan.machines import Machine, free_bytes
 from sixfold.plan.memory import MEMORY_ERROR, MemoryNeeds, Size, Stacks, needs_of, sizes, stacks_of
-from sixfold.recipe.schema import Budget
+from sixfold.recipe.budget import Budget
 from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
 

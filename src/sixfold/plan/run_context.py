@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,7 +34,7 @@ SPARE = ("evaluate-*", "nested-*")
 class RunContext:
     """What every stage of one run shares. `inside`: of an outer fold's run, where its stages are
     kept until it is done. `guard`: of the memory that is held. `workers`: stages that are done side
-    by side.
+    by side, of which `sharing` share this machine's memory.
     """
 
     loaded: Loaded
@@ -44,6 +44,7 @@ class RunContext:
     inside: str = ""
     guard: MemoryGuard = field(default_factory=lambda: MemoryGuard(None))
     workers: int = 1
+    sharing: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class DataSplit:
 class Plan:
     """What will be compared: candidates × folds, scored by metrics of which the first one
     decides. `strategy`: that of candidates that a search proposes; None: as the recipe says.
+    `memory`: candidate → bytes of a process that trains it, as planned.
     """
 
     candidates: tuple[Candidate, ...]
@@ -66,6 +68,13 @@ class Plan:
     metrics: tuple[str, ...]
     baseline: dict[str, FloatArray]
     strategy: Strategy | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+
+    def needs_bytes(self, candidates: Sequence[Candidate]) -> int | None:
+        """Of those that are trained as one; of one that a search proposes the most of its space."""
+        most = max(self.memory.values(), default=None)
+        known = [self.memory[one.name] for one in candidates if one.name in self.memory]
+        return max(known, default=most)
 
 
 def store(run: RunContext, found: State, folder: Path, spare: Sequence[str] = ()) -> None:

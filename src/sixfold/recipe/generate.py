@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from sixfold.core.plugins import Kind
+from sixfold.recipe.budget import Budget, Cluster
 from sixfold.recipe.compression import Compress, FixedPoint, Quantize
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import KEYS, as_grid, plugin_schema
@@ -21,7 +22,6 @@ from sixfold.recipe.published import SCHEMA_FILE
 from sixfold.recipe.reading import Marks, ReadFile
 from sixfold.recipe.schema import (
     Average,
-    Budget,
     Calibration,
     Data,
     Denoise,
@@ -59,6 +59,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Quantize,
     FixedPoint,
     Budget,
+    Cluster,
     AskedStrategy,
     Serve,
 )

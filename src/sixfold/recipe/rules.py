@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
+from sixfold.recipe.budget_rules import strategies_need_a_module, workers_are_elsewhere
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe
@@ -30,15 +31,6 @@ FITS: Final = {
 }
 UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
-
-
-def families(recipe: Recipe) -> list[str] | None:
-    """The family of each item of `build`; None for auto."""
-    return (
-        None
-        if recipe.build == "auto"
-        else [str(item["family"]) for item in recipe.build if isinstance(item, dict)]
-    )
 
 
 def task_and_target(recipe: Recipe, document: Document) -> Problems:
@@ -128,7 +120,7 @@ def names_without_a_header(recipe: Recipe, document: Document) -> Problems:
 
 def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     """Not every family reconstructs."""
-    for number, name in enumerate(families(recipe) or ()):
+    for number, name in enumerate(recipe.families or ()):
         if recipe.task is not None and recipe.task not in facts(FAMILY.name, name)["tasks"]:
             place = document.place(("build", number, "family"))
             yield _wrong_task(place, FAMILY.name, "families", name, recipe.task)
@@ -263,15 +255,17 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
         )
 
 
-def strategies_need_a_module(recipe: Recipe, document: Document) -> Problems:
-    """Stacked networks have no batch to divide, and one fused optimizer."""
-    strategy, named = recipe.budget.asked_strategy(), families(recipe)
-    of_modules = ("micro_batch", "gradient_checkpointing", "offload")
-    asked = [key for key in of_modules if getattr(strategy, key)]
-    modules = [name for name in named or () if facts(FAMILY.name, name).get("one_module")]
-    if asked and named is not None and not modules:
-        place, remedy = document.place(("budget", "strategy", asked[0])), "Leave it out."
-        yield RecipeError(place, "a family that is one module", ", ".join(named), remedy)
+def compiling_needs_layers(recipe: Recipe, document: Document) -> Problems:
+    """Layers of some families alone become programs; `build: auto` tries what learns the task."""
+    tried = recipe.families or [
+        name for name in FAMILY.names() if recipe.task in facts(FAMILY.name, name)["tasks"]
+    ]
+    able = [name for name in tried if facts(FAMILY.name, name).get("layers_compile")]
+    if "on" in _listed(recipe.train.get("compile", "off")) and not able:
+        place, remedy = document.place(("train", "compile")), "Leave it out."
+        yield RecipeError(
+            place, "auto or off: layers of language models alone are compiled", "on", remedy
+        )
 
 
 def schedule_free_has_no_schedule(recipe: Recipe, document: Document) -> Problems:
@@ -306,7 +300,7 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
     """neurons of an mlp, rounds of boosting, and so on: one of the candidates must be of that
     family.
     """
-    named = families(recipe)
+    named = recipe.families
     for number, asked in enumerate(
         recipe.compress.prune if recipe.compress and named is not None else ()
     ):
@@ -322,7 +316,7 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
 
 def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
     """int8 is for networks."""
-    named = families(recipe)
+    named = recipe.families
     known = schema()["x-plugins"][FAMILY.name]
     networks = [
         name for name in known if facts(FAMILY.name, name).get("trained_by_the_loop", False)
@@ -482,6 +476,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     keep_is_measured,
     texts_are_not_averaged,
     lbfgs_takes_all_rows,
+    compiling_needs_layers,
     strategies_need_a_module,
     schedule_free_has_no_schedule,
     pruning_fits_a_family,
@@ -492,4 +487,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     ranges_are_searched,
     a_search_has_a_space,
     nesting_needs_folds,
+    workers_are_elsewhere,
 )

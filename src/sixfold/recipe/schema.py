@@ -23,7 +23,8 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from sixfold.core.units import seconds, size_bytes
+from sixfold.core.units import size_bytes
+from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
@@ -42,7 +43,6 @@ from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
-from sixfold.recipe.strategy import PLAIN, AskedStrategy, Strategy
 from sixfold.recipe.text_filters import TextFilters
 
 
@@ -393,50 +393,6 @@ class Evaluate(Section):
         }
 
 
-class Budget(Section):
-    """Within what: wall-clock time, memory, disk, device."""
-
-    time: str | None = Field(None, description="Wall-clock time of a run: 90s, 10m, 2h.")
-    memory: str | None = Field(None, description="Peak resident memory: 4GiB.")
-    disk: str | None = Field(None, description="Bytes of the run folder: 1GiB.")
-    device: Literal["cpu", "cuda"] = Field(
-        "cpu",
-        description="Where networks train; cuda: the GPU of this machine. Solvers stay on the processor.",
-    )
-    workers: int = Field(
-        1,
-        ge=1,
-        le=64,
-        description="Stages that are done side by side, each in a process with its share of the cores and of the memory.",
-    )
-
-    strategy: Literal["fixed", "auto"] | AskedStrategy = Field(
-        "fixed",
-        description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "
-        "start. fixed: as the recipe stands.",
-    )
-
-    def asked_strategy(self) -> Strategy:
-        """What the recipe says itself; what auto finds is not in it."""
-        if isinstance(self.strategy, AskedStrategy):
-            return Strategy.model_validate(self.strategy.model_dump())
-        return Strategy(adapt=True) if self.strategy == "auto" else PLAIN
-
-    @field_validator("time")
-    @classmethod
-    def _time(cls, value: str | None) -> str | None:
-        if value is not None:
-            seconds(value)
-        return value
-
-    @field_validator("memory", "disk")
-    @classmethod
-    def _size(cls, value: str | None) -> str | None:
-        if value is not None:
-            size_bytes(value)
-        return value
-
-
 class Serve(Section):
     """Defaults of `sixfold serve` for the bundle."""
 
@@ -493,6 +449,13 @@ class Recipe(Section):
     report: Reporting = Field(default_factory=Reporting)
     budget: Budget = Field(default_factory=Budget)
     serve: Serve = Field(default_factory=Serve)
+
+    @property
+    def families(self) -> list[str] | None:
+        """The family of each item of `build`; None for auto."""
+        if self.build == "auto":
+            return None
+        return [str(item["family"]) for item in self.build if isinstance(item, dict)]
 
     @property
     def runtime(self) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sixfold.core.units import seconds, size_bytes
-from sixfold.recipe.schema import Budget
+from sixfold.recipe.budget import Budget
 
 WORK_SHARE = 0.95  # of the time; the rest is for measuring, the report and the bundle
 FINISH_S = 1.5  # that rest at least, if it is less than half: measured 1.1 s of one core, 32,561 rows, boosting

@@ -1,5 +1,5 @@
-"""Stages as plain values, and who does them: here, one after the other, or side by side in
-processes of their own.
+"""Stages as plain values, and who does them: here, one after the other, or side by side
+(`runs.side_by_side`) in processes of this machine or of a cluster.
 
 What decides (a comparison, a search) is a generator: it hands out stages and is sent what came of
 them. So it calls nobody that trains, and does not know where a stage is done.
@@ -29,15 +29,22 @@ class Action(Protocol):
         the data among it.
         """
 
+    def parts(self, count: int) -> Sequence[Action]:
+        """At most `count` actions that leave what they do in the stage's saved state
+        (`Context.saves`), in any order or side by side: the whole action then has little left to
+        do, and the same bytes to write. Fewer than two: it is not divided.
+        """
+
     def save(self, folder: Path) -> None:
-        """Write it into a folder, to be read by `evaluate.stage_process`."""
+        """Write it into a folder, to be read by `evaluate.stage_requests`."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """A named piece of a run's work, done once. `key`: the hash of all that its result depends on;
     `inputs`: what its action reads, known in every process that does stages. `context`: of the
-    stage, with its deadline, its facts and its checkpoints.
+    stage, with its deadline, its facts and its checkpoints. `memory_bytes`: of the process that
+    does it, as planned; None where that is not known.
     """
 
     name: str
@@ -45,6 +52,7 @@ class Stage:
     action: Action
     inputs: Any
     context: Context
+    memory_bytes: int | None = None
 
 
 Done: TypeAlias = Path | BudgetError | FitError
@@ -63,6 +71,10 @@ class Executor(Protocol):
     def workers(self) -> int:
         """How many stages it does side by side: as many are worth handing out at once."""
 
+    @property
+    def sharing(self) -> int:
+        """How many of them share this machine's memory."""
+
     def complete(self, work: Work[Result]) -> Result:
         """Do all that `work` hands out, and return what it returns."""
 
@@ -75,6 +87,11 @@ class Here:
 
     @property
     def workers(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def sharing(self) -> int:
         """One."""
         return 1
 

@@ -100,6 +100,9 @@ class Comparison:
             list[list[int]](),
             self.run.workers,
         )
+        limits = self.run.limits
+        if workers > 1 and limits.time_s is None and limits.memory_bytes is None:
+            workers = max(1, len(groups))  # whoever is free takes the next one
         for number in range(0, len(groups), workers):
             left = (len(groups) - number) + len(groups) * waiting
             deadline = self.run.limits.part(self.end(), left / workers)
@@ -180,9 +183,9 @@ class Comparison:
     def _beside(self, piece: _Piece) -> int:
         """How many folds at once the budget has memory for. Raises BudgetError."""
         budget = self.run.loaded.recipe.budget
-        if budget.memory and self.run.workers > 1:
+        if budget.memory and self.run.sharing > 1:
             budget = budget.model_copy(
-                update={"memory": f"{size_bytes(budget.memory) // self.run.workers}B"}
+                update={"memory": f"{size_bytes(budget.memory) // self.run.sharing}B"}
             )
         return (
             folds_that_fit(piece.candidates, self.data.training, self.plan.folds, budget)
@@ -337,7 +340,8 @@ class Comparison:
         action = EvaluateFolds(
             tuple(piece.candidates), tuple(piece.numbers), expected_s, beside, first_only
         )
-        return Stage(piece.name, piece.key, action, self.inputs, piece.context)
+        needs = self.plan.needs_bytes(piece.candidates)
+        return Stage(piece.name, piece.key, action, self.inputs, piece.context, needs)
 
     def _failed(self, piece: _Piece, error: BudgetError | FitError, first_only: bool) -> None:
         if self.run.inside and isinstance(error, BudgetError):
