@@ -59,9 +59,12 @@ class Checkpoints:
             self._write(self.folder / name, write)
 
     def put_epochs(self, folder: Path) -> None:
-        """Copy the models that were kept of epochs into `folder`, as far as there is room: they outlive this stage."""
-        for piece in sorted(self.folder.glob(f"{EPOCH}*")):
-            if piece.suffix == ".tmp" or not self._whole(piece):
+        """Copy the models that were kept of epochs into `folder`, as far as there is room: they outlive this stage.
+        Those of the first training, where there are several.
+        """
+        for piece in sorted(self.folder.rglob(f"{EPOCH}*")):
+            new = piece.suffix != ".tmp" and not (folder / piece.name).exists()
+            if not new or not self._whole(piece):
                 continue
             size = sum(path.stat().st_size for path in piece.iterdir())
             if self.disk is None or self.disk.has_room(size):

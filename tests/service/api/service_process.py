@@ -54,9 +54,15 @@ class ServiceProcess:
         """As a power cut would."""
         if self.process is not None:
             os.kill(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+            self._ended()
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+            self._ended()
+
+    def _ended(self) -> None:
+        if self.process is not None:
             self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()

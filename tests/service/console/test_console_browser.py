@@ -140,7 +140,7 @@ def test_a_new_job_from_a_dropped_file(page: Page, console: tuple[Site, str]) ->
     expect(recipe).to_have_value(
         "version: 1\nname: my-model\ndata:\n  source: wine <i>.csv\n  target: target\n"
     )
-    page.get_by_label("VersionName", exact=True).select_option("kind")
+    page.get_by_label("Target", exact=True).select_option("kind")
     expect(page.get_by_label("data.target", exact=True)).to_have_value("kind")
     page.get_by_label("train.epochs", exact=True).fill("many")
     page.get_by_label("train.epochs", exact=True).press("Tab")
