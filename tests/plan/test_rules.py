@@ -138,6 +138,7 @@ REFUSED: list[dict[str, Any]] = [
 REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a file's function
     "bundle/": "after training, or of a bundle",
     "serve/": "of a server",
+    "service/": "of the service",
     "cli/": "of the command line",
     "package/own_bundle.py": "of a run folder, which check has none of",
     "core/": "of files and names, for whoever calls",
