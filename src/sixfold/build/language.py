@@ -44,7 +44,7 @@ from sixfold.core.seeds import derive
 from sixfold.parts.fit import DocumentNeeds, FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.language_checkpoint import LanguageFolder, digest, read_language
 from sixfold.parts.language_model import AT_ONCE, LanguageModel
-from sixfold.parts.language_network import PackedNetwork, token_losses
+from sixfold.parts.language_network import PackedNetwork, check_extra, token_losses
 from sixfold.parts.stored_tokens import StoredTokens, stored_tokens
 from sixfold.parts.table import Task
 from sixfold.parts.text_tokenizer import LEAST_VOCABULARY
@@ -202,7 +202,10 @@ class Settings(LanguageTuning, ModuleFamily):
         return FROM_SCRATCH if self.checkpoint is None else FROM_CHECKPOINT
 
     def check_task(self, task: Task) -> None:
-        """Raises FitError for a shape that does not divide, DataError for a folder that is no checkpoint."""
+        """Raises FitError for a shape that does not divide, DataError for a folder that is no checkpoint, SystemFault where the
+        extra is missing.
+        """
+        check_extra()
         if self.checkpoint is None:
             self.shape(0)
         else:

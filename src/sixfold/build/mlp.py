@@ -266,7 +266,7 @@ class Settings(NetworkFamily):
         goal = Goal(network.classes, self.dropout, self.label_smoothing)
         return StackedPerceptron(widths, network.activation, goal, theta, gradient)
 
-    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+    def fitted(self, module: nn.Module, shape: Shape) -> FittedNetwork:
         """The trained network as arrays."""
         network = _perceptron(module)
         shift, scale = network.target or (np.zeros(shape.outputs), np.ones(shape.outputs))

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 import torch
 from torch import nn
 
+from sixfold.build._fitted_network import FittedNetwork
 from sixfold.build.family import CACHE_BYTES, Family, FitCost, FitWork
 from sixfold.core.errors import FitError, SixfoldError
 from sixfold.initialize import check
@@ -60,7 +61,7 @@ class NetworkFamily(Family):
         """As in `Network`."""
 
     @abstractmethod
-    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+    def fitted(self, module: nn.Module, shape: Shape) -> FittedNetwork:
         """As in `Network`."""
 
     @abstractmethod
@@ -102,7 +103,7 @@ class NetworkFamily(Family):
                     for place, weights in train(learner, deadline, context.saves):
                         one = learner.first[place]
                         network = filled(one.module, weights)
-                        done[one.number] = self.fitted(network, one.fit.shape)
+                        done[one.number] = self.fitted(network, one.fit.shape).precise(one.fit.x)
             except (MemoryError, RuntimeError, SixfoldError) as error:
                 if not _may_be_less(fitting, error):
                     raise

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from sixfold.build._entrance import FeatureEmbedding, linear
-from sixfold.build._fitted_network import LayerParts
+from sixfold.build._fitted_network import FittedNetwork, LayerParts
 from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
     TabularModule,
@@ -201,7 +201,7 @@ class Settings(TabularSettings):
             network, network.run, self.losses, (theta, gradient), network.held_numbers
         )
 
-    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+    def fitted(self, module: nn.Module, shape: Shape) -> FittedNetwork:
         """The trained network as arrays."""
         return ResidualNetwork(**kept(tabular(module), shape))
 

@@ -19,7 +19,7 @@ from pydantic import Field
 from torch import nn
 
 from sixfold.build._entrance import FeatureEmbedding
-from sixfold.build._fitted_network import AT_ONCE, LayerParts
+from sixfold.build._fitted_network import AT_ONCE, FittedNetwork, LayerParts
 from sixfold.build._stacked_members import StackedMembers
 from sixfold.build._stacked_network import StackedNetwork
 from sixfold.build._tabular import (
@@ -225,7 +225,7 @@ class Settings(TabularSettings):
         )
         return StackedMembers(plain, network.entrance, network.blocks, network.dropout)
 
-    def fitted(self, module: nn.Module, shape: Shape) -> Fitted:
+    def fitted(self, module: nn.Module, shape: Shape) -> FittedNetwork:
         """The trained network as arrays."""
         return MemberNetwork(**kept(tabular(module), shape))
 

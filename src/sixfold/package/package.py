@@ -4,11 +4,12 @@ answers as the pipeline does.
 
 from __future__ import annotations
 
+import importlib
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sixfold.bundle.manifest import MODEL, PARITY
 from sixfold.bundle.parity import unpack
@@ -18,19 +19,9 @@ from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import (
-    answered_questions,
-    epoch_bundles,
-    http_latency,
-    language,
-    learned_text,
-    own_bundle,
-    planned,
-    receipt,
-    report,
-)
+from sixfold.package import http_latency, own_bundle, planned, receipt, report
 from sixfold.package.html import render
-from sixfold.package.served_parity import worst_difference
+from sixfold.package.made import Made, settled
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
@@ -73,7 +64,8 @@ def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compre
     written = _bundle(
         place.folder, run.folder, run.loaded
     )  # for which this stage may go, where the disk is short
-    epoch_bundles.write(run, data, winner, written)
+    if data.training.target.task == "generation":
+        _of_language().keep_epochs(run, data, winner, written)
     return Packaged(run.folder.path / "bundle", written, verdict)
 
 
@@ -82,7 +74,8 @@ def _write(
 ) -> None:
     """Everything that the bundle is made of, and the predictions out of fold."""
     generates = data.training.target.task == "generation"
-    made = (_of_language if generates else _of_graph)(run, data, winner, compressed)
+    make = _of_language().make if generates else _of_graph
+    made: Made = make(run, data, winner, compressed)
     steps = Reproduction(
         command=f"sixfold run {run.loaded.name}",
         recipe=run.loaded.text,
@@ -108,15 +101,6 @@ def _write(
         (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
 
 
-@dataclass(frozen=True)
-class Made:
-    """`files`: name → content of what the bundle's runtime needs, and of stored rows."""
-
-    files: Mapping[str, bytes]
-    signature: Signature
-    report: Report
-
-
 def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:
     """A pipeline that is one graph."""
     clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
@@ -125,7 +109,7 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
     shuffled = importances(
         winner.evaluation, data.training, winner.plan.folds, run.context.seed, effort
     )
-    made = _receipt(measured.receipt, winner)
+    made = settled(measured.receipt, winner)
     parts = BundleParts(  # the report is not served
         measured.model,
         measured.signature,
@@ -147,31 +131,9 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
     return Made(files, measured.signature, content)
 
 
-def _of_language(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:
-    """A language model, whose columns are not shuffled: there is one."""
-    clock = receipt.RunClock(run.limits.started, run.limits.deadline(1.0))
-    measured = language.measure(run.loaded.recipe, data, winner, compressed, clock)
-    worst = worst_difference(measured.files, measured.signature)
-    made = _receipt(measured.receipt.model_copy(update={"parity_worst": worst}), winner)
-    lines = planned.lines(run.folder, run.limits.started)
-    findings = report.Findings((), run.folder.history(), compressed.model.fitted, 0, lines)
-    told = learned_text.learned(run.folder.history(), made.candidate)
-    origin = winner.candidates[0].family.origin()
-    asked = answered_questions.asked(run.loaded.recipe.report, origin, compressed.model.fitted)
-    content = report.report(made, data.training, winner, findings).model_copy(
-        update={"language": told.model_copy(update={"questions": asked})}
-    )
-    return Made(measured.files, measured.signature, content)
-
-
-def _receipt(measured: Receipt, winner: Winner) -> Receipt:
-    """With what is known of the fold that it is of, and of nested cross-validation."""
-    trained = (
-        None
-        if winner.fold is None
-        else receipt.TrainedFold(winner.fold, len(winner.plan.folds[winner.fold].train))
-    )
-    return receipt.with_nested(receipt.of_fold(measured, trained), winner.nested)
+def _of_language() -> Any:
+    """`language_outcome`, which needs an extra that other runs do without: see there."""
+    return importlib.import_module("sixfold.package.language_outcome")
 
 
 def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:

@@ -8,6 +8,7 @@ imported where a network is made.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import math
 from collections.abc import Mapping
@@ -27,6 +28,15 @@ from sixfold.parts.draws import own_draws
 from sixfold.parts.token_windows import IDS, IGNORED, PLACES, TEXTS
 
 HALF: Final = frozenset({torch.bfloat16, torch.float16})  # in which no sum of exponentials is taken
+EXTRA: Final = (
+    "transformers",
+    "tokenizers",
+    "gguf",
+    "openvino",
+    "openvino_genai",
+    "openvino_tokenizers",
+)
+INSTALL: Final = "Install it: pip install 'sixfold[train,language]'."
 NARROW, SAVED = 128, 0.3  # the widest layers that are worth compiling, and what it saves
 VECTOR_START: Final = 0.02  # standard deviation, as GPT-2's and Llama's
 
@@ -170,6 +180,17 @@ def token_losses(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     return found.reshape(y.shape)
 
 
+def check_extra() -> None:
+    """What trains, packs and proves a language model is installed: told before a training, not behind it. Raises
+    SystemFault.
+    """
+    for name in EXTRA:
+        if importlib.util.find_spec(name) is None:
+            raise SystemFault(
+                "build, language", f"{name}, of the extra `language`", "none", INSTALL
+            )
+
+
 def _class(name: str) -> Any:
     """Raises SystemFault where transformers is not installed."""
     try:
@@ -179,5 +200,5 @@ def _class(name: str) -> Any:
             "build, language",
             "transformers, which puts networks together",
             "none",
-            'pip install "sixfold[language]"',
+            INSTALL,
         ) from None
