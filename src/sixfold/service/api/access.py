@@ -6,12 +6,13 @@ import hashlib
 import json
 from typing import Annotated, Any, Final
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 
 from sixfold.core import strict_json
 from sixfold.service.domain.errors import InvalidRequest, Unauthenticated
 from sixfold.service.domain.people import Principal
 from sixfold.service.gateway import browser
+from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.idempotency import OnceOnly
 from sixfold.service.use_cases.service import Service
@@ -64,6 +65,15 @@ def plain(value: object) -> Any:
     return json.loads(strict_json.text(value))
 
 
+def page_of(
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> PageQuery:
+    """Which page of a list is asked for: that behind the id `after`, newest first."""
+    return PageQuery(limit, after)
+
+
 In = Annotated[Service, Depends(service_of)]
 Who = Annotated[Principal, Depends(principal_of)]
 Once = Annotated[OnceOnly | None, Depends(once_of)]
+PagedBy = Annotated[PageQuery, Depends(page_of)]

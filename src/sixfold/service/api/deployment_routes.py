@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from sixfold.service.api.access import In, Once, Who
+from sixfold.service.api.access import In, Once, PagedBy, Who
 from sixfold.service.api.shapes import NAME, Body, Listed
 from sixfold.service.domain.deployments import Canary, Deployment, Scaling
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.database import Transaction
-from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import deployments
 from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.idempotency import Answer, once
@@ -149,11 +148,10 @@ def deploy(name: str, body: NewDeployment, service: In, who: Who, asked: Once) -
 def page(
     service: In,
     who: Who,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    asked: PagedBy,
 ) -> Listed:
     """Newest first."""
-    found = deployments.page(service, who, PageQuery(limit, after))
+    found = deployments.page(service, who, asked)
     return Listed.of([DeploymentAnswer.of(one) for one in found.rows], found.more)
 
 

@@ -10,11 +10,10 @@ import anyio
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from sixfold.service.api.access import In, Who
+from sixfold.service.api.access import In, PagedBy, Who
 from sixfold.service.api.shapes import FileAnswer, Listed
 from sixfold.service.domain.errors import NotFound, QuotaExceeded, Unprocessable
 from sixfold.service.domain.people import Scope
-from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import files
 
 router = APIRouter(tags=["files"])
@@ -43,11 +42,10 @@ async def upload(
 def page(
     service: In,
     who: Who,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    asked: PagedBy,
 ) -> Listed:
     """Newest first."""
-    found = files.page(service, who, PageQuery(limit, after))
+    found = files.page(service, who, asked)
     return Listed.of([FileAnswer.of(one) for one in found.rows], found.more)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import anyio
@@ -11,12 +12,11 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from sixfold.core import strict_json
-from sixfold.service.api.access import In, Once, Who
+from sixfold.service.api.access import In, Once, PagedBy, Who
 from sixfold.service.api.shapes import EventAnswer, JobAnswer, Listed, NewJob
 from sixfold.service.domain.jobs import FINISHED, JobEvent, JobState
 from sixfold.service.domain.people import Principal
 from sixfold.service.ports.database import Transaction
-from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import jobs
 from sixfold.service.use_cases.idempotency import Answer, once
 from sixfold.service.use_cases.service import Service
@@ -44,13 +44,12 @@ def submit(body: NewJob, service: In, who: Who, asked: Once) -> JSONResponse:
 def page(
     service: In,
     who: Who,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    asked: PagedBy,
     state: JobState | None = None,
 ) -> Listed:
     """Newest first."""
     where = {} if state is None else {"state": str(state)}
-    found = jobs.page(service, who, PageQuery(limit, after, where=where))
+    found = jobs.page(service, who, replace(asked, where=where))
     return Listed.of([JobAnswer.of(one) for one in found.rows], found.more)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
-from sixfold.service.api.access import In, Who
+from sixfold.service.api.access import In, PagedBy, Who
 from sixfold.service.api.shapes import Listed, ModelAnswer, NewAlias, VersionAnswer
-from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import registry
 from sixfold.service.use_cases.service import Service
 
@@ -24,11 +22,10 @@ CHUNK = 1 << 20
 def page(
     service: In,
     who: Who,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    asked: PagedBy,
 ) -> Listed:
     """Newest first, without their versions."""
-    found = registry.models(service, who, PageQuery(limit, after))
+    found = registry.models(service, who, asked)
     return Listed.of([ModelAnswer.of(one) for one in found.rows], found.more)
 
 

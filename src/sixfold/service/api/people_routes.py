@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Query
-
-from sixfold.service.api.access import In, Who
+from sixfold.service.api.access import In, PagedBy, Who
 from sixfold.service.api.shapes import KeyAnswer, Listed, NewKey, NewTenant, QuotaBody, TenantAnswer
-from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.people import KeyRequest
 
@@ -26,11 +23,10 @@ def create_key(body: NewKey, service: In, who: Who) -> KeyAnswer:
 def keys(
     service: In,
     who: Who,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    asked: PagedBy,
 ) -> Listed:
     """Newest first, revoked ones too."""
-    found = people.keys(service, who, PageQuery(limit, after))
+    found = people.keys(service, who, asked)
     return Listed.of([KeyAnswer.of(one) for one in found.rows], found.more)
 
 
@@ -56,11 +52,10 @@ def create_tenant(body: NewTenant, service: In, who: Who) -> TenantAnswer:
 def tenants(
     service: In,
     who: Who,
-    after: Annotated[str | None, Query(max_length=64)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    asked: PagedBy,
 ) -> Listed:
     """For operators."""
-    found = people.tenants(service, who, PageQuery(limit, after))
+    found = people.tenants(service, who, asked)
     return Listed.of([TenantAnswer.of(one) for one in found.rows], found.more)
 
 

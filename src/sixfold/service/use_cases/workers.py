@@ -25,6 +25,7 @@ from sixfold.service.use_cases import fine_tuning, jobs, registry
 from sixfold.service.use_cases.service import Service
 
 HOUR_S: Final = 3600
+MOST_SHOWN: Final = 300  # characters of a job's last line in an event
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,8 @@ def give_back(
     text = words.get(free.state, "waits for a worker again")
     if free.failure is not None:
         text = f"is parked: {free.failure.message}"
+    if crashed and last_lines:
+        text += f", after: {last_lines[-1][:MOST_SHOWN]}"
     told = {"last_lines": list(last_lines)} if crashed and last_lines else {}
     level = "warn" if crashed else "info"
     if free.failure is not None:
