@@ -61,7 +61,7 @@ def commands() -> dict[str, list[str]]:
         if service["image"].startswith("sixfold:"):
             found[f"compose.yaml {name}"] = service["command"]
     for pod in pods():
-        for container in pod["containers"]:
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
             if "args" in container:
                 found[f"kubernetes.yaml {container['name']}"] = container["args"]
     for name in ("sixfold.service", "sixfold-worker.service"):
@@ -78,7 +78,7 @@ def parsed(arguments: list[str]) -> dict[str, Any]:
 
 
 def test_all_starts_are_here() -> None:
-    assert len(commands()) == 7
+    assert len(commands()) == 9
 
 
 @pytest.mark.parametrize("where", sorted(commands()))
@@ -176,7 +176,7 @@ def test_no_pod_is_root_or_holds_a_secret_in_its_text() -> None:
     for pod in pods():
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["automountServiceAccountToken"] is False
-        for container in pod["containers"]:
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
             assert container["securityContext"]["allowPrivilegeEscalation"] is False
             for variable in container.get("env", []):
                 if re.search("PASSWORD|KEY", variable["name"]):

@@ -27,6 +27,11 @@ from sixfold.cli import ARTIFACTS, DATABASE, HOME
     metavar="NAME",
     help="A name by which clients may ask; repeatable.",
 )
+@click.option(
+    "--first-key",
+    is_flag=True,
+    help="Make the home and the first key, print it alone, and end: before a first start on another address than loopback.",
+)
 @click.option("--access-log", is_flag=True, help="A line of JSON on stdout for each prediction.")
 def command(
     home: Path,
@@ -36,9 +41,17 @@ def command(
     artifacts: str | None,
     workers: int,
     allow_hosts: tuple[str, ...],
+    first_key: bool,
     access_log: bool,
 ) -> None:
     """Start the service: jobs, registry, keys and the workers of this machine. The first start prints a key, once."""
-    from sixfold.service.server import Up, up
+    from sixfold.service import server
 
-    up(Up(home, host, port, database, artifacts, workers, allow_hosts, access_log=access_log))
+    asked = server.Up(
+        home, host, port, database, artifacts, workers, allow_hosts, access_log=access_log
+    )
+    if not first_key:
+        server.up(asked)
+        return
+    made = server.first_key(asked)
+    click.echo(made or "There is a key already.", err=made is None)

@@ -64,9 +64,14 @@ def up(asked: Up) -> None:
     """Until SIGTERM or SIGINT. Raises SystemFault, ServiceError."""
     with opened(asked.home, asked.database, asked.artifacts) as (database, store):
         service = Service(database, store, asked.settings)
-        first = people.first_start(service)
         _must_be_guarded(service, asked.host)
-        _serve(asked, service, first)
+        _serve(asked, service, people.first_start(service))
+
+
+def first_key(asked: Up) -> str | None:
+    """The first key, made without listening anywhere; None where there is one. Raises SystemFault, ServiceError."""
+    with opened(asked.home, asked.database, asked.artifacts) as (database, store):
+        return people.first_start(Service(database, store, asked.settings))
 
 
 def _must_be_guarded(service: Service, host: str) -> None:
@@ -77,7 +82,10 @@ def _must_be_guarded(service: Service, host: str) -> None:
     with service.database.reading() as rows:
         if rows.keys.any_of(Scope.ADMIN, service.now()):
             return
-    raise SystemFault("--host", "127.0.0.1 until there is a key", host, "Start once on loopback.")
+    remedy = (
+        "Make the first one before: sixfold up --first-key, with the same --home and --database."
+    )
+    raise SystemFault("--host", "127.0.0.1 until there is a key", host, remedy)
 
 
 def _serve(asked: Up, service: Service, first: str | None) -> None:
