@@ -1,4 +1,4 @@
-"""uvicorn's server, whose end answers every request that was sent before it.
+"""uvicorn's server, which says when it listens, and whose end answers every request that was sent before it.
 
 uvicorn closes the listening socket with connections in its queue, which resets them, and connections on which a request is on
 its way. Here the queue is emptied first, what was sent is read, and each answer is the last of its connection.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import threading
 from typing import Final
 
 import uvicorn
@@ -17,7 +18,31 @@ SENT_S: Final = 0.3  # until what was sent has been read; guessed: a busy machin
 
 
 class GracefulServer(uvicorn.Server):
-    """One process, listening on sockets that it is given."""
+    """One process, listening on sockets that it is given; `over` is set at its end, also of one that never listened."""
+
+    def __init__(self, config: uvicorn.Config, over: threading.Event) -> None:
+        super().__init__(config)
+        self._over = over
+        self._listens = threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Until `should_exit`."""
+        try:
+            super().run(sockets)
+        finally:
+            self._over.set()
+            self._listens.set()
+
+    def wait_until_it_listens(self) -> bool:
+        """For another thread; false when it ended instead. A connection before is refused."""
+        self._listens.wait()
+        return not self._over.is_set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn's, then whoever waits for it is told."""
+        await super().startup(sockets)
+        if self.started:
+            self._listens.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts no more, answers what was sent, closes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import signal
-import socket as socket_module
 import subprocess
 import sys
 import threading
@@ -108,18 +107,20 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(ending))
-    server = GracefulServer(config)
-    serving = threading.Thread(target=_run, args=(server, socket, ending))
+    server = GracefulServer(config, ending)
+    serving = threading.Thread(target=server.run, args=([socket],))
     observer = Observer(service)
     workers = [
         LocalWorker(asked, service, observer, address, number) for number in range(asked.workers)
     ]
     serving.start()
+    listens = server.wait_until_it_listens()
     threading.Thread(target=_observe, args=(observer, ending), daemon=True).start()
     threading.Thread(target=_sweep, args=(Sweeper(service), ending), daemon=True).start()
     for worker in workers:
         worker.start(ending)
-    print(f"Sixfold is up on {address}", flush=True)
+    if listens:
+        print(f"Sixfold is up on {address}", flush=True)
     if first is not None:
         print(f"The first key, shown once: {first}", flush=True)
     ending.wait()
@@ -129,6 +130,8 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
         worker.wait()
     server.should_exit = True
     serving.join()
+    if not listens:
+        raise SystemFault(address, "a server", "it ended at its start", "Read the lines above.")
 
 
 def _end(ending: threading.Event) -> None:
@@ -136,13 +139,6 @@ def _end(ending: threading.Event) -> None:
     if ending.is_set():
         os._exit(1)
     ending.set()
-
-
-def _run(server: uvicorn.Server, listening: socket_module.socket, ending: threading.Event) -> None:
-    try:
-        server.run(sockets=[listening])
-    finally:
-        ending.set()
 
 
 def _observe(observer: Observer, ending: threading.Event) -> None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sixfold.bundle.page import START
 from sixfold.service.api.app import create
 from sixfold.service.domain.jobs import JobFailure, TrainingJob
+from sixfold.service.graceful_server import GracefulServer
 from sixfold.service.use_cases import workers
 from sixfold.service.use_cases.registry import NewVersion
 from sixfold.service.use_cases.workers import RunLine
@@ -145,9 +146,10 @@ def served(app: ASGIApp) -> Iterator[str]:
     """Over HTTP, on a port of its own: the address."""
     config = uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1)
     listening = config.bind_socket()
-    server = uvicorn.Server(config)
+    server = GracefulServer(config, threading.Event())
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
+    assert server.wait_until_it_listens()
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
