@@ -55,7 +55,7 @@ docs: $(VENV)/.dev
 	$(BIN)/mkdocs build --strict
 
 # Every peer, or some measurements of them: make bench NAMES="folds_mlp ridge_grid"
-bench: .venv-bench/.done .venv-autogluon/.done .venv-serving/.done .venv-mlserver/.done .venv-language-serve/.done
+bench: .venv-bench/.done .venv-autogluon/.done .venv-serving/.done .venv-mlserver/.done .venv-rayserve/.done .venv-language-serve/.done
 	.venv-bench/bin/python -m bench $(NAMES)
 
 $(VENV)/bin/python:
@@ -100,7 +100,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	-.venv-autogluon/bin/$(PIP) --constraint bench/constraints-autogluon.txt --requirement bench/autogluon.txt && touch $@
 
 # Servers bring their own versions of FastAPI and Starlette: environments apart, too.
-.venv-serving/.done .venv-mlserver/.done: .venv-%/.done: bench/%.txt bench/constraints-%.txt
+.venv-serving/.done .venv-mlserver/.done .venv-rayserve/.done: .venv-%/.done: bench/%.txt bench/constraints-%.txt
 	$(PYTHON) -m venv .venv-$*
 	-.venv-$*/bin/$(PIP) --constraint bench/constraints-$*.txt --requirement bench/$*.txt && touch $@
 
@@ -112,4 +112,4 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-autogluon .venv-serving .venv-mlserver .venv-language-serve runs site .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-autogluon .venv-serving .venv-mlserver .venv-rayserve .venv-language-serve runs site .mypy_cache .ruff_cache .hypothesis

@@ -45,6 +45,11 @@ def seconds(operations: float, moved: float = 0.0, precision: str = "f32") -> fl
     return max(operations / vars(found)[precision], moved / found.bandwidth)
 
 
+def quicker_half() -> bool:
+    """Whether products in bfloat16 are quicker than in single precision: a processor may lack the instructions."""
+    return rates().bf16 > rates().f32
+
+
 def perceptron(widths: list[int], rows: float) -> float:
     """Operations of `rows` rows through a network and back: the products forward, for weights, and
     for inputs but the first layer's.

@@ -136,7 +136,9 @@ def _of_tensors(workload: Workload, answer: Any) -> list[Any]:
     return [str(data["label"][0]), *data["probability"]]
 
 
-ENVIRONMENTS = {name: ROOT / f".venv-{name}" / "bin" / "python" for name in ("serving", "mlserver")}
+ENVIRONMENTS = {
+    name: ROOT / f".venv-{name}" / "bin" / "python" for name in ("serving", "mlserver", "rayserve")
+}
 V2 = "/v2/models/{name}/infer"
 OURS = Kind("Sixfold", "sixfold")
 OUR_V2 = Kind("Sixfold, Open Inference Protocol", "sixfold", V2, matrices, _of_tensors)

@@ -67,7 +67,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"CONNECTIONS": (1, 8), "TIMES": 2},
         {
             "the 1 ms that is asked for",
-            "the 3 ms that are allowed",
+            "the replica itself, and the 3 ms that are allowed",
             "every request alone",
             "the replica itself, no key",
         },
@@ -212,7 +212,7 @@ def test_a_tiny_workload_is_measured(name: str, monkeypatch: pytest.MonkeyPatch)
             row.absent == ""
             or "not installed" in row.absent
             or "SIXFOLD_BENCH_" in row.absent
-            or row.absent.startswith("no .venv-")
+            or row.absent.startswith(("no .venv-", "this processor has no "))
         ), row
         assert row.share is None or 0 < row.share < 1, row
         if row.ratio is not None and not row.is_score:

@@ -73,6 +73,7 @@ class ModuleFamily(Family):
     ends_in_time: ClassVar[bool] = True
     writing: ClassVar[int] = 4  # arrays, and no lists
     finish_bytes: ClassVar[int] = 190_000_000
+    finish_s: ClassVar[float] = 3.0  # measured (bench/plan.py)
 
     @abstractmethod
     def module(self, fit: Fit) -> nn.Module:

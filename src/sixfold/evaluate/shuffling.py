@@ -64,6 +64,11 @@ def losses(
     return lost
 
 
+def rows_asked(folds: Sequence[Fold]) -> int:
+    """Validation rows that are asked again for a column, of all folds together."""
+    return sum(min(len(fold.validation), SAMPLE) for fold in folds[:MOST_FOLDS])
+
+
 def _of_fold(
     model: Model, data: Dataset, metric: str, orders: Sequence[IntArray], effort: Effort
 ) -> dict[str, float]:

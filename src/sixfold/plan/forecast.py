@@ -17,6 +17,7 @@ from typing import NamedTuple
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError, SixfoldError
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
+from sixfold.evaluate import shuffling
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.table import Dataset
 from sixfold.plan.limits import check_memory, groups
@@ -45,7 +46,8 @@ class Forecast:
     larger trial.
 
     `at_least`: a trial was cut short, so that all of it takes longer. `may_stop`: the time is that
-    of all epochs, and training may stop before the last one.
+    of all epochs, and training may stop before the last one. `shuffle_s`: of the report, for which
+    the folds' models are asked once a column.
     """
 
     candidate: str
@@ -56,6 +58,7 @@ class Forecast:
     tried: int
     at_least: bool = False
     may_stop: bool = False
+    shuffle_s: float = 0.0
 
 
 def forecast(
@@ -120,6 +123,7 @@ def forecast(
         most,
         low.cut or high.cut or (most == least < rows),
         _may_stop(candidate),
+        len(training.table.columns) * shuffling.rows_asked(folds) * high.predict_s / high.rows,
     )
 
 

@@ -28,9 +28,10 @@ from sixfold.recipe.plan import (
     StageTime,
 )
 from sixfold.recipe.strategy import Strategy
-from sixfold.runs.budget import FINISH_COLUMN_S, FINISH_S
+from sixfold.runs.budget import FINISH_COLUMN_S
 
 COUNTED_ERROR: Final = 4.0  # time taken over time counted, at most: bench/plan.py
+REPORT_S: Final = 2.6  # imports, the graph, latencies, report and bundle, and the process's end: measured (bench/plan.py)
 COMPRESS_TIMES: Final = 1.0  # of all folds and the last training, for each pruning: guessed
 HOW: Final[Mapping[frozenset[bool], Literal["tried", "counted", "tried and counted"]]] = {
     frozenset({True}): "tried",
@@ -59,6 +60,7 @@ class CandidateTime(NamedTuple):
     refit_s: float
     tried: bool
     at_least: bool = False
+    shuffle_s: float = 0.0
 
 
 def foresee(planning: Planning, question: PlanQuestion) -> RunPlan:
@@ -138,7 +140,8 @@ def _times(
                     return None
                 aside_s = _observing_s(group, there)
                 folds_s, refit_s = (aside_s + times * s for s in (here.folds_s, here.refit_s))
-                found.append(CandidateTime(folds_s, refit_s, True, here.at_least))
+                shuffle_s = times * here.shuffle_s
+                found.append(CandidateTime(folds_s, refit_s, True, here.at_least, shuffle_s))
             elif there_s is None:
                 return None
             else:
@@ -204,7 +207,10 @@ def _time(
     stages["nested"] = planning.again * (folds_s + refit_s)
     columns = len(planning.training.table.columns)
     stages["measure, report, bundle"] = (
-        FINISH_S + FINISH_COLUMN_S * columns + max(map(_ending_s, planning.placed), default=0.0)
+        REPORT_S
+        + FINISH_COLUMN_S * columns
+        + max(map(_ending_s, planning.placed), default=0.0)
+        + max((one.shuffle_s for one in times), default=0.0)
     )
     tried = {one.tried for one in times}
     return PlannedTime(

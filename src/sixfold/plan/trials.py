@@ -27,7 +27,7 @@ TRIAL_EPOCHS = 3
 @dataclass(frozen=True)
 class CandidateTrial:
     """What `rows` rows took. `once_s`: to prepare and predict; `fit_s`: to train, `all_s`: the same
-    for all epochs.
+    for all epochs; `predict_s`: to predict alone.
     """
 
     rows: int
@@ -36,6 +36,7 @@ class CandidateTrial:
     all_s: float
     model_bytes: float
     cut: bool
+    predict_s: float = 0.0
 
     @property
     def whole_s(self) -> float:
@@ -61,15 +62,15 @@ def trial(
     model = calibrate(candidate, model, rows, calibrated)
     done = time.monotonic()
     model.predict(rows.table)
-    once_s = seen.begun - started + time.monotonic() - done
+    predict_s = time.monotonic() - done
+    once_s = seen.begun - started + predict_s
     missing = (
         epochs / seen.trained if seen.trained else 1.0
     )  # of the fits on inner folds, which have as many epochs
     inner_s = (done - begun) * missing
     cut = seen.cut or (candidate.family.ends_in_time and context.left_s() <= 0)
-    return CandidateTrial(
-        count, once_s, done - seen.begun, own_s + inner_s, float(state.file_bytes(model)), cut
-    )
+    size = float(state.file_bytes(model))
+    return CandidateTrial(count, once_s, done - seen.begun, own_s + inner_s, size, cut, predict_s)
 
 
 def together_s(
