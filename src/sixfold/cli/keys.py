@@ -15,7 +15,7 @@ from sixfold.core.visible import one_line
     "--scope",
     "scopes",
     multiple=True,
-    help="Of the new key; repeatable. read, jobs, files, models, deploy, predict, keys, admin, work.",
+    help="Of the new key; repeatable. read, jobs, files, models, deploy, predict, keys, admin, operate, work.",
 )
 @click.option("--expires", metavar="TIME", help="Of the new key, such as 30d; left out: never.")
 @click.option("--revoke", metavar="ID", help="At once.")

@@ -21,13 +21,13 @@ from sixfold.service.use_cases.idempotency import Answer, once
 router = APIRouter(prefix="/api/v1/deployments", tags=["deployments"])
 
 
-class TargetBody(Body):
+class VersionNameBody(Body):
     """A model's version: its number, an alias, or `latest`."""
 
     model: str = Field(pattern=NAME)
     version: str = Field("latest", max_length=63)
 
-    def target(self) -> VersionName:
+    def version_name(self) -> VersionName:
         """As the use case has it."""
         return VersionName(self.model, self.version)
 
@@ -42,7 +42,7 @@ class ScalingBody(Body):
     most_together: int = Field(1, ge=1, le=256)
 
 
-class CanaryBody(TargetBody):
+class CanaryBody(VersionNameBody):
     """A second version for a share of the requests, rolled back by itself where it is worse."""
 
     share: float = Field(ge=0, le=1)
@@ -55,21 +55,21 @@ class CanaryBody(TargetBody):
         return Canary("", self.share, self.most_errors, self.most_slower, self.least_requests)
 
 
-class NewDeployment(TargetBody):
+class NewDeployment(VersionNameBody):
     """What answers under the name; put again, its versions are swapped without a failed request."""
 
     scaling: ScalingBody = Field(default_factory=ScalingBody)
     canary: CanaryBody | None = None
-    shadow: TargetBody | None = None
+    shadow: VersionNameBody | None = None
     log_share: float = Field(0.0, ge=0, le=1)
 
     def request(self) -> DeploymentRequest:
         """As the use case has it."""
         return DeploymentRequest(
-            self.target(),
+            self.version_name(),
             Scaling(**self.scaling.model_dump()),
-            None if self.canary is None else (self.canary.target(), self.canary.rules()),
-            None if self.shadow is None else self.shadow.target(),
+            None if self.canary is None else (self.canary.version_name(), self.canary.rules()),
+            None if self.shadow is None else self.shadow.version_name(),
             self.log_share,
         )
 

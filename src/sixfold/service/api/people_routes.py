@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from sixfold.service.api.access import In, PagedBy, Who
 from sixfold.service.api.shapes import KeyAnswer, Listed, NewKey, NewTenant, QuotaBody, TenantAnswer
+from sixfold.service.domain.people import scopes_of
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.people import KeyRequest
 
@@ -15,7 +16,7 @@ router = APIRouter(prefix="/api/v1", tags=["people"])
 @router.post("/keys", status_code=201)
 def create_key(body: NewKey, service: In, who: Who) -> KeyAnswer:
     """The key is in this answer and in no other."""
-    request = KeyRequest(body.name, frozenset(body.scopes), body.expires_after_s, who.user_id)
+    request = KeyRequest(body.name, scopes_of(body.scopes), body.expires_after_s, who.user_id)
     return KeyAnswer.of(*people.create_key(service, who, request))
 
 

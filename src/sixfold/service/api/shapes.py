@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from sixfold.service.domain.files import StoredFile
 from sixfold.service.domain.jobs import JobEvent, TrainingJob
@@ -15,6 +15,7 @@ from sixfold.service.domain.people import Quota, Scope, Tenant
 from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+SCOPE = WithJsonSchema({"type": "string", "enum": sorted(Scope)})  # the domain says what is wrong
 
 
 class Body(BaseModel):
@@ -188,7 +189,7 @@ class NewKey(Body):
     """A key's name, what it may do, and for how long."""
 
     name: str = Field(min_length=1, max_length=64)
-    scopes: list[Scope] = Field(min_length=1, max_length=len(Scope))
+    scopes: list[Annotated[str, SCOPE]] = Field(min_length=1, max_length=len(Scope))
     expires_after_s: float | None = Field(None, gt=0, le=10 * 366 * 86400)
 
 

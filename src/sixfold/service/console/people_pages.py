@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from sixfold.service.console import pages
 from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.errors import InvalidRequest
-from sixfold.service.domain.people import Quota, Scope
+from sixfold.service.domain.people import Quota, Scope, scopes_of
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import overview, people
 from sixfold.service.use_cases.people import KeyRequest
@@ -34,15 +34,12 @@ def create(request: Request) -> Response:
     """The key is in this page and in no other."""
     sent = pages.filled(request)
     chosen = request.state.form.getlist("scopes")
-    known = {str(scope): scope for scope in Scope}
-    if any(name not in known for name in chosen):
-        raise InvalidRequest("scopes", ", ".join(known), repr(chosen)[:80], "Choose some.")
     days = sent.get("days", "").strip()
     if days and not (days.isdecimal() and 0 < int(days) <= 3660):
         raise InvalidRequest("days", "1 to 3660, or none", repr(days[:20]), "Write a number.")
     asked = KeyRequest(
         sent.get("name", "").strip(),
-        frozenset(known[name] for name in chosen),
+        scopes_of(str(name) for name in chosen),
         float(days) * DAY_S if days else None,
         who_of(request).user_id,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sixfold.service.domain.errors import Forbidden
+from sixfold.core.errors import did_you_mean
+from sixfold.service.domain.errors import Forbidden, InvalidRequest
 
 
 class Scope(StrEnum):
@@ -26,6 +28,17 @@ class Scope(StrEnum):
 
 
 IN_ADMIN = frozenset(Scope) - {Scope.OPERATE, Scope.WORK}
+
+
+def scopes_of(names: Iterable[str]) -> frozenset[Scope]:
+    """By their names. Raises InvalidRequest for one that there is not."""
+    known = {str(scope): scope for scope in Scope}
+    wanted = tuple(names)
+    for name in wanted:
+        if name not in known:
+            remedy = did_you_mean(name, known)
+            raise InvalidRequest("scopes", "names of scopes", repr(name[:40]), remedy)
+    return frozenset(known[name] for name in wanted)
 
 
 @dataclass(frozen=True)
