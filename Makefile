@@ -86,7 +86,7 @@ $(VENV)/.postgres: | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,language,language-serve,service,s3,ray,ray-serve,test,dev]'
+	$(INSTALL) --editable '.[train,language,language-serve,service,s3,oidc,otel,ray,ray-serve,test,dev]'
 	@touch $@ $(VENV)/.train $(VENV)/.language $(VENV)/.service
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +34,11 @@ EXTRA = {
     **dict.fromkeys(("openvino", "openvino_genai", "tokenizers"), "language-serve"),
     **dict.fromkeys(("gguf", "peft"), "language"),
     **dict.fromkeys(("alembic", "fastapi", "fsspec", "httpx", "sqlalchemy"), "service"),
+    **dict.fromkeys(("authlib", "joserfc"), "oidc"),
+    "opentelemetry": "otel",
     "ray": "ray-serve",
 }
+OTLP = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 CODES = """
 \b
 Exit codes: 0 done, 1 another mistake, 2 recipe or command line, 3 data, 4 fit, 5 budget, 6 bundle, 7 rows for prediction,
@@ -173,6 +177,20 @@ def show_json(value: object, indent: int | None = 1) -> None:
         click.echo(strict_json.text(value, indent))
 
 
+@contextlib.contextmanager
+def observed(log: str | None, process: str) -> Iterator[None]:
+    """For what works until it is ended: its log, and its traces where OpenTelemetry's environment says where they go."""
+    from sixfold.telemetry import logs
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(logs.written(log))
+        if any(os.environ.get(name) for name in OTLP):
+            from sixfold.telemetry import otlp
+
+            stack.enter_context(otlp.exported(process))
+        yield
+
+
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of text.")
 EXISTING = click.Path(path_type=Path)
 ALLOW_PLUGIN = click.option(
@@ -181,6 +199,12 @@ ALLOW_PLUGIN = click.option(
     metavar="NAME",
     multiple=True,
     help="An installed plug-in of another package that the bundle may use: its runtime, or a reader of its columns; repeatable.",
+)
+LOG_FORMS = click.Choice(["json", "text"])
+LOG = click.option(
+    "--log",
+    type=LOG_FORMS,
+    help="A line on stderr for each request and each job's step, as JSON or for people; left out: warnings alone.",
 )
 # Of a service, on the machine where it runs.
 HOME = click.option(

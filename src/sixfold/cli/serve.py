@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from sixfold.cli import ALLOW_PLUGIN, EXISTING
+from sixfold.cli import ALLOW_PLUGIN, EXISTING, LOG, observed
 
 
 @click.command(name="serve")
@@ -48,6 +48,7 @@ from sixfold.cli import ALLOW_PLUGIN, EXISTING
     type=click.IntRange(1, 10_000),
     help="With --ray: how many there are at most, where requests wait; left out: as many as at least.",
 )
+@LOG
 @ALLOW_PLUGIN
 def command(
     bundle: Path,
@@ -59,11 +60,14 @@ def command(
     on_ray: bool,
     min_replicas: int | None,
     max_replicas: int | None,
+    log: str | None,
     allow: tuple[str, ...],
 ) -> None:
     """Serve BUNDLE until SIGTERM: /predict, /signature, /metrics, /v2, and a page to try it at /;
     a language model at /v1, as OpenAI's clients ask, with a page to talk to it.
     """
+    if on_ray and log:
+        raise click.UsageError("--log is for a server of one process: Ray has logs of its own.")
     if on_ray:
         from sixfold.serve.on_ray import Replicas, serve_on_ray
 
@@ -79,4 +83,5 @@ def command(
 
     loaded = load(bundle, allow)
     named = loaded if name is None else loaded.named(name)
-    serve(named, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe)
+    with observed(log, "sixfold-replica"):
+        serve(named, host, port, allow_hosts=allow_hosts, trust_recipe=trust_recipe)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from sixfold.cli import ARTIFACTS, DATABASE, HOME
+from sixfold.cli import ARTIFACTS, DATABASE, HOME, LOG, observed
+from sixfold.cli.sign_on_options import sign_on_options
+
+if TYPE_CHECKING:
+    from sixfold.service.use_cases.sign_on import SignOn
 
 
 @click.command(name="up")
@@ -32,7 +37,8 @@ from sixfold.cli import ARTIFACTS, DATABASE, HOME
     is_flag=True,
     help="Make the home and the first key, print it alone, and end: before a first start on another address than loopback.",
 )
-@click.option("--access-log", is_flag=True, help="A line of JSON on stdout for each prediction.")
+@LOG
+@sign_on_options
 def command(
     home: Path,
     host: str,
@@ -42,16 +48,18 @@ def command(
     workers: int,
     allow_hosts: tuple[str, ...],
     first_key: bool,
-    access_log: bool,
+    log: str | None,
+    sign_on: SignOn | None,
 ) -> None:
     """Start the service: jobs, registry, keys and the workers of this machine. The first start prints a key, once."""
     from sixfold.service import server
 
     asked = server.Up(
-        home, host, port, database, artifacts, workers, allow_hosts, access_log=access_log
+        home, host, port, database, artifacts, workers, allow_hosts, log=log, sign_on=sign_on
     )
     if not first_key:
-        server.up(asked)
+        with observed(log, "sixfold-server"):
+            server.up(asked)
         return
     made = server.first_key(asked)
     click.echo(made or "There is a key already.", err=made is None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sixfold.cli import EXISTING
+from sixfold.cli import EXISTING, LOG_FORMS, observed
 from sixfold.core.units import size_bytes
 
 
@@ -34,9 +34,22 @@ from sixfold.core.units import size_bytes
 @click.option(
     "--jobs", type=click.IntRange(1), help="At once; left out: as many as there are cores."
 )
+@click.option(
+    "--log",
+    type=LOG_FORMS,
+    default="text",
+    show_default=True,
+    help="A line on stderr for each job that is begun and ended, and for its stages.",
+)
 @click.option("--id", "worker_id", hidden=True)
 def command(
-    server: str, key: str, home: Path, memory: str | None, jobs: int | None, worker_id: str | None
+    server: str,
+    key: str,
+    home: Path,
+    memory: str | None,
+    jobs: int | None,
+    log: str,
+    worker_id: str | None,
 ) -> None:
     """Work on the jobs of a service until SIGTERM or Ctrl-C; then they are given back, with all that they have finished."""
     from sixfold.service.client.transport import Transport
@@ -48,4 +61,5 @@ def command(
         worker.id = worker_id
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.end())
-    worker.work()
+    with observed(log, "sixfold-worker"):
+        worker.work()

@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Final
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 
 from sixfold.bundle.load import Bundle, load
 from sixfold.core.errors import SystemFault
@@ -32,6 +33,8 @@ from sixfold.serve.listener import Listener
 from sixfold.serve.quiet_log import log_rarely
 from sixfold.serve.settings import settings_of
 from sixfold.serve.watched import App
+from sixfold.telemetry import logs, traces
+from sixfold.telemetry.requests import ObservedApp
 
 STOP_S: Final = 25  # for requests in work after SIGTERM: within the 30 s that orchestrators give
 STOP_WAIT_S: Final = (
@@ -73,10 +76,11 @@ def serve(
     gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     listening = _listen(settings.host, settings.port)
     config = uvicorn.Config(
-        app,
+        ObservedApp(app) if logs.are_written() or traces.are_taken() else app,
         ws="none",
         interface="asgi3",
         lifespan="off",
+        log_config=None if logs.are_taken() else LOGGING_CONFIG,
         log_level="warning",
         access_log=False,
         server_header=False,

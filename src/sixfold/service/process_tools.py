@@ -15,12 +15,15 @@ KEPT: Final = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "LD_LIBRARY_PATH"),
     *("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"),
 )
+TELEMETRY: Final = "OTEL_"  # where a replica's traces go, and how
 OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
 
 
-def child_environment(online: bool = False) -> dict[str, str]:
-    """`online`: whether it may ask hubs for checkpoints."""
+def child_environment(online: bool = False, traced: bool = False) -> dict[str, str]:
+    """`online`: whether it may ask hubs for checkpoints. `traced`: whether it sends its traces as this process does."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    if traced:
+        kept |= {name: value for name, value in os.environ.items() if name.startswith(TELEMETRY)}
     return kept | ({} if online else OFFLINE)
 
 

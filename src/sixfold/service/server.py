@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -26,10 +27,13 @@ from sixfold.service.gateway.bounded_head import BoundedHead
 from sixfold.service.graceful_server import GracefulServer
 from sixfold.service.process_tools import BEFORE_EXEC
 from sixfold.service.stores.opening import opened
+from sixfold.service.traced_use_cases import trace_use_cases
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.observer import Observer
 from sixfold.service.use_cases.service import Service, ServiceSettings
+from sixfold.service.use_cases.sign_on import SignOn
 from sixfold.service.use_cases.sweep import Sweeper
+from sixfold.telemetry import logs, traces
 
 PROGRAM = (sys.executable, "-m", "sixfold")  # tests put one with quicker jobs in its place
 LOOK_S: Final = 0.5
@@ -45,7 +49,7 @@ WORKER_KEY: Final = (
 class Up:
     """`home`: where everything is. `database`, `artifacts`: left out, SQLite and a folder in it. `workers`: on this machine.
 
-    `access_log`: a line of JSON a prediction on stdout.
+    `log`: the form of the log, of the workers on this machine, too. `sign_on`: with accounts of elsewhere.
     """
 
     home: Path
@@ -56,13 +60,16 @@ class Up:
     workers: int = 1
     allow_hosts: Sequence[str] = ()
     settings: ServiceSettings = field(default_factory=ServiceSettings)
-    access_log: bool = False
+    log: str | None = None
+    sign_on: SignOn | None = None
 
 
 def up(asked: Up) -> None:
     """Until SIGTERM or SIGINT. Raises SystemFault, ServiceError."""
     with opened(asked.home, asked.database, asked.artifacts) as (database, store):
         service = Service(database, store, asked.settings)
+        if traces.are_taken():
+            trace_use_cases()
         _must_be_guarded(service, asked.host)
         _serve(asked, service, people.first_start(service))
 
@@ -89,12 +96,13 @@ def _must_be_guarded(service: Service, host: str) -> None:
 
 def _serve(asked: Up, service: Service, first: str | None) -> None:
     hosts = [*asked.allow_hosts, asked.host]
-    app = create(service, asked.home.resolve(), hosts, asked.access_log)
+    app = create(service, asked.home.resolve(), hosts, asked.sign_on)
     config = uvicorn.Config(
         app,
         host=asked.host,
         port=asked.port,
         http=BoundedHead,
+        log_config=None,  # as all other lines of the log
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -153,7 +161,7 @@ def _sweep(sweeper: Sweeper, ending: threading.Event) -> None:
             found = sweeper.sweep()
             if found.unreadable:
                 shown = ", ".join(found.unreadable[:3])
-                print(f"Damaged in the store: {shown}. Nothing is removed.", flush=True)
+                logs.event("store.damaged", logging.WARNING, digests=shown, removed="nothing")
 
 
 @dataclass
@@ -195,6 +203,7 @@ class LocalWorker:
         key = _worker_key(self.service, self.asked.home)
         home = str(self.asked.home / "worker")
         arguments = ["worker", "--server", self.address, "--home", home, "--id", worker_id]
+        arguments += ["--log", self.asked.log or logs.TEXT]
         return subprocess.Popen(
             [*PROGRAM, *arguments],
             env={**os.environ, "SIXFOLD_API_KEY": key},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import threading
 import time
@@ -126,12 +125,16 @@ def until(condition: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def gateway_world(folder: Path, access_log: bool = False) -> Iterator[GatewayWorld]:
+def gateway_world(folder: Path) -> Iterator[GatewayWorld]:
     with world(folder) as made:
-        front = create(made.service, folder / "home", access_log=access_log)
-        front.records.out = io.StringIO()
+        front = create(made.service, folder / "home")
         config = uvicorn.Config(
-            front, port=0, http=BoundedHead, log_level="warning", timeout_graceful_shutdown=5
+            front,
+            port=0,
+            http=BoundedHead,
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
         )
         server = uvicorn.Server(config)
         serving = threading.Thread(target=server.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from sixfold.serve.errors import to_json
 from sixfold.service.domain.people import Quota, Scope
 from sixfold.service.gateway import replica
 from sixfold.service.use_cases import people
+from sixfold.telemetry import logs
 
 # Replicas of bundles named `broken`, `slow` and `slower` answer as these names say, every time.
 WORSE = """
@@ -295,8 +297,9 @@ def test_rows_asked_at_the_same_time_get_the_bytes_that_each_gets_alone(
         assert pool.batches.sent or pool.batches._paused_until > 0
 
 
-def test_drift_is_found_and_the_access_log_tells(tmp_path: Path) -> None:
-    with gateway_world(tmp_path, access_log=True) as gate:
+def test_drift_is_found_and_the_log_tells(tmp_path: Path) -> None:
+    told = io.StringIO()
+    with logs.written("json", told), gateway_world(tmp_path) as gate:
         gate.up(log_share=1.0)
         for number in range(120):
             row = tiny_bundle.raw(size=1000 + number, colour="purple" if number % 2 else "red")
@@ -316,10 +319,16 @@ def test_drift_is_found_and_the_access_log_tells(tmp_path: Path) -> None:
             "label"
         }
 
-        out = gate.front.records.out
-        until(lambda: out.getvalue().count("\n") == 120)  # type: ignore[attr-defined]
-        line = json.loads(out.getvalue().splitlines()[0])  # type: ignore[attr-defined]
-        assert (line["deployment"], line["status"], line["path"]) == ("tiny", 200, "/predict")
+        until(lambda: told.getvalue().count("/models/tiny/predict") >= 120)
+        lines = [json.loads(line) for line in told.getvalue().splitlines()]
+        asked = [one for one in lines if one.get("path") == "/models/tiny/predict"]
+        assert {(one["deployment"], one["status"]) for one in asked} == {("tiny", 200)}
+        tenant = gate.world.operator.tenant_id
+        assert {(one["tenant"], one["key_id"]) for one in asked} == {
+            (tenant, gate.world.operator.key_id)
+        }
+        assert len({one["request_id"] for one in asked}) == 120
+        assert "purple" not in told.getvalue() and gate.world.key not in told.getvalue()
         (log,) = until(lambda: list((gate.folder / "home/gateway/requests").rglob("*.jsonl")))
         until(lambda: log.read_text().count("\n") == 120)
         kept = json.loads(log.read_text().splitlines()[0])

@@ -16,6 +16,7 @@ from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import people
 from sixfold.service.use_cases.idempotency import OnceOnly
 from sixfold.service.use_cases.service import Service
+from sixfold.telemetry import logs
 
 OPEN: Final = frozenset(
     {"/livez", "/readyz", "/openapi.json", "/docs"}
@@ -31,6 +32,12 @@ def service_of(request: Request) -> Service:
 
 def principal_of(request: Request) -> Principal:
     """By the Authorization header, or by the console's session. Raises Unauthenticated, Forbidden."""
+    who = _principal(request)
+    logs.note(tenant=who.tenant_id, key_id=who.key_id)
+    return who
+
+
+def _principal(request: Request) -> Principal:
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not key:
         sent = request.headers.get(browser.FORM_HEADER, "")

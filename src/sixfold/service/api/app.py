@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -24,6 +25,7 @@ from sixfold.service.api import (
     system_routes,
     upload_routes,
     usage_routes,
+    user_routes,
     worker_routes,
 )
 from sixfold.service.api.openai import file_routes as openai_files
@@ -35,6 +37,7 @@ from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.gateway.key_cache import KeyCache
 from sixfold.service.gateway.records import GatewayRecords
 from sixfold.service.use_cases.service import Service
+from sixfold.service.use_cases.sign_on import SignOn
 
 ROUTERS = (
     job_routes,
@@ -43,6 +46,7 @@ ROUTERS = (
     upload_routes,
     deployment_routes,
     people_routes,
+    user_routes,
     worker_routes,
     system_routes,
     usage_routes,
@@ -51,15 +55,23 @@ ROUTERS = (
     openai_models,
 )
 
+# FastAPI's own spans may hold what was sent; ours (`telemetry`) hold no body.
+OWN_SPANS_ALONE: Final[Any] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+
 
 def create(
-    service: Service, home: Path, hosts: Sequence[str] = (), access_log: bool = False
+    service: Service, home: Path, hosts: Sequence[str] = (), sign_on: SignOn | None = None
 ) -> FrontDoor:
     """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
-    request came to. `access_log`: whether requests for predictions are told on stdout.
+    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone.
     """
     gateway = Gateway(service, home / "gateway")
-    records = GatewayRecords(gateway, access_log)
+    records = GatewayRecords(gateway)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -76,9 +88,11 @@ def create(
         redoc_url=None,
         separate_input_output_schemas=False,
         lifespan=lifespan,
+        telemetry=OWN_SPANS_ALONE,
     )
     app.state.service = service
     app.state.gateway = gateway
+    app.state.sign_on = sign_on
     app.state.figures = records.figures
     for module in ROUTERS:
         responses = problems.documented(module.router.prefix)

@@ -179,7 +179,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:
     """A mistake of ours: its traceback is in the log under the request's id, and nothing of it in the answer."""
-    log.error("request %s", request_id_of(request), exc_info=error)
+    log.error("a mistake of the server", exc_info=error)
     made, code = _unknown(), "internal_error"
     if is_openai(request):
         return JSONResponse(openai_body(made, 500, code), 500)

@@ -18,6 +18,7 @@ from sixfold.core import strict_json
 from sixfold.core.paths import safe_join, sha256_file
 from sixfold.service.domain import errors
 from sixfold.service.domain.errors import ServiceError, Unavailable, Unprocessable
+from sixfold.telemetry import traces
 
 CHUNK: Final = 1 << 20
 FIRST_WAIT_S: Final = 0.1
@@ -161,7 +162,11 @@ class Transport:
             try:
                 body = content if path is None else _blocks(path)
                 answer = self._http.request(
-                    method, url, content=body, headers=headers, timeout=_timeout(path)
+                    method,
+                    url,
+                    content=body,
+                    headers={**traces.headers(), **(headers or {})},
+                    timeout=_timeout(path),
                 )
             except httpx.TransportError as error:
                 last = str(error) or type(error).__name__

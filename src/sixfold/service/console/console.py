@@ -10,6 +10,7 @@ from sixfold.service.console import (
     model_pages,
     people_pages,
     session_pages,
+    sign_on_pages,
     static_files,
     system_pages,
 )
@@ -18,6 +19,7 @@ router = APIRouter(include_in_schema=False)
 for module in (
     static_files,
     session_pages,
+    sign_on_pages,
     job_pages,
     model_pages,
     deployment_pages,

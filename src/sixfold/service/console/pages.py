@@ -56,6 +56,7 @@ def page(request: Request, template: str, status: int = 200, **facts: Any) -> HT
         may=lambda scope: who is not None and who.allows(Scope(scope)),
         version=__version__,
         status=status,
+        signs_on=request.app.state.sign_on is not None,
         **facts,
     )
     return HTMLResponse(text, status)

@@ -27,8 +27,11 @@ from sixfold.service.domain.people import Principal
 from sixfold.service.gateway import browser
 from sixfold.service.use_cases import sessions
 from sixfold.service.use_cases.service import Service
+from sixfold.telemetry import logs
 
-OPEN: Final = frozenset({"/login", "/console/language", "/docs"})  # without a session
+OPEN: Final = frozenset(
+    {"/login", "/login/oidc", "/login/oidc/callback", "/console/language", "/docs"}
+)  # without a session
 FORM_BYTES: Final = 4 << 20  # of a form without a file
 MOST_FIELDS: Final = 2000
 UPLOAD: Final = "/console/files"
@@ -138,7 +141,8 @@ async def _admit(request: Request) -> None:
 def _recognize(request: Request, token: str) -> None:
     """A session that ended is no session: its pages ask to sign in again."""
     with suppress(Unauthenticated):
-        request.state.who = sessions.of_token(service_of(request), token)
+        who = request.state.who = sessions.of_token(service_of(request), token)
+        logs.note(tenant=who.tenant_id, key_id=who.key_id)
 
 
 def _must_be_small(request: Request) -> None:

@@ -13,6 +13,7 @@ from sixfold.service.console.words import LANGUAGES
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.gateway import browser
 from sixfold.service.use_cases import sessions
+from sixfold.service.use_cases.sign_on import SignOn
 
 YEAR_S: Final = 365 * 86400
 BACK: Final = re.compile(r"/(login|console(/[a-z0-9/-]*)?)?")  # pages of the console alone
@@ -39,8 +40,13 @@ def sign_in(request: Request) -> Response:
 @routes.post("/logout")
 def sign_out(request: Request) -> Response:
     """The session ends here and on the server."""
-    sessions.sign_out(service_of(request), request.cookies[browser.SESSION])
+    signed_on = sessions.sign_out(service_of(request), request.cookies[browser.SESSION])
+    sign_on: SignOn | None = request.app.state.sign_on
+    provider = sign_on.provider.sign_out_url() if signed_on and sign_on is not None else None
     response = pages.to(request, "/login")
+    if provider is not None:  # its own session opens ours again at one click
+        request.state.who = None
+        response = pages.page(request, "signed_out.html.jinja", provider=provider)
     response.delete_cookie(browser.SESSION)
     return response
 

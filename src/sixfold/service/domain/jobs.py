@@ -85,7 +85,8 @@ class JobFailure:
 class TrainingJob:
     """One job, as stored. `revision` counts writes: a write from an older one is refused by the store. `result`: the digest
     of the tree of its bundle and what else a success leaves (model version, result files, trained tokens). `run_tree`: digest
-    of the tree of its run's finished stages. `events_line`: how many of its run's events are stored.
+    of the tree of its run's finished stages. `events_line`: how many of its run's events are stored. `origin`: of the request
+    that made it: `request_id`, and `traceparent` where it is traced.
     """
 
     id: str
@@ -110,6 +111,7 @@ class TrainingJob:
     run_tree: str | None = None
     events_line: int = 0
     revision: int = 0
+    origin: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

@@ -12,7 +12,6 @@ import contextlib
 import json
 import random
 import re
-import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -38,12 +37,15 @@ from sixfold.service.gateway.limits import TenantBuckets, TenantLimits
 from sixfold.service.gateway.pool import VersionPool
 from sixfold.service.gateway.records import GatewayRecords
 from sixfold.service.gateway.wire import Headers, ReplicaAnswer, ReplicaGone, ReplicaRequest
+from sixfold.telemetry import logs, traces
+from sixfold.telemetry.requests import REQUEST_ID, observed
 
 INFERENCE: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 MODELS: Final = b"/models/"
 PASSED: Final = frozenset({b"content-type", b"accept", b"accept-encoding"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRIES: Final = 3  # a replica that died before it answered: the request goes to another one
+NO_SNIFFING: Final = ((b"x-content-type-options", b"nosniff"),)
 MOST_SHADOWS: Final = 64  # requests of shadows at once; further ones are left out
 _VISIBLE: Final = re.compile(
     rb"[!-~]*"
@@ -71,32 +73,32 @@ class FrontDoor:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
-        request_id = f"req-{secrets.token_hex(12)}"
-        scope.setdefault("state", {})["request_id"] = request_id
-        sent = _with_headers(send, request_id)
-        try:
-            self.hosts.check(scope)
-            if scope["raw_path"].startswith(MODELS) or scope["path"] in INFERENCE:
-                await self._forward(scope, receive, sent, request_id)
-            else:
-                await self.api(scope, receive, sent)
-        except SixfoldError as error:
-            await self.problem(scope, error)(scope, receive, sent)
+        with observed(scope, send, NO_SNIFFING) as one:
+            try:
+                self.hosts.check(scope)
+                if scope["raw_path"].startswith(MODELS) or scope["path"] in INFERENCE:
+                    await self._forward(scope, receive, one.send, one.id)
+                else:
+                    await self.api(scope, receive, one.send)
+            except SixfoldError as error:
+                await self.problem(scope, error)(scope, receive, one.send)
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         figures = self.records.figures
         figures.in_flight += 1
         try:
             who = await self._principal(scope)
+            logs.note(tenant=who.tenant_id, key_id=who.key_id)
             who.require(KeyScope.PREDICT)
             buckets = self.limits.remembered(who.tenant_id)
             if buckets is None:
                 buckets = await asyncio.to_thread(self.limits.look_up, who.tenant_id)
             buckets.enter(time.monotonic())
             async with self.bodies.held(scope, receive) as body:
-                name, asked = _asked(scope, body)
-                exchange = Exchange(request_id, who, name, asked)
-                await self._answered(exchange, buckets, ClientWatch(scope, receive), send)
+                with traces.span("predict", traces.CLIENT):
+                    name, asked = _asked(scope, body, request_id)
+                    exchange = Exchange(request_id, who, name, asked)
+                    await self._answered(exchange, buckets, ClientWatch(scope, receive), send)
         except (ServiceError, Refusal) as error:
             code = error.code if isinstance(error, ServiceError) else str(error.status)
             figures.refused[code] += 1
@@ -151,6 +153,7 @@ class FrontDoor:
             raise
         finally:
             watch.end()
+            logs.note(deployment=one.name, version=one.version_id)
             if route is not None:
                 self.records.answered(one, route, buckets)
 
@@ -248,8 +251,8 @@ async def _heard_by_nobody(route: DeploymentRoute, shadow: str, asked: ReplicaRe
     route.count(shadow, status, time.perf_counter() - started)
 
 
-def _asked(scope: Scope, body: bytes) -> tuple[str, ReplicaRequest]:
-    """The name that is asked, and what its replica is asked. Raises InvalidRequest."""
+def _asked(scope: Scope, body: bytes, request_id: str) -> tuple[str, ReplicaRequest]:
+    """The name that is asked, and what its replica is asked, with the request's id and trace. Raises InvalidRequest."""
     method, raw, query = scope["method"], scope["raw_path"], scope["query_string"]
     if method not in METHODS:
         raise InvalidRequest(
@@ -265,6 +268,8 @@ def _asked(scope: Scope, body: bytes) -> tuple[str, ReplicaRequest]:
     if not _VISIBLE.fullmatch(target):
         raise InvalidRequest("the path", "percent-encoded", "other bytes", "Encode it.")
     passed = [one for one in scope["headers"] if one[0] in PASSED]
+    passed.append((REQUEST_ID, request_id.encode()))
+    passed += [(header.encode(), value.encode()) for header, value in traces.headers().items()]
     return name, ReplicaRequest(method, target, passed, body)
 
 
@@ -277,14 +282,3 @@ def _named_model(body: bytes) -> str:
     if not isinstance(name, str) or not name:
         raise InvalidRequest("model", "the name of a model", repr(name)[:80], "List the models.")
     return name
-
-
-def _with_headers(send: Send, request_id: str) -> Send:
-    extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
-
-    async def sent(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), *extra]}
-        await send(message)
-
-    return sent

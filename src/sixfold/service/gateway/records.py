@@ -1,15 +1,13 @@
-"""What is kept of every request: use, figures, a line of the access log, samples. Written to disk and database once a second."""
+"""What is kept of every request: use, figures, samples. Written to disk and database once a second."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
-import sys
 import time
 from dataclasses import dataclass, field
-from typing import Final, TextIO
+from typing import Final
 
 from sixfold.core.errors import SixfoldError
 from sixfold.service.gateway.exchange import Exchange
@@ -27,17 +25,14 @@ DRIFT_EVERY_S: Final = 30.0  # for the figures; who asks for it gets it as it is
 
 @dataclass
 class GatewayRecords:
-    """`access_log`: whether a line of JSON a request goes to stdout."""
+    """Of one server process."""
 
     gateway: Gateway
-    access_log: bool = False
-    out: TextIO = field(default_factory=lambda: sys.stdout)
     figures: GatewayFigures = field(default_factory=GatewayFigures)
 
     def __post_init__(self) -> None:
         self.meter = UsageMeter(self.gateway.service)
         self.requests = RequestLog(self.gateway.home / "requests")
-        self._lines: list[str] = []
         self._drift_at = time.monotonic()
 
     def answered(
@@ -50,8 +45,6 @@ class GatewayRecords:
             buckets.tokens.take(sum(tokens))
         self.meter.count(one.who, one.status >= 400, tokens)
         self.figures.answered(one, tokens)
-        if self.access_log:
-            self._lines.append(_line(one))
         if route is not None and one.whole and one.status == 200:
             self._sample(one, route)
 
@@ -89,10 +82,6 @@ class GatewayRecords:
 
     def _write(self) -> None:
         """In a thread. What fails is told, and tried again where it must not be lost."""
-        lines, self._lines = self._lines, []
-        if lines:
-            self.out.write("".join(lines))
-            self.out.flush()
         for write in (self.meter.write, self.requests.flush, self._read_samples):
             try:
                 write()
@@ -107,19 +96,3 @@ class GatewayRecords:
                 self.gateway.drift(route)
         if due:
             self._drift_at = time.monotonic()
-
-
-def _line(one: Exchange) -> str:
-    fields = {
-        "at": round(time.time(), 3),
-        "request_id": one.request_id,
-        "tenant": one.who.tenant_id,
-        "key": one.who.key_id,
-        "deployment": one.name,
-        "version": one.version_id,
-        "method": one.asked.method,
-        "path": one.asked.target.decode("latin-1").partition("?")[0],
-        "status": one.status,
-        "ms": round(one.seconds * 1e3, 3),
-    }
-    return json.dumps(fields, separators=(",", ":")) + "\n"

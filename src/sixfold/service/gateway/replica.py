@@ -16,6 +16,7 @@ from typing import Final
 from sixfold.service.domain.errors import Unavailable
 from sixfold.service.gateway.wire import Wire
 from sixfold.service.process_tools import BEFORE_EXEC, child_environment
+from sixfold.telemetry import traces
 
 PROGRAM = (sys.executable, "-m", "sixfold")
 READY: Final = re.compile(rb"answers on http://([0-9.]+):(\d+)")
@@ -82,7 +83,7 @@ async def start(bundle: Path, log: Path, name: str) -> ReplicaProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
-            env=child_environment(),
+            env=child_environment(traced=traces.are_taken()),
             start_new_session=True,
             preexec_fn=BEFORE_EXEC,
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sixfold.service.domain.ids import new_id
 from sixfold.service.domain.people import Principal
 from sixfold.service.domain.records import AuditEntry
 from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases.service import Service
+
+NOBODY: Final = "-"  # without a key
 
 
 def record(
@@ -18,3 +22,11 @@ def record(
             new_id("audit"), who.tenant_id, service.now(), who.key_id, verb, subject, detail=detail
         )
     )
+
+
+def refused(service: Service, rows: Transaction, tenant_id: str, subject: str, why: str) -> None:
+    """A sign-on of somebody whom a provider vouches for, and who may not come in. `why`: the error's code."""
+    entry = AuditEntry(
+        new_id("audit"), tenant_id, service.now(), NOBODY, "session.open", subject, why
+    )
+    rows.records.audit(entry)

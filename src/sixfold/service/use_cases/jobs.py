@@ -17,6 +17,7 @@ from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import Page, PageQuery
 from sixfold.service.use_cases import audit, files
 from sixfold.service.use_cases.service import Service
+from sixfold.telemetry import logs, traces
 
 MOST_PRIORITY = 100
 RECIPE_NAME = "recipe.yaml"  # in the job's folder; inputs are beside it
@@ -73,7 +74,9 @@ def accept(
         service.now(),
         who.key_id,
         priority=request.priority,
+        origin=_origin(),
     )
+    logs.note(job_id=job.id)
     rows.jobs.add(job)
     tell(service, rows, job, "The job is accepted: its recipe and data are looked at next.")
     audit.record(service, rows, who, "job.submit", job.id, name=name)
@@ -140,6 +143,7 @@ def found(rows: Transaction, tenant_id: str, job_id: str) -> TrainingJob:
     job = rows.jobs.get(tenant_id, job_id)
     if job is None:
         raise NotFound("the job", "the id of a job of yours", repr(job_id[:80]), "List your jobs.")
+    logs.note(job_id=job.id)
     return job
 
 
@@ -171,6 +175,12 @@ def checked_path(path: str) -> str:
             "files", "plain relative paths beside the recipe", repr(path[:80]), "Rename it."
         )
     return path
+
+
+def _origin() -> dict[str, str]:
+    """Of the request that is answered now: its job's lines and spans say where they come from."""
+    request_id = logs.noted("request_id")
+    return traces.headers() | ({} if request_id is None else {"request_id": request_id})
 
 
 def _recipe_name(text: str) -> str:

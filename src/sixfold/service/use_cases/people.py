@@ -1,14 +1,13 @@
-"""Tenants, users, keys: who may come in, and what they may do."""
+"""Tenants and keys: who may come in, and what they may do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from sixfold.service.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
 from sixfold.service.domain.ids import checked_name, new_id
 from sixfold.service.domain.keys import SHOWN, ApiKey, digest_of, new_key, well_formed
-from sixfold.service.domain.people import IN_ADMIN, Principal, Quota, Scope, Tenant, User
+from sixfold.service.domain.people import Principal, Quota, Scope, Tenant
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import Page, PageQuery
 from sixfold.service.use_cases import audit
@@ -170,40 +169,6 @@ def tenants(service: Service, who: Principal, query: PageQuery) -> Page[Tenant]:
     who.require(Scope.OPERATE)
     with service.database.reading() as rows:
         return rows.tenants.page(query)
-
-
-def signed_on(service: Service, subject: str, name: str, tenant: str = FIRST_TENANT) -> User:
-    """The person of a sign-on; made where it is their first time, with the scope READ alone. Raises NotFound (the tenant)."""
-    with service.database.transaction() as rows:
-        known = rows.users.of_subject(subject)
-        if known is not None:
-            return known
-        home = rows.tenants.named(tenant)
-        if home is None:
-            raise NotFound("the tenant", "the name of one", repr(tenant[:80]), "Create it first.")
-        user = User(new_id("user"), home.id, name, service.now(), frozenset({Scope.READ}), subject)
-        rows.users.add(user)
-        return user
-
-
-def set_scopes(service: Service, who: Principal, user_id: str, scopes: Iterable[Scope]) -> User:
-    """What a person may do. Raises NotFound, Forbidden."""
-    who.require(Scope.ADMIN)
-    wanted = frozenset(scopes)
-    if not wanted <= (IN_ADMIN | who.scopes):
-        raise Forbidden(
-            "scopes", "those of your own key", ", ".join(sorted(wanted)), "Leave them out."
-        )
-    with service.database.transaction() as rows:
-        user = rows.users.get(who.tenant_id, user_id)
-        if user is None:
-            raise NotFound(
-                "the user", "the id of one of yours", repr(user_id[:80]), "List your users."
-            )
-        changed = replace(user, scopes=wanted)
-        rows.users.save(changed)
-        audit.record(service, rows, who, "user.scopes", user_id, scopes=sorted(wanted))
-    return changed
 
 
 def _used(service: Service, digest: str, now: float) -> None:

@@ -23,6 +23,7 @@ from sixfold.service.domain.registry import Lineage
 from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import fine_tuning, jobs, registry
 from sixfold.service.use_cases.service import Service
+from sixfold.telemetry import logs
 
 HOUR_S: Final = 3600
 MOST_SHOWN: Final = 300  # characters of a job's last line in an event
@@ -271,6 +272,7 @@ def _held(rows: Transaction, holding: Holding) -> TrainingJob:
     job = rows.jobs.find(holding.job_id)
     if job is None:
         raise NotFound("the job", "one that is there", holding.job_id, "Stop: it was deleted.")
+    logs.note(job_id=job.id)
     return job.held_by(holding.worker_id, holding.attempt)
 
 

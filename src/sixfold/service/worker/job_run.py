@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,12 +21,14 @@ from sixfold.service.domain.jobs import Wish
 from sixfold.service.worker import tuning_result
 from sixfold.service.worker.child import ChildProcess
 from sixfold.service.worker.job_folder import JobFolder
-from sixfold.service.worker.run_events import EventTail
+from sixfold.service.worker.run_events import EventTail, stages_of
+from sixfold.telemetry import logs, traces
 
 TICK_S: Final = 0.1
 STOP_S: Final = 20.0  # for a child that is asked to end
 MOST_LINES: Final = 500  # events in one request
 INTERRUPTED: Final = 130  # `sixfold run`, after Ctrl-C
+OUTCOMES: Final = frozenset({"planned", "succeeded", "failed", "released"})
 REFUSED: Final = range(1, 8)  # exit codes of a mistake that trying again does not mend
 MEMORY_SLACK: Final = (
     1.5  # of the planned peak, before a child is killed: the plan's own margin is below it
@@ -46,6 +49,7 @@ class JobRun:
     lost: bool = False
     interrupted: bool = False  # its child was asked to end
     ended: bool = False  # for good: succeeded or failed
+    outcome: str = "lost"  # what the server was told last
 
     @property
     def promised_bytes(self) -> int:
@@ -55,6 +59,20 @@ class JobRun:
 
     def work(self) -> None:
         """Plan it, or run it, and tell how it ended. Never raises: what goes wrong here is told as a crash."""
+        job, origin, began = self.job, self.job["origin"], time.monotonic()
+        facts = {"job_id": job["id"], "attempt": job["attempt"], "tenant": job["tenant_id"]}
+        with logs.about(**facts, request_id=origin.get("request_id")), self._span() as span:
+            logs.event("job.begun", state=job["state"])
+            self._work()
+            span.set("sixfold.outcome", self.outcome)
+            logs.event("job.ended", outcome=self.outcome, duration_s=time.monotonic() - began)
+
+    def _span(self) -> AbstractContextManager[traces.TraceSpan]:
+        """Part of the trace of the request that made the job."""
+        verb = "plan" if self.job["state"] == "validating" else "run"
+        return traces.span(f"job {verb}", carried=self.job["origin"])
+
+    def _work(self) -> None:
         folder = JobFolder(self.home / self.job["id"])
         try:
             folder.take(self.job["attempt"], self.job["run_tree"])
@@ -147,6 +165,7 @@ class JobRun:
         """What is new in the run's stream; after a finished stage its files, too."""
         while found := tail.read(MOST_LINES):
             self._tell("events", lines=found)
+            stages_of(found)
             if any(one["kind"] == "stage_finished" for one in found):
                 self._send_stages(folder)
 
@@ -209,6 +228,7 @@ class JobRun:
         path = f"/api/v1/workers/{self.worker_id}/jobs/{self.job['id']}/{what}"
         answer = self.server.call("POST", path, {"attempt": self.job["attempt"], **facts})
         self.ended = self.ended or what in ("succeeded", "failed")
+        self.outcome = what if what in OUTCOMES else self.outcome
         return answer
 
 

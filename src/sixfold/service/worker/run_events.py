@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from sixfold.runs import events
+from sixfold.telemetry import logs, traces
 
 MOST_TEXT: Final = 2000
 LEVELS: Final = {"warning": "warn", "candidate_failed": "warn", "error": "error"}
@@ -36,6 +37,18 @@ def message_of(kind: str, facts: Mapping[str, Any]) -> str:
         f"{name} {value}" for name, value in facts.items() if isinstance(value, str | int | float)
     )
     return f"{kind.replace('_', ' ')}: {shown}"[:MOST_TEXT] if shown else kind.replace("_", " ")
+
+
+def stages_of(lines: Iterable[Mapping[str, Any]]) -> None:
+    """A line of the log and a span for each stage that has ended, as long as the run says it took."""
+    for one in lines:
+        facts = one["data"]
+        if one["kind"] != "stage_finished" or not {"stage", "duration_s"} <= facts.keys():
+            continue
+        logs.event("job.stage", stage=facts["stage"], duration_s=facts["duration_s"])
+        with traces.span("job stage", began_s=one["at"] - facts["duration_s"]) as span:
+            span.set("sixfold.stage", facts["stage"])
+            span.end_at(one["at"])
 
 
 @dataclass

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import platform
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from sixfold.service.domain.errors import NotFound, ServiceError
 from sixfold.service.domain.ids import new_id
 from sixfold.service.worker.job_folder import JobFolder
 from sixfold.service.worker.job_run import JobRun
+from sixfold.telemetry import logs
 
 POLL_S: Final = 0.5
 GOODBYE_S: Final = 2.0  # of patience with a server that ends itself
@@ -47,7 +48,6 @@ class Worker:
     beat_s: float = 1.0
     id: str = field(default_factory=lambda: new_id("worker"))
     stop: threading.Event = field(default_factory=threading.Event)
-    say: Callable[[str], None] = print
     _held: dict[str, tuple[JobRun, threading.Thread]] = field(default_factory=dict)
     _looked_at: float | None = None  # when room on the disk was seen
 
@@ -99,11 +99,10 @@ class Worker:
             self._hello()
             return False
         except ServiceError as error:
-            self.say(f"worker {self.name}: {error}")
+            logs.event("worker.waits", logging.WARNING, worker=self.name, why=str(error))
             return False
         if job is None:
             return False
-        self.say(f"worker {self.name}: {job['id']} {job['state']}, attempt {job['attempt']}")
         held = JobRun(self.server, self.id, job, self.home / JOBS, self.beat_s)
         thread = threading.Thread(target=held.work, name=job["id"])
         self._held[f"{job['id']}/{job['attempt']}"] = held, thread
@@ -124,7 +123,9 @@ class Worker:
         if not short or shutil.disk_usage(self.home).free >= LEAST_DISK:
             self._looked_at = now
             return True
-        self.say(f"worker {self.name}: less than {LEAST_DISK:,} bytes of disk: takes no job")
+        logs.event(
+            "worker.disk_full", logging.WARNING, worker=self.name, least_free_bytes=LEAST_DISK
+        )
         return False
 
     def _forget_ended(self) -> None:

@@ -1,0 +1,82 @@
+"""`/api/v1/users`: people who sign on with an account of elsewhere."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from sixfold.service.api.access import In, PagedBy, Who
+from sixfold.service.api.shapes import NAME, SCOPE, Body, Listed
+from sixfold.service.domain.people import Scope, User, scopes_of
+from sixfold.service.domain.sign_on import AccountIdentity
+from sixfold.service.use_cases import users
+from sixfold.service.use_cases.users import UserRequest
+
+router = APIRouter(prefix="/api/v1/users", tags=["people"])
+Scopes = Annotated[list[Annotated[str, SCOPE]], Field(min_length=1, max_length=len(Scope))]
+
+
+class NewUser(Body):
+    """Somebody who may sign on. `issuer`: the provider's address; `subject`: the account's `sub` there."""
+
+    name: str = Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")
+    issuer: str = Field(pattern=r"^https?://[!-~]{1,500}$")
+    subject: str = Field(pattern=r"^[ -~]{1,255}$")
+    scopes: Scopes
+    tenant: str | None = Field(None, pattern=NAME, description="Left out: your own.")
+
+
+class UserScopes(Body):
+    """What a person may do."""
+
+    scopes: Scopes
+
+
+class UserAnswer(BaseModel):
+    """A person. `account`: issuer and subject."""
+
+    id: str
+    name: str
+    account: str | None
+    scopes: list[str]
+    created_at: float
+
+    @classmethod
+    def of(cls, row: User) -> Self:
+        """What an administrator sees."""
+        return cls(
+            id=row.id,
+            name=row.name,
+            account=row.subject,
+            scopes=sorted(row.scopes),
+            created_at=row.created_at,
+        )
+
+
+@router.get("")
+def listed(service: In, who: Who, asked: PagedBy) -> Listed:
+    """Newest first."""
+    found = users.page(service, who, asked)
+    return Listed.of([UserAnswer.of(one) for one in found.rows], found.more)
+
+
+@router.post("", status_code=201)
+def create(body: NewUser, service: In, who: Who) -> UserAnswer:
+    """For operators: made known before the first sign-on."""
+    identity = AccountIdentity(body.issuer, body.subject, body.name)
+    asked = UserRequest(identity, scopes_of(body.scopes), body.tenant)
+    return UserAnswer.of(users.add(service, who, asked))
+
+
+@router.put("/{user_id}/scopes")
+def set_scopes(user_id: str, body: UserScopes, service: In, who: Who) -> UserAnswer:
+    """At once, in open sessions, too."""
+    return UserAnswer.of(users.set_scopes(service, who, user_id, scopes_of(body.scopes)))
+
+
+@router.delete("/{user_id}")
+def remove(user_id: str, service: In, who: Who) -> UserAnswer:
+    """With all sessions and keys of that person."""
+    return UserAnswer.of(users.remove(service, who, user_id))

@@ -1,0 +1,1 @@
+"""Who vouches for people, besides the service's own keys."""

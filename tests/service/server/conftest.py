@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bundle"))  # tiny_bundle
+sys.path.insert(0, str(Path(__file__).parents[2] / "telemetry"))  # otlp_receiver
