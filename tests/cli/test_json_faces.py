@@ -82,7 +82,6 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "service/client/settings.py": "an address and a key",
     "service/client/transport.py": "a tree: names and digests",
     "service/console/file_preview.py": "a cell that was read from JSON, for a page",
-    "service/gateway/records.py": "texts and whole numbers, for a log",
     "service/gateway/request_log.py": "has its own null",
     "service/stores/artifacts.py": "a tree: names and digests",
     "service/stores/backup.py": "rows as they are stored, read by the same file alone",
