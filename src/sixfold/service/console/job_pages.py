@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
 from fastapi import Request, Response
 from starlette.datastructures import UploadFile
 
 from sixfold.service.console import file_preview, pages, recipe_form
+from sixfold.service.console.recipe_planner import RecipePlanner
 from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.jobs import JobEvent, JobState, TrainingJob
 from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
-from sixfold.service.use_cases import files, jobs
+from sixfold.service.use_cases import files, jobs, overview
 from sixfold.service.use_cases.idempotency import Answer, OnceOnly, once
 from sixfold.service.use_cases.overview import newest_events
 from sixfold.service.use_cases.service import Service
@@ -94,16 +95,34 @@ def upload(request: Request) -> Response:
     return pages.page(request, "file_preview.html.jinja", file=stored, preview=preview)
 
 
+@routes.post("/console/plan")
+def plan(request: Request) -> Response:
+    """What the job would take, before it is submitted; it may take a minute."""
+    service, who, sent = service_of(request), who_of(request), pages.filled(request)
+    planner: RecipePlanner = request.app.state.planner
+    text, beside = _lines(sent.get("recipe", "")), _beside(sent)
+    page = f"{who.key_id}:{sent.get('nonce', '')[:64]}"
+    made, room = planner.plan(who, page, text, beside), overview.room(service, who)
+    needs, problems = made.needs, made.problems
+    fits = "" if needs is None or made.problems else room.fits(needs["memory_bytes"])
+    if fits == "never":  # the same question with less memory is answered with what would fit
+        problems = planner.plan(who, page, text, beside, room.most_bytes).problems
+    return pages.page(
+        request,
+        "recipe_plan.html.jinja",
+        made=made,
+        needs=needs,
+        room=room,
+        fits=fits,
+        problems=problems,
+    )
+
+
 @routes.post("/console/jobs")
 def submit(request: Request) -> Response:
     """A job; the same form sent twice makes one."""
     service, who, sent = service_of(request), who_of(request), pages.filled(request)
-    beside = {
-        name.removeprefix("beside:"): file_id
-        for name, file_id in sent.items()
-        if name.startswith("beside:")
-    }
-    text = _lines(sent.get("recipe", ""))
+    text, beside = _lines(sent.get("recipe", "")), _beside(sent)
     asked = jobs.JobRequest(text, beside, publish=sent.get("publish") or None)
 
     def work(rows: Transaction) -> Answer:
@@ -167,6 +186,15 @@ def _recipe(text: str) -> dict[str, Any]:
         "problems": recipe_form.problems(text),
         "sections": recipe_form.sections(),
         "values": recipe_form.values(text),
+    }
+
+
+def _beside(sent: Mapping[str, str]) -> dict[str, str]:
+    """Files beside the recipe: path → id."""
+    return {
+        name.removeprefix("beside:"): file_id
+        for name, file_id in sent.items()
+        if name.startswith("beside:")
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -130,5 +130,11 @@ def figure(value: object) -> str:
     return f"{value:.5g}"
 
 
+def named(parts: Sequence[Mapping[str, Any]], name: str, value: str) -> list[dict[str, Any]]:
+    """Parts of a whole, the largest first."""
+    found = [{"name": one[name], "value": one[value]} for one in parts]
+    return sorted(found, key=lambda one: -one["value"])
+
+
 _pages.filters.update(size=size, duration=duration, moment=moment, figure=figure)
-_pages.globals.update(address=address)
+_pages.globals.update(address=address, named=named)

@@ -27,6 +27,16 @@ class Words:
         """A name that the service gives, such as a job's state; the name itself where it has no word."""
         return catalog(self.language).get(f"{kind}.{value}", str(value))
 
+    def help(self, path: str, text: str) -> str:
+        """What a key of the recipe is for: `text`, as the schema has it, or its translation."""
+        return recipe_help(self.language).get(path, text)
+
+
+@cache
+def recipe_help(language: str) -> Mapping[str, str]:
+    """By the key's path; empty in the language of the schema."""
+    return {} if language == USUAL else catalog(f"{language}_recipe")
+
 
 @cache
 def catalog(language: str) -> Mapping[str, str]:
