@@ -8,7 +8,6 @@ The browser is the system's Chromium, or Playwright's.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -159,5 +158,5 @@ def deploy(walk: Walk, row: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit(f"usage: {os.path.basename(sys.argv[0])} FOLDER")
+        raise SystemExit(f"usage: {Path(sys.argv[0]).name} FOLDER")
     main(Path(sys.argv[1]))

@@ -380,3 +380,16 @@ def test_a_version_says_where_it_comes_from(page: Page, console: tuple[Site, str
     assert steps == ["Data", "Recipe", "Run", "Bundle"]
     page.locator("ol.lineage").get_by_role("link").click()
     page.wait_for_url(f"**/console/jobs/{console[0].jobs['second'].id}")
+
+
+def test_what_is_shown_anew_keeps_the_focus(page: Page) -> None:
+    """A part that is polled takes nothing away from who uses the keyboard."""
+    page.goto("/console/deployments/tiny")
+    page.evaluate("""() => {
+      document.seen = 0;
+      document.body.addEventListener("htmx:afterSettle", event => document.seen += event.target.id === "state");
+    }""")
+    link = page.locator("#of-first")
+    link.focus()
+    page.wait_for_function("document.seen >= 2")
+    expect(link).to_be_focused()

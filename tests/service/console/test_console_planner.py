@@ -147,6 +147,11 @@ def test_others_wait_for_their_turn_and_are_told_where_it_does_not_come(
     with planned.planner._turn, pytest.raises(ServiceError, match="others are planned") as told:
         planned.plan()
     assert told.value.status == 503
+    for number in range(recipe_planner.MOST_WAITING):
+        planned.planner._newest[str(number)] = object()
+    with pytest.raises(ServiceError, match="others are planned"):
+        planned.plan()
+    assert planned.asked == []
 
 
 @pytest.mark.parametrize("answer", ["", "no JSON", "[]"])

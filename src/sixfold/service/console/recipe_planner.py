@@ -29,6 +29,7 @@ from sixfold.service.worker.child import ChildProcess
 
 PLAN_S: Final = 60.0  # of one child: data of 256 MiB took half of it; guessed
 WAIT_S: Final = 20.0  # for the children of others
+MOST_WAITING: Final = 4  # pages: each holds a thread of the server
 MOST_DATA: Final = 256 << 20  # bytes: more is planned by the worker alone
 MOST_MEMORY: Final = 4 << 30
 KEPT: Final = 64  # answers
@@ -60,7 +61,9 @@ class RecipePlanner:
     service: Service
     folder: Path
     _answers: OrderedDict[str, PlannedRecipe] = field(default_factory=OrderedDict)
-    _newest: dict[str, object] = field(default_factory=dict)
+    _newest: dict[str, object] = field(
+        default_factory=dict
+    )  # question by page: those that wait or are answered
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _turn: threading.Lock = field(default_factory=threading.Lock)
 
@@ -86,6 +89,8 @@ class RecipePlanner:
             return known
         asked = object()
         with self._lock:
+            if len(self._newest.keys() - {page}) >= MOST_WAITING:
+                raise _busy()
             self._newest[page] = asked
         try:
             made = self._in_turn(_Question(recipe, digests, most_bytes, page, asked))
@@ -135,9 +140,7 @@ class RecipePlanner:
             if not self._is_newest(question):
                 return PlannedRecipe(note="asked_again")
             if time.monotonic() > end:
-                raise Unavailable(
-                    "the plan", "a turn", "others are planned", "Ask again, or submit the job."
-                )
+                raise _busy()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder) as place:
@@ -193,6 +196,10 @@ class _Question:
         """Of the command."""
         limit = [] if self.most_bytes is None else ["--set", f"budget.memory={self.most_bytes}B"]
         return [*plan_answer.ARGUMENTS, *limit]
+
+
+def _busy() -> Unavailable:
+    return Unavailable("the plan", "a turn", "others are planned", "Ask again, or submit the job.")
 
 
 def _read(answer: bytes, log: Path) -> PlannedRecipe:
