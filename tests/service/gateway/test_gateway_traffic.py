@@ -83,7 +83,7 @@ def test_what_is_no_answer_to_rows_is_left_out(odd: bytes) -> None:
 )
 def test_limits_say_when_numbers_drifted(limits: DriftLimits, alarm: bool) -> None:
     draw = np.random.default_rng(5)
-    first, second = draw.normal(size=1000), draw.normal(0.35, size=200)
+    first, second = draw.normal(size=1000), draw.normal(0.2, size=200)
     found = drift_figures.of_numbers("x", "input", first, second, limits)
     assert 0.05 < found.psi < 0.25 and found.ks is not None and 0.05 < found.ks < 0.9
     assert found.drifted == alarm

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from sixfold.bundle.modality_reader import reader_of
+from sixfold.core import values
 from sixfold.core.errors import SixfoldError
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.service.console import deployment_traffic, pages
@@ -185,7 +186,7 @@ def _field(column: Mapping[str, Any]) -> dict[str, Any]:
     """Of the form: what the signature says of a raw column. A modality that this server has no reader for is a line of text."""
     kind = column.get("type", "number")
     levels = list(column.get("levels") or ())[:MOST_LEVELS]
-    usual = levels[0] if kind == "category" and levels else column.get("median")
+    usual = levels[0] if kind == "category" and levels else _usual(kind, column.get("median"))
     shown = None
     if kind not in PLAIN_KINDS:
         with suppress(SixfoldError):
@@ -194,10 +195,17 @@ def _field(column: Mapping[str, Any]) -> dict[str, Any]:
         "name": column.get("name", ""),
         "type": kind,
         "levels": levels,
-        "usual": "" if usual is None else usual,
+        "usual": usual,
         "field": "line" if shown is None else shown.field,
         "accept": "" if shown is None else shown.accept,
     }
+
+
+def _usual(kind: str, median: Any) -> str:
+    """As a person writes it."""
+    if not isinstance(median, int | float):
+        return "" if median is None else str(median)
+    return values.show_day(median) if kind == "date" else f"{median:.6g}"
 
 
 def _within(sent: Mapping[str, str], name: str, most: float, parts: float = 1.0) -> float | None:

@@ -129,9 +129,12 @@ def _beside(row: RoleRow, first: VersionTraffic | None) -> RoleRow:
 
 
 def _charts(words: Callable[[str], str], rows: list[RoleRow], now: float) -> list[LineChart]:
-    last = int(now // MINUTE_S)
+    this = int(now // MINUTE_S)
+    known = {one.minute for row in rows if row.seen is not None for one in tuple(row.seen.minutes)}
+    whole = any(this - SHOWN <= minute < this for minute in known)
+    last = this - 1 if whole else this  # a minute that is not over looks like a fall
     minutes = range(last - SHOWN + 1, last + 1)
-    if not any(row.seen is not None and row.seen.minutes for row in rows):
+    if not known.intersection(minutes):
         return []
     asked = (
         (

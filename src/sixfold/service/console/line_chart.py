@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-WIDTH: Final = 460
-HEIGHT: Final = 150
-LEFT: Final = 58
-RIGHT: Final = 8
+WIDTH: Final = 320  # about as wide as it is shown, so that its text is as large as the page's
+HEIGHT: Final = 140
+LEFT: Final = 50
+RIGHT: Final = 6
 TOP: Final = 10
 BOTTOM: Final = 22
 SMALL_WIDTH: Final = 96

@@ -101,6 +101,17 @@ def size(value: float | None) -> str:
     return f"{value:.1f} TiB"
 
 
+def milliseconds(value: float | None) -> str:
+    """Three digits.
+
+    >>> milliseconds(0.01953), milliseconds(21.62), milliseconds(1234.5)
+    ('0.0195 ms', '21.6 ms', '1,234 ms')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
 def duration(value: float | None) -> str:
     """Seconds as people read them.
 
@@ -136,5 +147,7 @@ def named(parts: Sequence[Mapping[str, Any]], name: str, value: str) -> list[dic
     return sorted(found, key=lambda one: -one["value"])
 
 
-_pages.filters.update(size=size, duration=duration, moment=moment, figure=figure)
+_pages.filters.update(
+    milliseconds=milliseconds, size=size, duration=duration, moment=moment, figure=figure
+)
 _pages.globals.update(address=address, named=named)

@@ -207,6 +207,8 @@ def _read(answer: bytes, log: Path) -> PlannedRecipe:
     try:
         told = json.loads(answer)
     except ValueError:
+        told = None
+    if not isinstance(told, dict):
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
         last = " ".join(lines[-LAST_LINES:])[:500] or "no word"
         problem = {"where": "sixfold plan", "expected": "a plan", "found": last, "remedy": ""}

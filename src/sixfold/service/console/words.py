@@ -13,7 +13,7 @@ USUAL: Final = "en"
 
 
 class Words:
-    """Of one language; `words("jobs.title")` is a text, with the facts that stand in braces in it."""
+    """Of one language; `words("jobs.new")` is a text, with the facts that stand in braces in it."""
 
     def __init__(self, language: str) -> None:
         self.language = language
