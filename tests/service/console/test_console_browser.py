@@ -105,7 +105,7 @@ def page(chromium: Browser, console: tuple[Site, str]) -> Iterator[Page]:
 def settled(page: Page, path: str) -> None:
     """With what is read behind it."""
     page.goto(path)
-    page.wait_for_function("!document.querySelector('.htmx-request')")
+    expect(page.locator(".htmx-request")).to_have_count(0)
     if page.locator("#drift").count():
         expect(page.locator("#drift table")).to_be_visible()
     page.evaluate("document.querySelectorAll('main details').forEach(one => { one.open = true; })")
@@ -389,10 +389,13 @@ def test_what_is_shown_anew_keeps_the_focus(page: Page) -> None:
     """A part that is polled takes nothing away from who uses the keyboard."""
     page.goto("/console/deployments/tiny")
     page.evaluate("""() => {
-      document.seen = 0;
-      document.body.addEventListener("htmx:afterSettle", event => document.seen += event.target.id === "state");
+      let seen = 0;
+      document.body.addEventListener("htmx:afterSettle", event => {
+        seen += event.target.id === "state";
+        document.body.dataset.seen = seen;
+      });
     }""")
     link = page.locator("#of-first")
     link.focus()
-    page.wait_for_function("document.seen >= 2")
+    expect(page.locator("body")).to_have_attribute("data-seen", re.compile("[2-9]"))
     expect(link).to_be_focused()

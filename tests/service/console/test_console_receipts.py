@@ -82,7 +82,7 @@ def test_a_page_compares(here: Site, tmp_path: Path) -> None:
     text = here.client.get("/console/models/iris/compare?version=1&version=2").text
     cells = re.sub(r"\s+", " ", re.sub("<[^>]+>", " ", text))
     assert "holdout 0.93 0.95 +2.15 % better" in cells
-    assert "one row, p50 0.0195 ms 0.0199 ms +2.15 % worse" in cells
+    assert "one row, p50 0.0186 ms 0.019 ms +2.15 % worse" in cells
     assert "The same recipe." in cells
 
 

@@ -164,7 +164,7 @@ function planner() {
     const sent = JSON.stringify([...new FormData(job)].filter(([name]) => name === "recipe" || name.startsWith("beside:")));
     const good = document.querySelector("#check .check.good");
     clearTimeout(due);
-    planned.classList.toggle("old", !good || sent !== asked);
+    planned.classList.toggle("old", asked !== "" && (!good || sent !== asked));
     if (!good || sent === asked) return;
     due = setTimeout(() => { asked = sent; document.body.dispatchEvent(new Event("planned")); }, 1000);
   };
