@@ -226,10 +226,10 @@ def test_a_deployed_model_answers_a_form(
     """A real bundle behind a real replica."""
     published_bundle(console[0].world, tiny_bundle.make(tmp_path / "shapes"), "shapes")
     page.goto("/console/models/shapes/1")
-    page.get_by_role("link", name="Deploy").click()
+    page.get_by_role("link", name="Deploy", exact=True).click()
     expect(page.get_by_label("Model", exact=True)).to_have_value("shapes")
     expect(page.get_by_label("Version", exact=True)).to_have_value("1")
-    page.get_by_role("button", name="Deploy").click()
+    page.get_by_role("button", name="Deploy", exact=True).click()
     page.wait_for_url("**/console/deployments/shapes")
     expect(page.locator("#state .badge")).to_have_text("ready")
     page.get_by_label("label").fill("9")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fastapi import Request
 
 from sixfold.service.console import pages
-from sixfold.service.console.line_chart import LineChart, Series, line_chart, small_line
+from sixfold.service.console.line_chart import LineChart, Scale, Series, line_chart, small_line
 from sixfold.service.domain.deployments import Deployment
 from sixfold.service.domain.registry import ModelVersion
 from sixfold.service.gateway.drift_figures import ColumnDrift
@@ -20,6 +20,9 @@ MINUTE_S: Final = 60
 SHOWN: Final = 60  # minutes
 COLUMNS: Final = 50  # of a drift table
 POINTS: Final = 60  # of a column's line
+COUNTS: Final = Scale(lambda value: f"{value:.4g}", 2.0)
+SECONDS: Final = Scale(lambda value: pages.milliseconds(1e3 * value), 1e-3)
+SHARES: Final = Scale(lambda value: f"{value:.1%}", 0.01)
 
 
 @dataclass(frozen=True)
@@ -137,24 +140,9 @@ def _charts(words: Callable[[str], str], rows: list[RoleRow], now: float) -> lis
     if not known.intersection(minutes):
         return []
     asked = (
-        (
-            "deployment.chart_requests",
-            lambda one: float(one.requests),
-            0.0,
-            lambda value: f"{value:.4g}",
-        ),
-        (
-            "deployment.chart_p95",
-            lambda one: one.quantile_s(0.95),
-            None,
-            lambda value: f"{1e3 * value:.3g} ms",
-        ),
-        (
-            "deployment.chart_failed",
-            lambda one: one.errors / one.requests,
-            None,
-            lambda value: f"{value:.1%}",
-        ),
+        ("deployment.chart_requests", lambda one: float(one.requests), 0.0, COUNTS),
+        ("deployment.chart_p95", lambda one: one.quantile_s(0.95), None, SECONDS),
+        ("deployment.chart_failed", lambda one: one.errors / one.requests, None, SHARES),
     )
     return [
         line_chart(
@@ -165,9 +153,9 @@ def _charts(words: Callable[[str], str], rows: list[RoleRow], now: float) -> lis
             ],
             minutes[0] * MINUTE_S,
             minutes[-1] * MINUTE_S,
-            written,
+            scale,
         )
-        for name, value, empty, written in asked
+        for name, value, empty, scale in asked
     ]
 
 

@@ -27,6 +27,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """`written`: a value as text; `least`: the top of the axis where all values are smaller, above 0."""
+
+    written: Callable[[float], str]
+    least: float
+
+
+@dataclass(frozen=True)
 class DrawnLine:
     """`paths`: points of one polyline each; `dots`: points without a neighbor."""
 
@@ -52,11 +60,12 @@ def line_chart(
     series: Sequence[Series],
     first: float,
     last: float,
-    written: Callable[[float], str],
+    scale: Scale,
 ) -> LineChart:
     """From 0 to the largest value; x are seconds since 1970 from `first` to `last`, shown in UTC."""
+    written = scale.written
     known = [y for one in series for _, y in one.points if y is not None]
-    high = max(known, default=0.0) or 1.0
+    high = max([*known, scale.least])
     lines = tuple(_line(one, _Frame(first, last, high, WIDTH, HEIGHT)) for one in series)
     inner = HEIGHT - TOP - BOTTOM
     ticks = tuple(
