@@ -30,7 +30,6 @@ from console_worlds import (
     with_traffic,
 )
 from playwright.sync_api import Browser, Page, Route, expect
-from service_worlds import RECIPE
 
 from sixfold.service.domain.deployments import Scaling
 from sixfold.service.use_cases import deployments, jobs, registry
@@ -317,7 +316,8 @@ def test_the_plan_is_shown_before_submitting(
     monkeypatch.setattr(child, "PROGRAM", (sys.executable, str(script)))
     script.write_text(f"print({json.dumps({'plan': PLAN, 'problems': [], 'data': DATA})!r})")
     page.goto("/console/jobs/new")
-    page.get_by_label("Recipe", exact=True).fill(RECIPE)
+    recipe = "version: 1\ndata:\n  source: sklearn:iris\n  target: target\nbuild: linear\n"
+    page.get_by_label("Recipe", exact=True).fill(recipe)
     expect(page.locator("#planned")).to_contain_text("1 min 30 s")
     expect(page.locator("#planned")).to_contain_text("<b>linear</b>")
     expect(page.locator("#planned")).not_to_have_class(re.compile("old"))

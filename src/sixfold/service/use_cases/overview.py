@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,6 +144,17 @@ def newest_events(
     with service.database.reading() as rows:
         jobs.found(rows, who.tenant_id, job_id)
         return rows.events.before(who.tenant_id, job_id, before, limit)
+
+
+def newest_of_kinds(
+    service: Service, who: Principal, job_id: str, kinds: Collection[str], among: int
+) -> tuple[JobEvent, ...]:
+    """Events of these kinds among the newest ones of a job, oldest first. Raises NotFound."""
+    who.require(Scope.READ)
+    with service.database.reading() as rows:
+        jobs.found(rows, who.tenant_id, job_id)
+        behind = max(0, rows.events.last_seq(job_id) - among)
+        return rows.events.of_kinds(who.tenant_id, job_id, kinds, behind)
 
 
 def models_of(
