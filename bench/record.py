@@ -53,6 +53,7 @@ MEASUREMENTS = (
     "one_row",
     "serving",
     "gateway",
+    "console_pages",
     "tabular_networks",
     "end_to_end",
     "texts",

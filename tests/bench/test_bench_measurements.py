@@ -72,6 +72,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "the replica itself, no key",
         },
     ),
+    "console_pages": (
+        {"jobs": 20, "events": 400, "many": 8},
+        {"ALLOWED_S": 60.0},
+        {"the 300 ms that are allowed"},
+    ),
     "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
     "end_to_end": (
         {

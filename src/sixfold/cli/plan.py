@@ -53,12 +53,16 @@ def command(
 
     loaded = load(recipe, changes)
     with loaded.placing():
-        plan, found = _planned(loaded, machine, price, probe)
+        plan, found, seen = _planned(loaded, machine, price, probe)
     if as_json:
         parts = ("where", "expected", "found", "remedy")
         problems = [{name: getattr(e, name) for name in parts} for e in found]
         show_json(
-            {"plan": None if plan is None else plan.model_dump(mode="json"), "problems": problems}
+            {
+                "plan": None if plan is None else plan.model_dump(mode="json"),
+                "problems": problems,
+                "data": seen,
+            }
         )
     else:
         _show(plan)
@@ -71,8 +75,8 @@ def command(
 
 def _planned(
     loaded: Any, machine: str | None, price: float | None, probe: bool
-) -> tuple[Any, list[SixfoldError]]:
-    """The plan, and what hinders the run; None where that is more than a lack of memory."""
+) -> tuple[Any, list[SixfoldError], dict[str, Any]]:
+    """The plan, what hinders the run, and what was read; no plan where more than a lack of memory hinders it."""
     import psutil
 
     from sixfold.core.errors import BudgetError
@@ -87,9 +91,26 @@ def _planned(
     found = [loaded.placed(error) for error in planning.violations()]
     age_s = time.time() - psutil.Process().create_time()  # as a run's, until it has checked all
     if any(not isinstance(error, BudgetError) for error in found):
-        return None, found
+        return None, found, _seen(read)
     question = PlanQuestion(probe=probe and not found, price=price, read_s=age_s)
-    return foresee(planning, question), found
+    return foresee(planning, question), found, _seen(read)
+
+
+def _seen(read: Any) -> dict[str, Any]:
+    """What the data are: rows, columns by kind, and every sentence that was said of them."""
+    dataset = read.whole
+    return {
+        "rows": dataset.table.rows,
+        "training_rows": read.training.table.rows,
+        "task": dataset.target.task,
+        "target": list(dataset.target.names),
+        "columns": [
+            {"name": name, "kind": column.kind, "missing": int(column.missing().sum())}
+            for name, column in dataset.table.columns.items()
+        ],
+        "notes": list(dataset.notes),
+        "warnings": list(dataset.warnings),
+    }
 
 
 def _show(plan: Any) -> None:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tiny_bundle
 import uvicorn
+from fastapi.routing import APIRoute
 from service_worlds import World, holding, world
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.bundle.page import START
 from sixfold.service.api.app import create
+from sixfold.service.console import console
+from sixfold.service.domain.deployments import Canary, Scaling
 from sixfold.service.domain.jobs import JobFailure, TrainingJob
+from sixfold.service.gateway.front_door import FrontDoor
+from sixfold.service.gateway.gateway import DeploymentRoute
+from sixfold.service.gateway.traffic import VersionTraffic
 from sixfold.service.graceful_server import GracefulServer
-from sixfold.service.use_cases import workers
+from sixfold.service.use_cases import deployments, registry, workers
+from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.registry import NewVersion
 from sixfold.service.use_cases.workers import RunLine
 
@@ -36,7 +46,7 @@ class Site:
     """A world, its application, and a browser's client that is signed in."""
 
     world: World
-    app: ASGIApp
+    app: FrontDoor
     client: TestClient
     jobs: dict[str, TrainingJob] = field(default_factory=dict)
 
@@ -76,7 +86,7 @@ def _as_server(app: ASGIApp) -> ASGIApp:
 @contextmanager
 def site(folder: Path) -> Iterator[Site]:
     with world(folder) as made:
-        app = create(made.service, folder)
+        app = create(made.service, folder.resolve())
         found = Site(made, app, None)  # type: ignore[arg-type]
         found.client = found.sign_in(made.key)
         yield found
@@ -115,10 +125,26 @@ def published(made: World, folder: Path, job: TrainingJob, score: float = 0.95) 
     tree, size = made.service.artifacts.put_tree(folder)
     receipt = {
         "candidate": "mlp",
+        "metric": "accuracy",
+        "verdict": "compressed",
+        "rows_trained": 120,
+        "rows_holdout": 30,
+        "duration_s": 61.5,
         "quality": [
-            {"metric": "accuracy", "folds_after": [score, score + 0.02], "holdout_after": score}
+            {
+                "metric": "accuracy",
+                "greater_is_better": True,
+                "folds_after": [score, score + 0.02],
+                "holdout_after": score,
+                "baseline": 0.34,
+            }
         ],
-        "after": {"file_bytes": 21_480, "p50_1_ms": 0.021, "p99_1_ms": 0.034, "parameters": 1203},
+        "after": {
+            "file_bytes": 21_480,
+            "p50_1_ms": 0.02 * score,
+            "p99_1_ms": 0.034,
+            "parameters": 1203,
+        },
     }
     new = NewVersion(tree, size, {"signature": SIGNATURE}, receipt)
     result = {"verdict": ["Accuracy 0.95 on rows that nothing was fitted on."]}
@@ -155,3 +181,125 @@ def served(app: ASGIApp) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+PARTS = {  # routes that are no whole page: parts of one, files, and what leads to another page
+    "/",
+    "/console/static/{digest}/{name}",
+    "/console/jobs/{job_id}/state",
+    "/console/jobs/{job_id}/log",
+    "/console/models/{name}/{number}/report",
+    "/console/deployments/{name}/state",
+    "/console/deployments/{name}/drift",
+}
+
+
+def addresses(made: Site) -> list[str]:
+    """Of every page there is, by the routes: one that is not known here fails the tests that look at all pages."""
+    known = {
+        "/login": ["/login"],
+        "/docs": ["/docs"],
+        "/console": ["/console"],
+        "/console/jobs": ["/console/jobs", "/console/jobs?state=failed"],
+        "/console/jobs/new": ["/console/jobs/new"],
+        "/console/jobs/{job_id}": [f"/console/jobs/{job.id}" for job in made.jobs.values()],
+        "/console/models": ["/console/models"],
+        "/console/models/{name}": ["/console/models/iris", "/console/models/tiny"],
+        "/console/models/{name}/compare": ["/console/models/iris/compare?version=1&version=2"],
+        "/console/models/{name}/{number}": ["/console/models/iris/2", "/console/models/tiny/1"],
+        "/console/deployments": ["/console/deployments"],
+        "/console/deployments/{name}": ["/console/deployments/tiny"],
+        "/console/keys": ["/console/keys"],
+        "/console/system": ["/console/system"],
+        "/console/{path:path}": ["/console/nothing"],
+    }
+    return [path for route in page_routes() for path in known[route]]
+
+
+def page_routes() -> list[str]:
+    """Of the console, but for PARTS."""
+    found = {one.path for one in _walk(console.router.routes) if "GET" in (one.methods or ())}
+    assert found >= PARTS
+    return sorted(found - PARTS)
+
+
+def _walk(routes: list[Any]) -> Iterator[APIRoute]:
+    """With those of included routers, however they are kept."""
+    for one in routes:
+        if isinstance(one, APIRoute):
+            yield one
+        elif hasattr(one, "original_router"):
+            yield from _walk(one.original_router.routes)
+
+
+def published_bundle(made: World, folder: Path, name: str) -> int:
+    """A version of the model `name`: its number."""
+    tree, size = made.service.artifacts.put_tree(folder)
+    signature = json.loads((folder / "signature.json").read_bytes())
+    receipt = json.loads((folder / "receipt.json").read_bytes())
+    with made.service.database.transaction() as rows:
+        new = NewVersion(tree, size, {"signature": signature}, receipt)
+        return registry.publish(made.service, rows, made.operator.tenant_id, name, new).number
+
+
+def deployed(made: World, name: str, asked: DeploymentRequest) -> None:
+    with made.service.database.transaction() as rows:
+        deployments.deploy(made.service, rows, made.operator, name, asked)
+
+
+def with_traffic(found: Site, folder: Path) -> None:
+    """A deployment `tiny` that sleeps: a first version, a canary and a shadow, an hour of requests, and rows that drifted. Its
+    server must be up.
+    """
+    made = found.world
+    bundle = tiny_bundle.make(folder)
+    first, second, third = (str(published_bundle(made, bundle, "tiny")) for _ in range(3))
+    sleeping = Scaling(0, 1, 60.0)
+    deployed(made, "tiny", DeploymentRequest(VersionName("tiny", first), sleeping))
+    canary = VersionName("tiny", third), Canary("", 0.1)
+    asked = DeploymentRequest(
+        VersionName("tiny", second), sleeping, canary, VersionName("tiny", first)
+    )
+    deployed(made, "tiny", asked)
+    route = opened_route(found, "tiny", 3)
+    ids = dict(zip(("first", "canary", "shadow"), _ids(route), strict=True))
+    now = time.time()
+    for at in range(59 * 20):
+        for role, seconds in (("first", 0.012), ("canary", 0.019), ("shadow", 0.011)):
+            status = 503 if role == "canary" and at % 97 == 0 else 200
+            wave = 1 + 0.3 * ((at * 7) % 13) / 13
+            version = route.traffic.setdefault(ids[role], VersionTraffic())
+            version.count(status, seconds * wave, now - 3600 + 3 * at)
+    for at in range(150):
+        row = tiny_bundle.raw(size=100 + at, colour="purple" if at % 2 else "red")
+        answer = {"label": "keep", "probability": {"keep": 0.9, "<toss>": 0.1}}
+        body = json.dumps({"rows": [row]}).encode()
+        route.drift.sample(body, json.dumps({"predictions": [answer]}).encode())
+        other = {**answer, "label": "<toss>" if at % 10 == 0 else "keep"}
+        route.shadow.sample(
+            json.dumps({"predictions": [answer]}).encode(),
+            json.dumps({"predictions": [other]}).encode(),
+        )
+        if at % 50 == 49:
+            route.drift.read()
+            route.shadow.read()
+    for _ in range(12):
+        found.app.gateway.drift(route)
+        made.clock.at += 61
+
+
+def _ids(route: DeploymentRoute) -> tuple[str, ...]:
+    row = route.deployment
+    assert row.canary is not None and row.shadow is not None
+    return row.version_id, row.canary.version_id, row.shadow
+
+
+def opened_route(found: Site, name: str, versions: int = 1) -> DeploymentRoute:
+    """Once the gateway has it, with so many versions."""
+    key, end = (found.world.operator.tenant_id, name), time.monotonic() + 60
+    while time.monotonic() < end:
+        route = found.app.gateway.routes.get(key)
+        if route is not None and len(route.pools) == versions:
+            return route
+        time.sleep(0.05)
+    raise AssertionError(f"the gateway does not open {name}")

@@ -6,14 +6,21 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import get_args
 
 import pytest
-from console_worlds import Site, filled, token_of
+from console_worlds import Site, addresses, filled, page_routes, token_of
 
+from sixfold.recipe.kinds import PLAIN_KINDS
+from sixfold.recipe.receipt import Receipt
+from sixfold.recipe.schema import Recipe
 from sixfold.service.console import file_preview, recipe_form
 from sixfold.service.console.console import router
-from sixfold.service.console.words import LANGUAGES, catalog
+from sixfold.service.console.words import LANGUAGES, catalog, recipe_help
+from sixfold.service.domain.deployments import DeploymentState
+from sixfold.service.domain.jobs import JobState
 from sixfold.service.domain.people import Scope
+from sixfold.service.domain.registry import VersionState
 from sixfold.service.use_cases import files, jobs, people
 from sixfold.service.use_cases.jobs import JobRequest
 from sixfold.service.use_cases.people import KeyRequest
@@ -267,7 +274,9 @@ def test_versions_are_promoted_rolled_back_and_retired(here: Site, tmp_path: Pat
         here.post("/console/models/iris/promote", alias="production", version=number)
     here.post("/console/models/iris/roll-back", alias="production")
     text = here.client.get("/console/models/iris").text
-    assert "production" in text and "0.021 ms" in text and "21.0 KiB" in text
+    assert "production" in text and "0.0186 ms" in text and "0.95" in text
+    text = here.client.get("/console/models/iris/1").text
+    assert "production" in text and "21.0 KiB" in text and "/console/jobs/" in text
     assert here.post("/console/models/iris/retire", version="1").status_code == 409
     assert here.post("/console/models/iris/retire", version="2").status_code == 303
     report = here.client.get("/console/models/iris/2/report")
@@ -366,16 +375,100 @@ def test_all_languages_have_the_same_words_with_the_same_facts() -> None:
     assert all(text.strip() for name in LANGUAGES for text in catalog(name).values())
 
 
-def test_every_word_of_the_catalog_is_used_and_every_used_one_is_there() -> None:
+def sources() -> str:
+    """Of all that speaks."""
     folder = Path(recipe_form.__file__).parent
-    text = "".join(path.read_text() for path in [*folder.glob("templates/*"), *folder.glob("*.py")])
-    used = set(re.findall(r"""\bt\("([a-z_]+\.[a-z_0-9]+)""", text))
-    families = set(re.findall(r"""\bt\("([a-z_]+)\." ~""", text)) | set(
-        re.findall(r"""t\.of\("([a-z_]+)\"""", text)
-    )
-    assert used <= set(catalog("en"))
+    return "".join(path.read_text() for path in [*folder.glob("templates/*"), *folder.glob("*.py")])
+
+
+def test_every_word_of_the_catalog_is_used_and_every_used_one_is_there() -> None:
+    text = sources()
+    called = set(re.findall(r"""\b(?:t|words)\("([a-z_]+\.[a-z_0-9]+)"[,)]""", text))
+    families = set(re.findall(r"""\bt\("([a-z_]+)\." ~""", text))
+    families |= set(re.findall(r"""t\.of\("([a-z_]+)\"""", text))
+    assert called <= set(catalog("en"))
     spoken = families | {"state"}  # state_badge
-    assert {key for key in catalog("en") if key.partition(".")[0] not in spoken} <= used
+    rest = {key for key in catalog("en") if key.partition(".")[0] not in spoken}
+    assert {key for key in rest if f'"{key}"' not in text} == set()
+
+
+@pytest.mark.parametrize("kind", ["state", "failure", "kind", "task", "verdict", "stage"])
+def test_words_of_a_kind_are_those_that_the_service_knows(kind: str) -> None:
+    known: dict[str, set[str]] = {
+        "state": {*JobState, *DeploymentState, *VersionState},
+        "failure": {"crashed", "refused", "budget", "lost"},
+        "kind": {*PLAIN_KINDS, "identifier", "text", "image", "empty", "nested"},
+        "task": set(get_args(Recipe.model_fields["task"].annotation.__args__[0])),
+        "verdict": set(get_args(Receipt.model_fields["verdict"].annotation)),
+        "stage": {"done", "kept", "running"},
+    }
+    words = {key.partition(".")[2] for key in catalog("en") if key.startswith(f"{kind}.")}
+    assert words == {str(one) for one in known[kind]}
+
+
+SAID_ALIKE = {"Sixfold", "PSI", "openapi.json", "production", "candidate", "/models//predict"}
+CODE = re.compile(r"{% set \w+ %}.*?{% endset %}|<pre.*?</pre>|{%.*?%}|{{.*?}}|{#.*?#}", re.DOTALL)
+SPOKEN = ("aria-label", "placeholder", "title", "alt")  # attributes that people read or hear
+
+
+class Texts(HTMLParser):
+    """What people read of a template, once everything that Jinja puts in is gone."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(CODE.sub("", text))
+
+    def handle_data(self, data: str) -> None:
+        self.found += data.split("\n")
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value or "" for name, value in attrs if name in SPOKEN]
+
+
+def untranslated(text: str) -> list[str]:
+    """Words that stand in a template itself."""
+    words = [one.strip() for one in Texts(text).found]
+    bare = [re.sub("|".join(map(re.escape, SAID_ALIKE)), "", one) for one in words]
+    return [one for one, rest in zip(words, bare, strict=True) if re.search("[A-Za-z]{3}", rest)]
+
+
+def test_no_template_speaks_a_language_of_its_own() -> None:
+    assert untranslated('<p title="Look here">{{ t("a.b") }} Good morning</p>') == [
+        "Look here",
+        "Good morning",
+    ]  # the test would see it
+    found = {
+        path.name: wrong
+        for path in Path(recipe_form.__file__).parent.glob("templates/*")
+        if (wrong := untranslated(path.read_text()))
+    }
+    assert found == {}
+
+
+def test_scripts_speak_no_language_of_their_own() -> None:
+    """Their texts come with the page; what is said of a refusal comes from the server."""
+    script = (Path(recipe_form.__file__).parent / "static" / "console.js").read_text()
+    texts = re.findall(r"""["'`]([A-Z][a-z]+ [a-z]+[^"'`]*)["'`]""", script)
+    assert texts == []
+
+
+def test_every_field_of_a_recipe_is_explained_in_chinese() -> None:
+    fields = [field for section in recipe_form.sections() for field in section.fields]
+    assert set(recipe_help("zh")) == {field.path for field in fields if field.help}
+    assert all(re.search("[\u4e00-\u9fff]", text) for text in recipe_help("zh").values())
+
+
+def test_every_page_answers_in_both_languages(here: Site, tmp_path: Path) -> None:
+    filled(here, tmp_path / "trees")
+    for language in LANGUAGES:
+        for path in addresses(here):
+            if "tiny" in path:
+                continue  # has a server in the browser's tests
+            answer = here.client.get(path, headers={"Accept-Language": language})
+            assert (path, answer.status_code) == (path, 404 if "nothing" in path else 200)
+            assert f'<html lang="{language}">' in answer.text
+    assert len(page_routes()) > 12
 
 
 def test_the_language_is_the_browsers_or_what_was_chosen(here: Site) -> None:

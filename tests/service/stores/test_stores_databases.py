@@ -354,6 +354,20 @@ def test_events_are_kept_once_and_in_order(database: SqlDatabase) -> None:
         assert rows.events.after(two.id, "job-0000", 0, 9) == ()
 
 
+def test_events_of_some_kinds_are_found_among_many(database: SqlDatabase) -> None:
+    one, two = tenant(database, "one"), tenant(database, "two")
+    kinds = ("epoch", "stage_started", "epoch", "stage_finished", "epoch", "stage_started")
+    events = [JobEvent("job-0000", n, 1.0, kind, "info", "") for n, kind in enumerate(kinds, 1)]
+    with database.transaction() as rows:
+        rows.jobs.add(job(one))
+        rows.events.add(one.id, events)
+        wanted = {"stage_started", "stage_finished"}
+        assert rows.events.of_kinds(one.id, "job-0000", wanted, 0) == tuple(events[1::2])
+        assert rows.events.of_kinds(one.id, "job-0000", wanted, 2) == (events[3], events[5])
+        assert rows.events.of_kinds(one.id, "job-0000", {"message"}, 0) == ()
+        assert rows.events.of_kinds(two.id, "job-0000", wanted, 0) == ()
+
+
 def test_counts_of_use_add_up(database: SqlDatabase) -> None:
     one = tenant(database)
     with ThreadPoolExecutor(4) as pool:

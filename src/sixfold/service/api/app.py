@@ -32,6 +32,7 @@ from sixfold.service.api.openai import file_routes as openai_files
 from sixfold.service.api.openai import job_routes as openai_jobs
 from sixfold.service.api.openai import model_routes as openai_models
 from sixfold.service.console import console
+from sixfold.service.console.recipe_planner import RecipePlanner
 from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.gateway.key_cache import KeyCache
@@ -94,6 +95,7 @@ def create(
     app.state.gateway = gateway
     app.state.sign_on = sign_on
     app.state.figures = records.figures
+    app.state.planner = RecipePlanner(service, home / "plans")
     for module in ROUTERS:
         responses = problems.documented(module.router.prefix)
         app.include_router(module.router, responses=responses)

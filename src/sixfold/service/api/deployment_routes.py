@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from sixfold.service.api.access import In, Once, PagedBy, Who
 from sixfold.service.api.shapes import NAME, Body, Listed
-from sixfold.service.domain.deployments import Canary, Deployment, Scaling
+from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits, Scaling
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import deployments
@@ -55,13 +55,31 @@ class CanaryBody(VersionNameBody):
         return Canary("", self.share, self.most_errors, self.most_slower, self.least_requests)
 
 
+class DriftBody(Body):
+    """From where on a column is called drifted, over at least `least_rows` of the newest 2,000 sampled rows: population stability
+    index above `psi`; where they are given, Kolmogorov-Smirnov statistic above `ks`, share of unseen values above `unseen`.
+    """
+
+    psi: float = Field(0.25, ge=0, le=1000)
+    ks: float | None = Field(None, ge=0, le=1)
+    unseen: float | None = Field(None, ge=0, le=1)
+    least_rows: int = Field(100, ge=1, le=2000)
+
+    def limits(self) -> DriftLimits:
+        """As the domain has them."""
+        return DriftLimits(**self.model_dump())
+
+
 class NewDeployment(VersionNameBody):
-    """What answers under the name; put again, its versions are swapped without a failed request."""
+    """What answers under the name; put again, its versions are swapped without a failed request. `drift`: left out, what was set
+    before stays.
+    """
 
     scaling: ScalingBody = Field(default_factory=ScalingBody)
     canary: CanaryBody | None = None
     shadow: VersionNameBody | None = None
     log_share: float = Field(0.0, ge=0, le=1)
+    drift: DriftBody | None = None
 
     def request(self) -> DeploymentRequest:
         """As the use case has it."""
@@ -71,11 +89,12 @@ class NewDeployment(VersionNameBody):
             None if self.canary is None else (self.canary.version_name(), self.canary.rules()),
             None if self.shadow is None else self.shadow.version_name(),
             self.log_share,
+            None if self.drift is None else self.drift.limits(),
         )
 
 
 class DeploymentAnswer(BaseModel):
-    """`version_id`: of the version that answers; `url`: where to send rows."""
+    """`version_id`: of the version that answers; `before`: of those that did, newest first; `url`: where to send rows."""
 
     name: str
     state: str
@@ -85,6 +104,8 @@ class DeploymentAnswer(BaseModel):
     shadow: str | None
     scaling: dict[str, Any]
     log_share: float
+    drift: dict[str, Any]
+    before: list[str]
     generation: int
     created_at: float
     url: str
@@ -101,6 +122,8 @@ class DeploymentAnswer(BaseModel):
             shadow=row.shadow,
             scaling=asdict(row.scaling),
             log_share=row.log_share,
+            drift=asdict(row.drift),
+            before=list(row.before),
             generation=row.generation,
             created_at=row.created_at,
             url=f"/models/{row.name}/predict",
@@ -109,7 +132,7 @@ class DeploymentAnswer(BaseModel):
 
 class ColumnDriftAnswer(BaseModel):
     """A raw input or an output. `psi`: population stability index; `ks`: Kolmogorov-Smirnov statistic of numbers; `unseen`,
-    `missing`: shares of the rows. `drifted`: psi above 0.25 over at least 100 rows.
+    `missing`: shares of the rows. `drifted`: beyond the deployment's limits.
     """
 
     column: str
@@ -176,6 +199,30 @@ def drift(name: str, request: Request, service: In, who: Who) -> DriftAnswer:
         drifted=any(one.drifted for one in columns),
         columns=columns,
     )
+
+
+@router.put("/{name}/drift")
+def set_drift(name: str, body: DriftBody, service: In, who: Who) -> DeploymentAnswer:
+    """From where on a column is called drifted."""
+    return DeploymentAnswer.of(deployments.set_drift(service, who, name, body.limits()))
+
+
+@router.post("/{name}/roll-back")
+def roll_back(name: str, service: In, who: Who) -> DeploymentAnswer:
+    """The version that answered before answers again, without a failed request; a canary ends."""
+    return DeploymentAnswer.of(deployments.roll_back(service, who, name))
+
+
+@router.post("/{name}/canary/promote")
+def promote_canary(name: str, service: In, who: Who) -> DeploymentAnswer:
+    """The canary's version answers everything."""
+    return DeploymentAnswer.of(deployments.promote_canary(service, who, name))
+
+
+@router.post("/{name}/canary/end")
+def end_canary(name: str, service: In, who: Who) -> DeploymentAnswer:
+    """The first version answers everything again."""
+    return DeploymentAnswer.of(deployments.end_canary(service, who, name))
 
 
 @router.delete("/{name}", status_code=204)

@@ -3,43 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
 from fastapi import Request, Response
 
 from sixfold.bundle.modality_reader import reader_of
+from sixfold.core import values
 from sixfold.core.errors import SixfoldError
 from sixfold.recipe.kinds import PLAIN_KINDS
-from sixfold.service.console import pages
+from sixfold.service.console import deployment_traffic, pages
 from sixfold.service.console.routing import router, service_of, who_of
-from sixfold.service.domain.deployments import Canary, Deployment, Scaling
+from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits, Scaling
 from sixfold.service.domain.errors import InvalidRequest
+from sixfold.service.domain.people import Principal
 from sixfold.service.domain.registry import ModelVersion
-from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import deployments, registry
 from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
-from sixfold.service.use_cases.overview import versions_of
+from sixfold.service.use_cases.overview import models_of, versions_of
+from sixfold.service.use_cases.service import Service
 
 ON_A_PAGE: Final = 25
 MOST_MODELS: Final = 100  # offered in a field
 MOST_FIELDS: Final = 100
 MOST_LEVELS: Final = 100  # offered in a field
+VERBS: Final[dict[str, Callable[[Service, Principal, str], Deployment]]] = {
+    "roll-back": deployments.roll_back,
+    "promote-canary": deployments.promote_canary,
+    "end-canary": deployments.end_canary,
+}
 
 routes = router()
 
 
 @routes.get("/console/deployments")
-def listed(request: Request, after: str | None = None) -> Response:
-    """Newest first, and a form for another one."""
+def listed(
+    request: Request, after: str | None = None, model: str = "", version: str = ""
+) -> Response:
+    """Newest first, and a form for another one; `model`, `version`: what the form begins with."""
     service, who = service_of(request), who_of(request)
     return pages.page(
         request,
         "deployments.html.jinja",
         found=deployments.page(service, who, PageQuery(ON_A_PAGE, after)),
         models=registry.models(service, who, PageQuery(MOST_MODELS)).rows,
+        drifting=deployment_traffic.drifting(request, who.tenant_id),
+        given={"model": model[:63], "version": version[:63] or registry.NEWEST},
     )
 
 
@@ -66,8 +78,9 @@ def deploy(request: Request) -> Response:
 def one(request: Request, name: str) -> Response:
     """Its versions, its traffic, and a form to ask it."""
     found = deployments.get(service_of(request), who_of(request), name)
-    versions = versions_of(service_of(request), who_of(request), found)
-    first = versions[found.version_id]
+    service, who = service_of(request), who_of(request)
+    versions = versions_of(service, who, found)
+    names, first = models_of(service, who, versions.values()), versions[found.version_id]
     signature = first.summary.get("signature") or {}
     inputs = signature.get("inputs") or []
     return pages.page(
@@ -77,7 +90,9 @@ def one(request: Request, name: str) -> Response:
         fields=[_field(each) for each in inputs[:MOST_FIELDS]],
         unshown=max(0, len(inputs) - MOST_FIELDS),
         chats=_chats(first),
-        **_traffic(request, found, versions),
+        models=[names[first.model_id]],
+        given=_given(found, versions, names[first.model_id]),
+        **_state(request, found, versions),
     )
 
 
@@ -87,8 +102,30 @@ def state(request: Request, name: str) -> Response:
     found = deployments.get(service_of(request), who_of(request), name)
     versions = versions_of(service_of(request), who_of(request), found)
     return pages.page(
-        request, "deployment_state.html.jinja", one=found, **_traffic(request, found, versions)
+        request, "deployment_state.html.jinja", one=found, **_state(request, found, versions)
     )
+
+
+@routes.get("/console/deployments/{name}/drift")
+def drift(request: Request, name: str) -> Response:
+    """How far the newest rows are from the bundle's own: a part of its page that is read behind it."""
+    found = deployments.get(service_of(request), who_of(request), name)
+    facts = deployment_traffic.drift(request, found)
+    return pages.page(request, "deployment_drift.html.jinja", one=found, **facts)
+
+
+@routes.post("/console/deployments/{name}/drift")
+def set_drift(request: Request, name: str) -> Response:
+    """From where on a column is alarming."""
+    sent = pages.filled(request)
+    limits = DriftLimits(
+        _within(sent, "psi", 1000.0) or 0.0,
+        _within(sent, "ks", 1.0),
+        _within(sent, "unseen", 100.0, 100.0),
+        int(_within(sent, "least_rows", 2000.0) or 1),
+    )
+    deployments.set_drift(service_of(request), who_of(request), name, limits)
+    return pages.to(request, f"/console/deployments/{name}")
 
 
 @routes.post("/console/deployments/{name}/delete")
@@ -98,30 +135,45 @@ def delete(request: Request, name: str) -> Response:
     return pages.to(request, "/console/deployments")
 
 
-def _traffic(
+@routes.post("/console/deployments/{name}/{verb}")
+def act(request: Request, name: str, verb: str) -> Response:
+    """Roll back, promote the canary or end it."""
+    if verb not in VERBS:
+        raise InvalidRequest("the verb", ", ".join(VERBS), repr(verb[:20]), "Choose one.")
+    VERBS[verb](service_of(request), who_of(request), name)
+    return pages.to(request, f"/console/deployments/{name}")
+
+
+def _state(
     request: Request, found: Deployment, versions: Mapping[str, ModelVersion]
 ) -> dict[str, Any]:
-    """A row a version: what it is there for, its replicas, its requests."""
-    gateway: Gateway = request.app.state.gateway
-    route = gateway.routes.get((found.tenant_id, found.name))
-    rows = []
-    roles = {found.version_id: "first"}
-    if found.shadow is not None:
-        roles[found.shadow] = "shadow"
-    if found.canary is not None:
-        roles[found.canary.version_id] = "canary"
-    for version_id, role in roles.items():
-        pool = None if route is None else route.pools.get(version_id)
-        seen = None if route is None else route.traffic.get(version_id)
-        rows.append(
-            {
-                "role": role,
-                "version": versions.get(version_id),
-                "replicas": 0 if pool is None else len(pool.replicas),
-                "seen": seen,
-            }
-        )
-    return {"rows": rows}
+    """What its page shows anew every few seconds."""
+    service, who = service_of(request), who_of(request)
+    names = models_of(service, who, versions.values())
+    before = {} if not found.before else versions_of(service, who, found, found.before)
+    back = next((one for one in before.values() if one.state == "active"), None)
+    return {
+        "model_names": names,
+        "back": back,
+        **deployment_traffic.traffic(request, found, versions, time.time()),
+    }
+
+
+def _given(
+    found: Deployment, versions: Mapping[str, ModelVersion], model: str
+) -> dict[str, object]:
+    """What the form to change it begins with: what is there."""
+    canary, scaling = found.canary, found.scaling
+    return {
+        "model": model,
+        "version": versions[found.version_id].number,
+        "least": scaling.least,
+        "most": scaling.most,
+        "sleep": scaling.sleep_after_s or "",
+        "canary": "" if canary is None else versions[canary.version_id].number,
+        "share": 10 if canary is None else f"{100 * canary.share:.4g}",
+        "shadow": "" if found.shadow is None else versions[found.shadow].number,
+    }
 
 
 def _chats(version: ModelVersion) -> bool:
@@ -134,7 +186,7 @@ def _field(column: Mapping[str, Any]) -> dict[str, Any]:
     """Of the form: what the signature says of a raw column. A modality that this server has no reader for is a line of text."""
     kind = column.get("type", "number")
     levels = list(column.get("levels") or ())[:MOST_LEVELS]
-    usual = levels[0] if kind == "category" and levels else column.get("median")
+    usual = levels[0] if kind == "category" and levels else _usual(kind, column.get("median"))
     shown = None
     if kind not in PLAIN_KINDS:
         with suppress(SixfoldError):
@@ -143,10 +195,27 @@ def _field(column: Mapping[str, Any]) -> dict[str, Any]:
         "name": column.get("name", ""),
         "type": kind,
         "levels": levels,
-        "usual": "" if usual is None else usual,
+        "usual": usual,
         "field": "line" if shown is None else shown.field,
         "accept": "" if shown is None else shown.accept,
     }
+
+
+def _usual(kind: str, median: Any) -> str:
+    """As a person writes it."""
+    if not isinstance(median, int | float):
+        return "" if median is None else str(median)
+    return values.show_day(median) if kind == "date" else f"{median:.6g}"
+
+
+def _within(sent: Mapping[str, str], name: str, most: float, parts: float = 1.0) -> float | None:
+    """A number from 0 to `most`, over `parts`; None where the field is empty. Raises InvalidRequest."""
+    if not sent.get(name, "").strip():
+        return None
+    value = _number(sent, name, 0.0)
+    if not 0 <= value <= most:
+        raise InvalidRequest(name, f"0 to {most:g}", f"{value:g}", "Write such a number.")
+    return value / parts
 
 
 def _number(sent: Mapping[str, str], name: str, usual: float) -> float:

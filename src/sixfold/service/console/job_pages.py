@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
 from fastapi import Request, Response
 from starlette.datastructures import UploadFile
 
 from sixfold.service.console import file_preview, pages, recipe_form
+from sixfold.service.console.recipe_planner import RecipePlanner
 from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.errors import InvalidRequest
-from sixfold.service.domain.jobs import JobEvent, JobState, TrainingJob
+from sixfold.service.domain.jobs import JobState, TrainingJob
 from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
-from sixfold.service.use_cases import files, jobs
+from sixfold.service.use_cases import files, jobs, overview
 from sixfold.service.use_cases.idempotency import Answer, OnceOnly, once
-from sixfold.service.use_cases.overview import newest_events
+from sixfold.service.use_cases.overview import newest_events, newest_of_kinds
 from sixfold.service.use_cases.service import Service
 
 ON_A_PAGE: Final = 25
 LOG_LINES: Final = 100
-STAGE_EVENTS: Final = 1000  # the newest ones, in which stages are looked for
+STAGE_EVENTS: Final = 20_000  # the newest ones, in which stages are looked for
 CURVE_EVENTS: Final = 3000  # the newest ones, from which curves are drawn
 START: Final = "version: 1\nname: my-model\ndata:\n  source: sklearn:iris\n  target: target\n"  # of the tutorial
 DONE: Final = {"stage_finished": "done", "stage_skipped": "kept", "stage_started": "running"}
@@ -94,16 +95,34 @@ def upload(request: Request) -> Response:
     return pages.page(request, "file_preview.html.jinja", file=stored, preview=preview)
 
 
+@routes.post("/console/plan")
+def plan(request: Request) -> Response:
+    """What the job would take, before it is submitted; it may take a minute."""
+    service, who, sent = service_of(request), who_of(request), pages.filled(request)
+    planner: RecipePlanner = request.app.state.planner
+    text, beside = _lines(sent.get("recipe", "")), _beside(sent)
+    page = f"{who.key_id}:{sent.get('nonce', '')[:64]}"
+    made, room = planner.plan(who, page, text, beside), overview.room(service, who)
+    needs, problems = made.needs, made.problems
+    fits = "" if needs is None or made.problems else room.fits(needs["memory_bytes"])
+    if fits == "never":  # the same question with less memory is answered with what would fit
+        problems = planner.plan(who, page, text, beside, room.most_bytes).problems
+    return pages.page(
+        request,
+        "recipe_plan.html.jinja",
+        made=made,
+        needs=needs,
+        room=room,
+        fits=fits,
+        problems=problems,
+    )
+
+
 @routes.post("/console/jobs")
 def submit(request: Request) -> Response:
     """A job; the same form sent twice makes one."""
     service, who, sent = service_of(request), who_of(request), pages.filled(request)
-    beside = {
-        name.removeprefix("beside:"): file_id
-        for name, file_id in sent.items()
-        if name.startswith("beside:")
-    }
-    text = _lines(sent.get("recipe", ""))
+    text, beside = _lines(sent.get("recipe", "")), _beside(sent)
     asked = jobs.JobRequest(text, beside, publish=sent.get("publish") or None)
 
     def work(rows: Transaction) -> Answer:
@@ -122,14 +141,14 @@ def watched(request: Request, job_id: str) -> Response:
     """One job; its events come over the API's stream."""
     service, who = service_of(request), who_of(request)
     job = jobs.get(service, who, job_id)
-    events = newest_events(service, who, job_id, None, STAGE_EVENTS)
+    events = newest_events(service, who, job_id, None, LOG_LINES)
     newest = events[0].seq if events else 0
     return pages.page(
         request,
         "job.html.jinja",
         job=job,
-        stages=_stages(events),
-        log=events[:LOG_LINES],
+        stages=_stages(service, who, job_id),
+        log=events,
         newest=newest,
         curves_from=max(0, newest - CURVE_EVENTS),
     )
@@ -140,8 +159,8 @@ def state(request: Request, job_id: str) -> Response:
     """The part of a job's page that changes."""
     service, who = service_of(request), who_of(request)
     job = jobs.get(service, who, job_id)
-    events = newest_events(service, who, job_id, None, STAGE_EVENTS)
-    return pages.page(request, "job_state.html.jinja", job=job, stages=_stages(events))
+    stages = _stages(service, who, job_id)
+    return pages.page(request, "job_state.html.jinja", job=job, stages=stages)
 
 
 @routes.get("/console/jobs/{job_id}/log")
@@ -170,6 +189,15 @@ def _recipe(text: str) -> dict[str, Any]:
     }
 
 
+def _beside(sent: Mapping[str, str]) -> dict[str, str]:
+    """Files beside the recipe: path → id."""
+    return {
+        name.removeprefix("beside:"): file_id
+        for name, file_id in sent.items()
+        if name.startswith("beside:")
+    }
+
+
 def _lines(text: str) -> str:
     """With the ends of lines that a browser's form changes."""
     return text.replace("\r\n", "\n")
@@ -179,11 +207,11 @@ def _binary(file: UploadFile) -> BinaryIO:
     return file.file
 
 
-def _stages(events: tuple[JobEvent, ...]) -> list[tuple[str, str]]:
+def _stages(service: Service, who: Principal, job_id: str) -> list[tuple[str, str]]:
     """Name and what became of it, in the order in which they began."""
     found: dict[str, str] = {}
-    for event in reversed(events):
+    for event in newest_of_kinds(service, who, job_id, DONE, STAGE_EVENTS):
         name = event.data.get("stage")
-        if event.kind in DONE and isinstance(name, str):
+        if isinstance(name, str):
             found[name] = DONE[event.kind]
     return list(found.items())

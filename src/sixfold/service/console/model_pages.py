@@ -1,33 +1,24 @@
-"""Models: the list, one with its versions side by side, and its report."""
+"""Models: the list, one with its versions, versions side by side, and one version with its receipt, lineage and report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fastapi import Request, Response
 
 from sixfold.bundle import page as report_page
-from sixfold.service.console import pages
+from sixfold.service.console import pages, receipts_beside
 from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.errors import InvalidRequest, NotFound
-from sixfold.service.domain.registry import ModelVersion
+from sixfold.service.domain.registry import Alias, ModelVersion
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import registry
 
 ON_A_PAGE: Final = 25
-SIDE_BY_SIDE: Final = 6
+SIDE_BY_SIDE: Final = 6  # versions that fit beside one another
 REPORT: Final = "report.html"
-MEASURED: Final[Mapping[str, str]] = {
-    "file_bytes": "size",
-    "p50_1_ms": "ms",
-    "p99_1_ms": "ms",
-    "p50_64_ms": "ms",
-    "tokens_per_s_1": "figure",
-    "peak_memory_bytes": "size",
-    "parameters": "figure",
-}  # of a receipt's `after`, and how each is written
 
 routes = router()
 
@@ -40,23 +31,66 @@ def listed(request: Request, after: str | None = None) -> Response:
 
 
 @routes.get("/console/models/{name}")
-def one(request: Request, name: str) -> Response:
-    """Its aliases, and the newest versions side by side."""
+def one(request: Request, name: str, before: int | None = None) -> Response:
+    """Its aliases and its versions, newest first, those below the number `before`."""
     model, versions, aliases = registry.model(service_of(request), who_of(request), name)
-    shown = versions[:SIDE_BY_SIDE]
-    names = {
-        version.id: [alias.name for alias in aliases if alias.version_id == version.id]
-        for version in versions
-    }
+    behind = [each for each in versions if before is None or each.number < before]
     return pages.page(
         request,
         "model.html.jinja",
         model=model,
         versions=versions,
-        shown=shown,
+        shown=behind[:ON_A_PAGE],
+        more=len(behind) > ON_A_PAGE,
         aliases=aliases,
-        names=names,
-        figures=_figures(shown),
+        names=_names(versions, aliases),
+        headline=receipts_beside.headline,
+    )
+
+
+@routes.get("/console/models/{name}/compare")
+def compare(request: Request, name: str) -> Response:
+    """Receipts and lineage of the versions that are named, the first one beside all others."""
+    model, versions, aliases = registry.model(service_of(request), who_of(request), name)
+    asked = list(dict.fromkeys(request.query_params.getlist("version")))
+    known = {str(each.number): each for each in versions}
+    unknown = [each for each in asked if each not in known]
+    if unknown or not 2 <= len(asked) <= SIDE_BY_SIDE:
+        found = repr(unknown[0][:20]) if unknown else str(len(asked))
+        raise InvalidRequest(
+            "version", f"2 to {SIDE_BY_SIDE} numbers of versions", found, "Choose them."
+        )
+    shown = [known[each] for each in asked]
+    return pages.page(
+        request,
+        "model_compare.html.jinja",
+        model=model,
+        shown=shown,
+        names=_names(versions, aliases),
+        rows=receipts_beside.rows(shown),
+        files=receipts_beside.files(shown),
+        changes=[receipts_beside.recipe_changes(shown[0], each) for each in shown[1:]],
+    )
+
+
+@routes.get("/console/models/{name}/{number}")
+def version(request: Request, name: str, number: str) -> Response:
+    """One version: its receipt, where it came from, its report."""
+    service, who = service_of(request), who_of(request)
+    model, versions, aliases = registry.model(service, who, name)
+    found = registry.version(service, who, name, number)
+    tree = service.artifacts.tree(found.tree) if service.artifacts.has(found.tree) else None
+    earlier = next((each for each in versions if each.number < found.number), None)
+    return pages.page(
+        request,
+        "version.html.jinja",
+        model=model,
+        found=found,
+        earlier=earlier,
+        names=_names(versions, aliases)[found.id],
+        rows=receipts_beside.rows([found]),
+        bundle=() if tree is None else sorted(tree.files.items()),
+        has_report=tree is not None and REPORT in tree.files,
     )
 
 
@@ -64,8 +98,8 @@ def one(request: Request, name: str) -> Response:
 def report(request: Request, name: str, number: str) -> Response:
     """As the bundle has it, for a frame without scripts. Raises NotFound, BundleError."""
     service = service_of(request)
-    version = registry.version(service, who_of(request), name, number)
-    digest = service.artifacts.tree(version.tree).files.get(REPORT)
+    found = registry.version(service, who_of(request), name, number)
+    digest = service.artifacts.tree(found.tree).files.get(REPORT)
     if digest is None:
         raise NotFound("the report", "a bundle with one", "none", "Download the bundle.")
     with service.artifacts.open(digest) as source:
@@ -79,7 +113,7 @@ def report(request: Request, name: str, number: str) -> Response:
 
 @routes.post("/console/models/{name}/{verb}")
 def act(request: Request, name: str, verb: str) -> Response:
-    """Promote, roll back, or retire."""
+    """Promote, roll back, or retire; then the page that it was asked from."""
     sent = pages.filled(request)
     service, who = service_of(request), who_of(request)
     verbs: dict[str, Callable[[], object]] = {
@@ -92,32 +126,13 @@ def act(request: Request, name: str, verb: str) -> Response:
     if verb not in verbs:
         raise InvalidRequest("the verb", ", ".join(verbs), repr(verb[:20]), "Choose one.")
     verbs[verb]()
-    return pages.to(request, f"/console/models/{name}")
+    back = f"/{sent['version']}" if sent.get("back") == "version" and "version" in sent else ""
+    return pages.to(request, f"/console/models/{name}{back}")
 
 
-def _figures(versions: tuple[ModelVersion, ...]) -> list[tuple[str, str, list[Any]]]:
-    """Rows of a table: what, how it is written, and a value for each version; without those that no version has."""
-    rows: list[tuple[str, str, list[Any]]] = []
-    qualities = [_qualities(each.receipt) for each in versions]
-    for name in dict.fromkeys(name for each in qualities for name in each):
-        rows.append((name, "figure", [each.get(name) for each in qualities]))
-    for name, written in MEASURED.items():
-        found = [(each.receipt.get("after") or {}).get(name) for each in versions]
-        if any(value is not None for value in found):
-            rows.append((name, written, found))
-    return rows
-
-
-def _qualities(receipt: Mapping[str, Any]) -> dict[str, float]:
-    """Means over the validation folds of what is served, and what the holdout says, by metric."""
-    found = {}
-    for each in receipt.get("quality") or ():
-        folds = each.get("folds_after") or each.get("folds_before") or ()
-        if folds:
-            found[each["metric"]] = sum(folds) / len(folds)
-        holdout = each.get("holdout_after")
-        if holdout is None:
-            holdout = each.get("holdout_before")
-        if holdout is not None:
-            found[f"{each['metric']}, holdout"] = holdout
-    return found
+def _names(versions: Sequence[ModelVersion], aliases: Sequence[Alias]) -> dict[str, list[str]]:
+    """Aliases by the version that they point at."""
+    return {
+        each.id: [alias.name for alias in aliases if alias.version_id == each.id]
+        for each in versions
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -102,6 +102,17 @@ def size(value: float | None) -> str:
     return f"{value:.1f} TiB"
 
 
+def milliseconds(value: float | None) -> str:
+    """Three digits.
+
+    >>> milliseconds(0.01953), milliseconds(21.62), milliseconds(1234.5)
+    ('0.0195 ms', '21.6 ms', '1,234 ms')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
 def duration(value: float | None) -> str:
     """Seconds as people read them.
 
@@ -131,5 +142,13 @@ def figure(value: object) -> str:
     return f"{value:.5g}"
 
 
-_pages.filters.update(size=size, duration=duration, moment=moment, figure=figure)
-_pages.globals.update(address=address)
+def named(parts: Sequence[Mapping[str, Any]], name: str, value: str) -> list[dict[str, Any]]:
+    """Parts of a whole, the largest first."""
+    found = [{"name": one[name], "value": one[value]} for one in parts]
+    return sorted(found, key=lambda one: -one["value"])
+
+
+_pages.filters.update(
+    milliseconds=milliseconds, size=size, duration=duration, moment=moment, figure=figure
+)
+_pages.globals.update(address=address, named=named)

@@ -13,7 +13,7 @@ USUAL: Final = "en"
 
 
 class Words:
-    """Of one language; `words("jobs.title")` is a text, with the facts that stand in braces in it."""
+    """Of one language; `words("jobs.new")` is a text, with the facts that stand in braces in it."""
 
     def __init__(self, language: str) -> None:
         self.language = language
@@ -26,6 +26,16 @@ class Words:
     def of(self, kind: str, value: object) -> str:
         """A name that the service gives, such as a job's state; the name itself where it has no word."""
         return catalog(self.language).get(f"{kind}.{value}", str(value))
+
+    def help(self, path: str, text: str) -> str:
+        """What a key of the recipe is for: `text`, as the schema has it, or its translation."""
+        return recipe_help(self.language).get(path, text)
+
+
+@cache
+def recipe_help(language: str) -> Mapping[str, str]:
+    """By the key's path; empty in the language of the schema."""
+    return {} if language == USUAL else catalog(f"{language}_recipe")
 
 
 @cache

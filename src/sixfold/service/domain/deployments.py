@@ -44,9 +44,29 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class DriftLimits:
+    """From where on a column is called drifted. `psi`: population stability index; `ks`: Kolmogorov-Smirnov statistic of numbers;
+    `unseen`: share of values that training never met, of categories; None: not looked at. `least_rows`: fewer tell nothing.
+    """
+
+    psi: float = 0.25
+    ks: float | None = None
+    unseen: float | None = None
+    least_rows: int = 100
+
+    def exceeded(self, psi: float, ks: float | None, unseen: float, rows: int) -> bool:
+        """Whether any of them is."""
+        beyond = psi > self.psi
+        beyond = beyond or (self.ks is not None and ks is not None and ks > self.ks)
+        beyond = beyond or (self.unseen is not None and unseen > self.unseen)
+        return beyond and rows >= self.least_rows
+
+
+@dataclass(frozen=True)
 class Deployment:
     """`name` is unique in its tenant: `/models/NAME/predict`, or `model: NAME` under `/v1`. `shadow`: a version that is asked
     the same, and whose answers nobody gets. `log_share`: of requests that are kept, 0 by default. `generation` counts changes.
+    `before`: versions that answered before, newest first.
     """
 
     id: str
@@ -61,3 +81,5 @@ class Deployment:
     log_share: float = 0.0
     generation: int = 1
     reason: str = ""
+    drift: DriftLimits = field(default_factory=DriftLimits)
+    before: tuple[str, ...] = ()

@@ -15,16 +15,17 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.service.domain.deployments import DriftLimits
+
 Numbers = npt.NDArray[np.float64]
 DECILES: Final = np.arange(1, 10) / 10
 PRIOR: Final = 0.5
-LARGE_PSI: Final = 0.25
-LEAST_ROWS: Final = 100  # in the window, before a column is called drifted
+USUAL: Final = DriftLimits()
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """`ks`: of numbers alone. `unseen`, `missing`: shares of the window's rows."""
+    """`ks`: of numbers alone. `unseen`, `missing`: shares of the window's rows. `drifted`: beyond the deployment's limits."""
 
     column: str
     role: str  # input or prediction
@@ -36,7 +37,9 @@ class ColumnDrift:
     drifted: bool
 
 
-def of_numbers(name: str, role: str, reference: Numbers, window: Numbers) -> ColumnDrift:
+def of_numbers(
+    name: str, role: str, reference: Numbers, window: Numbers, limits: DriftLimits = USUAL
+) -> ColumnDrift:
     """NaN is missing."""
     first, second = reference[~np.isnan(reference)], window[~np.isnan(window)]
     edges = np.unique(np.quantile(first, DECILES)) if len(first) else np.array([])
@@ -44,38 +47,48 @@ def of_numbers(name: str, role: str, reference: Numbers, window: Numbers) -> Col
     for whole, known in ((reference, first), (window, second)):
         binned = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
         counts.append([*binned.tolist(), len(whole) - len(known)])
-    value = psi(*counts)
+    value, distance, rows = psi(*counts), ks(first, second), len(window)
     return ColumnDrift(
         name,
         role,
         value,
-        ks(first, second),
+        distance,
         0.0,
-        _share(len(window) - len(second), len(window)),
-        len(window),
-        value > LARGE_PSI and len(window) >= LEAST_ROWS,
+        _share(rows - len(second), rows),
+        rows,
+        limits.exceeded(value, distance, 0.0, rows),
     )
 
 
 def of_categories(
-    name: str, role: str, reference: Sequence[Any], window: Sequence[Any]
+    name: str,
+    role: str,
+    reference: Sequence[Any],
+    window: Sequence[Any],
+    limits: DriftLimits = USUAL,
+    levels: frozenset[str] | None = None,
 ) -> ColumnDrift:
-    """An empty text is missing; a value of the window that the reference lacks is unseen."""
+    """An empty text is missing; a value of the window that the reference lacks has a bin of its own. `levels`: what training met,
+    where that is more than the reference; whatever is in neither is unseen.
+    """
     known, seen = Counter(reference), Counter(window)
     values = sorted(value for value in known if value != "")
-    unseen = sum(count for value, count in seen.items() if value != "" and value not in known)
+    strange = sum(count for value, count in seen.items() if value != "" and value not in known)
     expected = [*(known[value] for value in values), known[""], 0]
-    found = [*(seen[value] for value in values), seen[""], unseen]
-    value = psi(expected, found)
+    found = [*(seen[value] for value in values), seen[""], strange]
+    value, rows, unseen = psi(expected, found), len(window), _share(strange, len(window))
+    if levels is not None:
+        met = levels | known.keys() | {""}
+        unseen = _share(sum(count for one, count in seen.items() if one not in met), rows)
     return ColumnDrift(
         name,
         role,
         value,
         None,
-        _share(unseen, len(window)),
-        _share(seen[""], len(window)),
-        len(window),
-        value > LARGE_PSI and len(window) >= LEAST_ROWS,
+        unseen,
+        _share(seen[""], rows),
+        rows,
+        limits.exceeded(value, None, unseen, rows),
     )
 
 

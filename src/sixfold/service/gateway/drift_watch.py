@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sixfold.bundle import parity
 from sixfold.bundle.frontend import Feeds, FrontEnd
 from sixfold.bundle.manifest import PARITY
 from sixfold.core.errors import SixfoldError
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature
+from sixfold.service.domain.deployments import DriftLimits
 from sixfold.service.gateway import drift_figures
 from sixfold.service.gateway.drift_figures import ColumnDrift
 
@@ -28,6 +30,8 @@ MOST_WAITING: Final = 100  # sampled requests a second, of each deployment
 MOST_BODY: Final = 64 << 10  # bytes of a request that is sampled
 MOST_COLUMNS: Final = 500  # that are looked at; guessed
 KINDS: Final = frozenset({NUMBERS, CATEGORIES})
+STEP_S: Final = 60.0  # between two points of what is shown over time
+POINTS: Final = 360
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,24 @@ class DriftReference:
         )
 
 
+@dataclass(frozen=True)
+class DriftPoint:
+    """How every column stood at one moment, in the order of `DriftWatch.last`. `psi`: float32 [columns]."""
+
+    at: float
+    psi: npt.NDArray[np.float32]
+
+
 @dataclass
 class DriftWatch:
-    """Of one deployment's first version. `last`: what was found when it was last looked at."""
+    """Of one deployment's first version. `last`: what was found when it was last looked at; `past`: a point a minute, for
+    six hours.
+    """
 
     rows: deque[Any] = field(default_factory=lambda: deque(maxlen=WINDOW))
     answers: deque[Any] = field(default_factory=lambda: deque(maxlen=WINDOW))
     last: tuple[ColumnDrift, ...] = ()
+    past: deque[DriftPoint] = field(default_factory=lambda: deque(maxlen=POINTS))
     _waiting: list[tuple[bytes, bytes]] = field(default_factory=list)
     _reference: DriftReference | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -78,8 +93,12 @@ class DriftWatch:
                     self.rows.extend(rows)
                     self.answers.extend(answers)
 
-    def figures(self, bundle: Path) -> tuple[int, list[ColumnDrift]]:
-        """Rows of the reference, and an entry a column: in a thread. Raises SixfoldError, OSError, ValueError."""
+    def figures(
+        self, bundle: Path, limits: DriftLimits, now: float
+    ) -> tuple[int, list[ColumnDrift]]:
+        """Rows of the reference, and an entry a column: in a thread. `now`: seconds since 1970. Raises SixfoldError, OSError,
+        ValueError.
+        """
         self.read()
         with self._lock:
             if self._reference is None:
@@ -89,9 +108,21 @@ class DriftWatch:
         if not rows:
             return reference.rows, []
         feeds = _feeds(reference.front_end, rows)
-        found = [*_inputs(reference, feeds), *_predictions(reference, answers)]
-        self.last = tuple(found)
+        found = [
+            *_inputs(reference, feeds, limits),
+            *_predictions(reference, answers, limits),
+        ]
+        with self._lock:
+            self._keep(found, now)
         return reference.rows, found
+
+    def _keep(self, found: list[ColumnDrift], now: float) -> None:
+        if len(found) != len(self.last):
+            self.past.clear()
+        self.last = tuple(found)
+        if not self.past or now - self.past[-1].at >= STEP_S:
+            values = np.array([one.psi for one in found], dtype=np.float32)
+            self.past.append(DriftPoint(now, values))
 
 
 def _feeds(front_end: FrontEnd, rows: list[Any]) -> Feeds:
@@ -109,7 +140,7 @@ def _feeds(front_end: FrontEnd, rows: list[Any]) -> Feeds:
         return front_end.feeds(good)
 
 
-def _inputs(reference: DriftReference, feeds: Feeds) -> list[ColumnDrift]:
+def _inputs(reference: DriftReference, feeds: Feeds, limits: DriftLimits) -> list[ColumnDrift]:
     found = []
     for group, columns in reference.signature.graph_inputs().items():
         if group not in KINDS:
@@ -117,30 +148,18 @@ def _inputs(reference: DriftReference, feeds: Feeds) -> list[ColumnDrift]:
         for at, column in enumerate(columns[:MOST_COLUMNS]):
             before, now = reference.feeds[group][:, at], feeds[group][:, at]
             if group == NUMBERS:
-                found.append(drift_figures.of_numbers(column.name, "input", before, now))
+                found.append(drift_figures.of_numbers(column.name, "input", before, now, limits))
                 continue
-            known = [*before.tolist()]
-            entry = drift_figures.of_categories(column.name, "input", known, now.tolist())
-            found.append(_with_levels(entry, set(column.levels), now.tolist()))
+            known, seen, levels = before.tolist(), now.tolist(), frozenset(column.levels)
+            found.append(
+                drift_figures.of_categories(column.name, "input", known, seen, limits, levels)
+            )
     return found
 
 
-def _with_levels(entry: ColumnDrift, levels: set[str], values: list[str]) -> ColumnDrift:
-    """Unseen by the training rows, and not only by those of them that the bundle keeps."""
-    unseen = sum(value != "" and value not in levels for value in values)
-    return ColumnDrift(
-        entry.column,
-        entry.role,
-        entry.psi,
-        entry.ks,
-        unseen / len(values) if values else 0.0,
-        entry.missing,
-        entry.rows,
-        entry.drifted,
-    )
-
-
-def _predictions(reference: DriftReference, answers: list[Any]) -> list[ColumnDrift]:
+def _predictions(
+    reference: DriftReference, answers: list[Any], limits: DriftLimits
+) -> list[ColumnDrift]:
     found = []
     for output in reference.signature.outputs:
         before = reference.answers.get(output.name)
@@ -149,15 +168,14 @@ def _predictions(reference: DriftReference, answers: list[Any]) -> list[ColumnDr
         if output.name == "label":
             texts = [str(one) for one in np.asarray(before).reshape(-1).tolist()]
             now = [_label(one.get("label")) for one in answers]
-            found.append(drift_figures.of_categories("label", "prediction", texts, now))
+            found.append(drift_figures.of_categories("label", "prediction", texts, now, limits))
             continue
         table = np.asarray(before, dtype=np.float64).reshape(reference.rows, -1)
         for at, name in enumerate(output.columns[:MOST_COLUMNS]):
             values = [_number(one.get(output.name), name) for one in answers]
             title = output.name if len(output.columns) == 1 else f"{output.name} {name}"
-            found.append(
-                drift_figures.of_numbers(title, "prediction", table[:, at], np.array(values))
-            )
+            before_at, now_at = table[:, at], np.array(values)
+            found.append(drift_figures.of_numbers(title, "prediction", before_at, now_at, limits))
     return found
 
 

@@ -107,18 +107,34 @@ class _Both(Collector):
         waiting = GaugeMetricFamily(
             "sixfold_gateway_waiting", "Requests that wait for a replica.", labels=PLACE
         )
-        drift = GaugeMetricFamily(
-            "sixfold_gateway_drift_psi",
-            "Population stability index of a column, when it was last looked at.",
-            labels=["tenant", "deployment", "column", "role"],
-        )
         for (tenant, name), route in tuple(self.gateway.routes.items()):
             for version_id, pool in route.pools.items():
                 place = [tenant, name, version_id]
                 replicas.add_metric(place, len(pool.replicas))
                 waiting.add_metric(place, pool.waiting + pool.batches.waiting)
-            for column in route.drift.last:
-                drift.add_metric([tenant, name, column.column, column.role], column.psi)
         yield replicas
         yield waiting
-        yield drift
+        yield from _drift(self.gateway)
+
+
+def _drift(gateway: Gateway) -> Iterator[Metric]:
+    """Of every column when it was last looked at."""
+    places = ["tenant", "deployment", "column", "role"]
+    psi, ks, unseen, drifted = (
+        GaugeMetricFamily(f"sixfold_gateway_drift_{name}", text, labels=places)
+        for name, text in (
+            ("psi", "Population stability index of a column."),
+            ("ks", "Kolmogorov-Smirnov statistic of a column of numbers."),
+            ("unseen", "Share of a column's values that training never met."),
+            ("alert", "Whether a column is beyond the limits of its deployment: 0 or 1."),
+        )
+    )
+    for (tenant, name), route in tuple(gateway.routes.items()):
+        for column in route.drift.last:
+            place = [tenant, name, column.column, column.role]
+            psi.add_metric(place, column.psi)
+            unseen.add_metric(place, column.unseen)
+            drifted.add_metric(place, column.drifted)
+            if column.ks is not None:
+                ks.add_metric(place, column.ks)
+    yield from (psi, ks, unseen, drifted)

@@ -134,10 +134,10 @@ class FrontDoor:
         self, one: Exchange, buckets: TenantBuckets, watch: ClientWatch, send: Send
     ) -> None:
         """By the replica, or until the client is gone; then it is counted."""
-        route = None
+        route, given = None, asyncio.get_running_loop().create_future()
         try:
             route = await self.gateway.route(one.who.tenant_id, one.name, one.of_model)
-            self._shadow(route, one.asked)
+            self._shadow(route, one.asked, given)
             route = await self._tried(one, route, send)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -154,6 +154,7 @@ class FrontDoor:
         finally:
             watch.end()
             logs.note(deployment=one.name, version=one.version_id)
+            given.set_result(one.answer if one.whole and one.status == 200 else b"")
             if route is not None:
                 self.records.answered(one, route, buckets)
 
@@ -198,11 +199,13 @@ class FrontDoor:
                 return
             await _relay(one, answer, send)
 
-    def _shadow(self, route: DeploymentRoute, asked: ReplicaRequest) -> None:
+    def _shadow(
+        self, route: DeploymentRoute, asked: ReplicaRequest, given: asyncio.Future[bytes]
+    ) -> None:
         shadow = route.deployment.shadow
         if shadow is None or shadow not in route.pools or len(self._shadows) >= MOST_SHADOWS:
             return
-        task = asyncio.create_task(_heard_by_nobody(route, shadow, asked))
+        task = asyncio.create_task(_heard_by_nobody(route, shadow, asked, given))
         self._shadows.add(task)
         task.add_done_callback(self._shadows.discard)
 
@@ -235,20 +238,24 @@ async def _relay(one: Exchange, answer: ReplicaAnswer, send: Send) -> None:
             answer.close()
 
 
-async def _heard_by_nobody(route: DeploymentRoute, shadow: str, asked: ReplicaRequest) -> None:
-    """A shadow's answer is read, counted and dropped."""
-    started, status = time.perf_counter(), 503
+async def _heard_by_nobody(
+    route: DeploymentRoute, shadow: str, asked: ReplicaRequest, given: asyncio.Future[bytes]
+) -> None:
+    """A shadow's answer is read, counted, compared with the one that was `given`, and dropped."""
+    started, status, heard = time.perf_counter(), 503, b""
     with contextlib.suppress(ReplicaGone, Unavailable, PoolClosed):
         async with route.pools[shadow].replica() as chosen:
             answer = await chosen.wire.ask(asked)
             try:
-                async for _ in answer.blocks():
-                    pass
+                async for block in answer.blocks():
+                    heard = heard + block if len(heard) + len(block) <= KEPT else heard
                 status = answer.status
             except BaseException:
                 answer.close()
                 raise
     route.count(shadow, status, time.perf_counter() - started)
+    if status == 200 and asked.target == b"/predict":
+        route.shadow.sample(await given, heard)
 
 
 def _asked(scope: Scope, body: bytes, request_id: str) -> tuple[str, ReplicaRequest]:

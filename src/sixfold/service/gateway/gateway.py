@@ -23,6 +23,7 @@ from sixfold.service.gateway.bundle_cache import BundleCache
 from sixfold.service.gateway.drift_figures import ColumnDrift
 from sixfold.service.gateway.drift_watch import DriftWatch
 from sixfold.service.gateway.pool import VersionPool
+from sixfold.service.gateway.shadow_watch import ShadowWatch
 from sixfold.service.gateway.traffic import VersionTraffic
 from sixfold.service.use_cases import deployments, served_models
 from sixfold.service.use_cases.service import Service
@@ -40,12 +41,15 @@ Key = tuple[str, str]  # tenant, name
 
 @dataclass
 class DeploymentRoute:
-    """A deployment as it answers now. `pools`, `traffic`: by version. `drift`: of the first version's answers."""
+    """A deployment as it answers now. `pools`, `traffic`: by version. `drift`: of the first version's answers; `shadow`: how far
+    the shadow's are from those that were given.
+    """
 
     deployment: Deployment
     pools: dict[str, VersionPool]
     traffic: dict[str, VersionTraffic] = field(default_factory=dict)
     drift: DriftWatch = field(default_factory=DriftWatch)
+    shadow: ShadowWatch = field(default_factory=ShadowWatch)
 
     def chosen(self) -> str:
         """The version that answers the next request."""
@@ -63,7 +67,7 @@ class DeploymentRoute:
         seen = self.traffic.get(version_id)
         if seen is None:
             seen = self.traffic[version_id] = VersionTraffic()
-        seen.count(status, seconds)
+        seen.count(status, seconds, time.time())
 
 
 @dataclass
@@ -123,7 +127,8 @@ class Gateway:
         row = route.deployment
         try:
             version = self._version_row(row.tenant_id, row.version_id)
-            return route.drift.figures(self.bundles.bundle(version.tree))
+            bundle = self.bundles.bundle(version.tree)
+            return route.drift.figures(bundle, row.drift, self.service.now())
         except (OSError, ValueError, KeyError) as error:
             log.info("no reference for %s: %s", row.name, error)
             return 0, []
@@ -244,6 +249,8 @@ class Gateway:
         made.traffic = {one: before.traffic[one] for one in made.pools if one in before.traffic}
         if row.version_id == before.deployment.version_id:
             made.drift = before.drift
+            if row.shadow == before.deployment.shadow:
+                made.shadow = before.shadow
         self.routes[key] = made
         self._failed.pop(key, None)
         self._close(pool for one, pool in before.pools.items() if one not in made.pools)

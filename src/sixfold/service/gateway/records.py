@@ -92,6 +92,7 @@ class GatewayRecords:
         due = time.monotonic() - self._drift_at > DRIFT_EVERY_S
         for route in tuple(self.gateway.routes.values()):
             route.drift.read()
+            route.shadow.read()
             if due and route.drift.rows:
                 self.gateway.drift(route)
         if due:

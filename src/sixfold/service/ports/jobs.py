@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -60,6 +60,11 @@ class EventRows(Protocol):
         self, tenant_id: str, job_id: str, seq: int | None, limit: int
     ) -> tuple[JobEvent, ...]:
         """Newest first; `seq` None: from the newest."""
+
+    def of_kinds(
+        self, tenant_id: str, job_id: str, kinds: Collection[str], seq: int
+    ) -> tuple[JobEvent, ...]:
+        """Those behind `seq`, oldest first; all others are passed over where they are stored."""
 
     def last_seq(self, job_id: str) -> int:
         """0 where there is none."""

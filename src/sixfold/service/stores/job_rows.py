@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -148,6 +148,18 @@ class EventTable:
         if seq is not None:
             query = query.where(events.seq < seq)
         return self._some(query.order_by(events.seq.desc()), limit)
+
+    def of_kinds(
+        self, tenant_id: str, job_id: str, kinds: Collection[str], seq: int
+    ) -> tuple[JobEvent, ...]:
+        """Oldest first."""
+        events = tables.events.c
+        query = select(tables.events).where(
+            *self.rows.of(tenant_id, job_id=job_id),
+            events.seq > seq,
+            events.kind.in_(sorted(kinds)),
+        )
+        return EVENTS.entities(self.rows.store.all(query.order_by(events.seq)))
 
     def last_seq(self, job_id: str) -> int:
         """Of a job of any tenant."""

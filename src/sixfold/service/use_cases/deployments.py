@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Final
 
-from sixfold.service.domain.deployments import Canary, Deployment, DeploymentState, Scaling
+from sixfold.service.domain.deployments import (
+    Canary,
+    Deployment,
+    DeploymentState,
+    DriftLimits,
+    Scaling,
+)
 from sixfold.service.domain.errors import Conflict, InvalidRequest, NotFound
 from sixfold.service.domain.ids import checked_name, new_id
 from sixfold.service.domain.people import Principal, Scope
@@ -13,6 +21,8 @@ from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import Page, PageQuery
 from sixfold.service.use_cases import audit, registry
 from sixfold.service.use_cases.service import Service
+
+KEPT_BEFORE: Final = 20  # versions that a deployment remembers for rolling back
 
 
 @dataclass(frozen=True)
@@ -26,7 +36,7 @@ class VersionName:
 @dataclass(frozen=True)
 class DeploymentRequest:
     """`canary`: a second target and its rules, whose `version_id` is filled in here. `shadow`: asked the same, heard by
-    nobody.
+    nobody. `drift`: left out, those of the deployment that is there, else the usual ones.
     """
 
     target: VersionName
@@ -34,6 +44,7 @@ class DeploymentRequest:
     canary: tuple[VersionName, Canary] | None = None
     shadow: VersionName | None = None
     log_share: float = 0.0
+    drift: DriftLimits | None = None
 
 
 def deploy(
@@ -59,13 +70,21 @@ def deploy(
         shadow=None if asked.shadow is None else _active(rows, who, asked.shadow),
         scaling=asked.scaling,
         log_share=asked.log_share,
+        drift=asked.drift or DriftLimits(),
     )
     known = rows.deployments.named(who.tenant_id, name)
     if known is None:
         rows.deployments.add(made)
     else:
-        kept = replace(made, id=known.id, created_at=known.created_at)
-        made = rows.deployments.save(replace(kept, generation=known.generation))
+        kept = replace(
+            made,
+            id=known.id,
+            created_at=known.created_at,
+            generation=known.generation,
+            drift=asked.drift or known.drift,
+            before=_before(known, made.version_id),
+        )
+        made = rows.deployments.save(kept)
     audit.record(service, rows, who, "deployment.deploy", name, version=made.version_id)
     return made
 
@@ -98,6 +117,48 @@ def remove(service: Service, rows: Transaction, who: Principal, name: str) -> No
     audit.record(service, rows, who, "deployment.delete", name)
 
 
+def roll_back(service: Service, who: Principal, name: str) -> Deployment:
+    """The newest version that answered before and is still active answers again; a canary ends. Raises NotFound, Conflict where
+    there is none.
+    """
+
+    def change(rows: Transaction, one: Deployment) -> Deployment:
+        for at, version_id in enumerate(one.before):
+            if _is_active(rows, who, version_id):
+                before = one.before[at + 1 :]
+                return replace(one, version_id=version_id, before=before, canary=None, reason="")
+        raise Conflict(
+            f"deployment {name}", "an earlier version that is active", "none", "Deploy a version."
+        )
+
+    return _change(service, who, name, "roll-back", change)
+
+
+def promote_canary(service: Service, who: Principal, name: str) -> Deployment:
+    """The canary's version answers everything from now on. Raises NotFound, Conflict where there is no canary."""
+
+    def change(_: Transaction, one: Deployment) -> Deployment:
+        version_id = _canary(one).version_id
+        before = _before(one, version_id)
+        return replace(one, version_id=version_id, before=before, canary=None, reason="")
+
+    return _change(service, who, name, "promote-canary", change)
+
+
+def end_canary(service: Service, who: Principal, name: str) -> Deployment:
+    """The first version answers everything again. Raises NotFound, Conflict where there is no canary."""
+
+    def change(_: Transaction, one: Deployment) -> Deployment:
+        return replace(one, canary=None, reason="" if _canary(one) else one.reason)
+
+    return _change(service, who, name, "end-canary", change)
+
+
+def set_drift(service: Service, who: Principal, name: str, limits: DriftLimits) -> Deployment:
+    """From where on a column counts as drifted. Raises NotFound."""
+    return _change(service, who, name, "set-drift", lambda _, one: replace(one, drift=limits))
+
+
 def became(
     service: Service, known: Deployment, state: DeploymentState, reason: str = ""
 ) -> Deployment | None:
@@ -118,6 +179,39 @@ def found(rows: Transaction, tenant_id: str, name: str) -> Deployment:
             "the deployment", "the name of one of yours", repr(name[:80]), "List your deployments."
         )
     return one
+
+
+def _change(
+    service: Service,
+    who: Principal,
+    name: str,
+    verb: str,
+    change: Callable[[Transaction, Deployment], Deployment],
+) -> Deployment:
+    who.require(Scope.DEPLOY)
+    with service.database.transaction() as rows:
+        saved = rows.deployments.save(change(rows, found(rows, who.tenant_id, name)))
+        audit.record(service, rows, who, f"deployment.{verb}", name, version=saved.version_id)
+    return saved
+
+
+def _canary(one: Deployment) -> Canary:
+    if one.canary is None:
+        raise Conflict(f"deployment {one.name}", "a canary", "none", "Deploy one first.")
+    return one.canary
+
+
+def _before(known: Deployment, version_id: str) -> tuple[str, ...]:
+    """Those that answered before `version_id`: the deployment's own now, and those before it."""
+    if version_id == known.version_id:
+        return known.before
+    past = dict.fromkeys((known.version_id, *known.before))
+    return tuple(one for one in past if one != version_id)[:KEPT_BEFORE]
+
+
+def _is_active(rows: Transaction, who: Principal, version_id: str) -> bool:
+    version = rows.versions.get(who.tenant_id, version_id)
+    return version is not None and version.state is VersionState.ACTIVE
 
 
 def _by_gateway(service: Service, known: Deployment, changed: Deployment) -> Deployment | None:

@@ -54,7 +54,7 @@ def accept(
     that validates it. Raises InvalidRequest, NotFound (a file), QuotaExceeded.
     """
     who.require(Scope.JOBS)
-    given = _recipe_name(request.recipe)
+    given = checked_recipe(request.recipe)
     name = checked_name(request.name or name_like(given), "name")
     publish = checked_name(request.publish or name, "publish")
     if abs(request.priority) > MOST_PRIORITY:
@@ -183,8 +183,8 @@ def _origin() -> dict[str, str]:
     return traces.headers() | ({} if request_id is None else {"request_id": request_id})
 
 
-def _recipe_name(text: str) -> str:
-    """Of a recipe whose schema and paths are good. Raises InvalidRequest."""
+def checked_recipe(text: str) -> str:
+    """The name of a recipe whose schema and paths are good. Raises InvalidRequest."""
     try:
         recipe = from_text(text, RECIPE_NAME)
     except RecipeError as error:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sixfold.service.domain.deployments import Deployment
 from sixfold.service.domain.errors import NotFound
@@ -17,6 +18,8 @@ from sixfold.service.use_cases.service import Service
 
 SHOWN = 6
 DAY_S = 86400
+RUNNING: Final = {"state": str(JobState.RUNNING)}
+MOST_RUNNING: Final = 1000  # that are added up
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,35 @@ class SystemOverview:
     audit: tuple[AuditEntry, ...]
 
 
+@dataclass(frozen=True)
+class TenantRoom:
+    """Where a job of this tenant may run. `largest_bytes`: what the largest worker may use in all, None where there is no worker;
+    `free_bytes`: the most that is free on one now. `quota_bytes`: of all running jobs of the tenant together, None for any;
+    `running_bytes`: what they are planned to take. `waiting`: jobs of the tenant before this one.
+    """
+
+    largest_bytes: int | None
+    free_bytes: int
+    quota_bytes: int | None
+    running_bytes: int
+    waiting: int
+
+    @property
+    def most_bytes(self) -> int | None:
+        """What a job may be planned to take, ever; None where nobody knows yet."""
+        known = [one for one in (self.largest_bytes, self.quota_bytes) if one is not None]
+        return min(known, default=None)
+
+    def fits(self, needed_bytes: int) -> str:
+        """`now`, `later`, when others have ended, `never`, or `unknown`, where no worker has said hello."""
+        if self.most_bytes is not None and needed_bytes > self.most_bytes:
+            return "never"
+        if self.largest_bytes is None:
+            return "unknown"
+        within = self.quota_bytes is None or self.running_bytes + needed_bytes <= self.quota_bytes
+        return "now" if within and needed_bytes <= self.free_bytes else "later"
+
+
 def overview(service: Service, who: Principal) -> TenantOverview:
     """Of the tenant."""
     who.require(Scope.READ)
@@ -77,6 +109,22 @@ def use(service: Service, who: Principal) -> TenantUse:
         )
 
 
+def room(service: Service, who: Principal) -> TenantRoom:
+    """Of the tenant, on all workers."""
+    who.require(Scope.JOBS)
+    with service.database.reading() as rows:
+        tenant, machines = rows.tenants.get(who.tenant_id), rows.workers.all()
+        counts = rows.jobs.counts(who.tenant_id)
+        running = rows.jobs.page(who.tenant_id, PageQuery(MOST_RUNNING, where=RUNNING)).rows
+    return TenantRoom(
+        max((one.memory_bytes for one in machines), default=None),
+        max((one.free_bytes for one in machines), default=0),
+        None if tenant is None else tenant.quota.memory_bytes,
+        sum(one.needs.memory_bytes for one in running if one.needs is not None),
+        counts[JobState.QUEUED] + counts[JobState.VALIDATING],
+    )
+
+
 def system(service: Service, who: Principal) -> SystemOverview:
     """For operators."""
     who.require(Scope.OPERATE)
@@ -98,16 +146,37 @@ def newest_events(
         return rows.events.before(who.tenant_id, job_id, before, limit)
 
 
+def newest_of_kinds(
+    service: Service, who: Principal, job_id: str, kinds: Collection[str], among: int
+) -> tuple[JobEvent, ...]:
+    """Events of these kinds among the newest ones of a job, oldest first. Raises NotFound."""
+    who.require(Scope.READ)
+    with service.database.reading() as rows:
+        jobs.found(rows, who.tenant_id, job_id)
+        behind = max(0, rows.events.last_seq(job_id) - among)
+        return rows.events.of_kinds(who.tenant_id, job_id, kinds, behind)
+
+
+def models_of(
+    service: Service, who: Principal, versions: Iterable[ModelVersion]
+) -> Mapping[str, str]:
+    """Names of the models that versions are of, by the model's id."""
+    who.require(Scope.READ)
+    with service.database.reading() as rows:
+        ids = {one.model_id for one in versions}
+        found = [rows.models.get(who.tenant_id, one) for one in sorted(ids)]
+    return {one.id: one.name for one in found if one is not None}
+
+
 def versions_of(
-    service: Service, who: Principal, deployment: Deployment
+    service: Service, who: Principal, deployment: Deployment, ids: Sequence[str] | None = None
 ) -> Mapping[str, ModelVersion]:
-    """All that a deployment names, by id."""
+    """Those with `ids`, in their order; left out, all that a deployment names: by id."""
     who.require(Scope.READ)
     canary = None if deployment.canary is None else deployment.canary.version_id
+    if ids is None:
+        named = (deployment.version_id, canary, deployment.shadow)
+        ids = [one for one in named if one is not None]
     with service.database.reading() as rows:
-        found = [
-            rows.versions.get(who.tenant_id, one)
-            for one in (deployment.version_id, canary, deployment.shadow)
-            if one is not None
-        ]
+        found = [rows.versions.get(who.tenant_id, one) for one in ids]
     return {version.id: version for version in found if version is not None}

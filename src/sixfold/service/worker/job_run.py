@@ -18,7 +18,7 @@ from sixfold.runs import events
 from sixfold.service.client.transport import Transport
 from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
 from sixfold.service.domain.jobs import Wish
-from sixfold.service.worker import tuning_result
+from sixfold.service.worker import plan_answer, tuning_result
 from sixfold.service.worker.child import ChildProcess
 from sixfold.service.worker.job_folder import JobFolder
 from sixfold.service.worker.run_events import EventTail, stages_of
@@ -89,9 +89,8 @@ class JobRun:
             self._give_back(True, [*folder.last_lines(), f"{type(error).__name__}: {error}"])
 
     def _plan(self, folder: JobFolder) -> None:
-        arguments = ["plan", "recipe.yaml", "--json", "--no-probe"]
         with tempfile.TemporaryFile() as output:
-            child = ChildProcess(arguments, folder.inputs, folder.log)
+            child = ChildProcess(plan_answer.ARGUMENTS, folder.inputs, folder.log)
             folder.owned(self.job["attempt"], child.start(output))
             code = self._watch(child, folder)
             output.seek(0)
@@ -99,8 +98,7 @@ class JobRun:
         if self._ended_early(folder, code):
             return
         if code == 0:
-            plan = json.loads(answer)["plan"]
-            self._tell("planned", needs=_needs(plan))
+            self._tell("planned", needs=plan_answer.needs(json.loads(answer)["plan"]))
         elif code in REFUSED:
             self._tell("failed", failure=_refusal(answer, folder))
         else:
@@ -232,30 +230,19 @@ class JobRun:
         return answer
 
 
-def _needs(plan: Mapping[str, Any]) -> dict[str, Any]:
-    memory, taken = plan["memory"], plan["time"]
-    return {
-        "memory_bytes": 0 if memory is None else int(memory["bytes"] * memory["error"]),
-        "time_s": 0.0 if taken is None else float(taken["seconds"]),
-        "disk_bytes": int(plan["disk_bytes"] or 0),
-    }
-
-
 def _refusal(answer: bytes, folder: JobFolder) -> dict[str, Any]:
     """What the command said of the recipe or the data, else its last lines."""
     lines = folder.last_lines()
-    try:
-        told = json.loads(answer)
-        problem = told["error"] if "error" in told else told["problems"][0]
-        parts = {name: problem[name] for name in ("where", "expected", "found", "remedy")}
-        text = "{where}: expected {expected}; found {found}. {remedy}".format(**parts)
-        return {"code": "refused", "message": text, "param": parts["where"], "last_lines": lines}
-    except (ValueError, KeyError, IndexError, TypeError):
+    told = plan_answer.problems(answer)
+    if told:
+        text = "{where}: expected {expected}; found {found}. {remedy}".format(**told[0])
         return {
             "code": "refused",
-            "message": lines[-1] if lines else "no word",
+            "message": text,
+            "param": told[0]["where"],
             "last_lines": lines,
         }
+    return {"code": "refused", "message": lines[-1] if lines else "no word", "last_lines": lines}
 
 
 def _over_memory(limit: int, folder: JobFolder) -> dict[str, Any]:

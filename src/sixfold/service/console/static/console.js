@@ -139,6 +139,7 @@ function watchJob(place) {
 // The form beside the text: what the server read of it, and where it has a mistake.
 function applyCheck(check) {
   const recipe = document.getElementById("recipe"), values = JSON.parse(check.dataset.values);
+  recipe.setAttribute("aria-invalid", String(check.classList.contains("bad")));
   if (check.dataset.text !== undefined) recipe.value = check.dataset.text;
   for (const field of document.querySelectorAll("[data-path]")) {
     const value = values[field.dataset.path] ?? "";
@@ -155,8 +156,22 @@ function toLine(number) {
 function setField(path, value) {
   htmx.ajax("POST", `/console/recipe/field?path=${encodeURIComponent(path)}`, {target: "#check", swap: "innerHTML", values: {recipe: document.getElementById("recipe").value, value}});
 }
+// The plan is asked for when nothing was changed for a second, and nothing is to mend; what is shown of an older one is pale.
+function planner() {
+  const job = document.getElementById("job"), planned = document.getElementById("planned");
+  let due, asked = "";
+  return () => {
+    const sent = JSON.stringify([...new FormData(job)].filter(([name]) => name === "recipe" || name.startsWith("beside:")));
+    const good = document.querySelector("#check .check.good");
+    clearTimeout(due);
+    planned.classList.toggle("old", asked !== "" && (!good || sent !== asked));
+    if (!good || sent === asked) return;
+    due = setTimeout(() => { asked = sent; document.body.dispatchEvent(new Event("planned")); }, 1000);
+  };
+}
 function newJob(upload) {
-  const file = document.getElementById("file"), progress = document.getElementById("progress");
+  const file = document.getElementById("file"), progress = document.getElementById("progress"), recipe = document.getElementById("recipe");
+  const planSoon = planner(), begun = recipe.value;
   for (const kind of ["dragover", "drop"]) addEventListener(kind, event => event.preventDefault());  // a file beside the field opens no page
   upload.addEventListener("dragover", () => upload.classList.add("over"));
   upload.addEventListener("dragleave", () => upload.classList.remove("over"));
@@ -170,15 +185,25 @@ function newJob(upload) {
   upload.addEventListener("htmx:xhr:progress", event => { progress.hidden = false; progress.value = event.detail.total ? event.detail.loaded / event.detail.total : 0; });
   upload.addEventListener("htmx:afterRequest", () => { progress.hidden = true; upload.reset(); });
   document.body.addEventListener("htmx:afterSwap", event => {
-    const check = document.querySelector("#check .check");
-    if (event.detail.target.id === "check" && check) applyCheck(check);
+    const check = document.querySelector("#check .check"), place = event.detail.target;
+    if (place.id === "check" && check) applyCheck(check);
+    if (place.id === "planned") place.classList.remove("old");
+    else planSoon();
+    const use = place.id === "files" && recipe.value === begun && place.querySelector(".file:last-child [data-set='data.source']");
+    if (use) setField(use.dataset.set, use.dataset.value);  // nobody has written anything yet
   });
+  recipe.addEventListener("input", planSoon);
+  planSoon();
   document.addEventListener("click", event => {
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.line) toLine(Number(button.dataset.line));
     else if (button.dataset.set) setField(button.dataset.set, button.dataset.value);
-    else if ("removeFile" in button.dataset) button.closest(".file").remove();
+    else if ("removeFile" in button.dataset) {
+      button.closest(".file").remove();
+      planSoon();
+      file.focus();
+    }
   });
   document.addEventListener("change", event => { if (event.target.matches("select[data-set]")) setField(event.target.dataset.set, event.target.value); });
 }
@@ -201,8 +226,28 @@ function shares(place, scores, ofOne) {
     add(row, "b", ofOne ? `${(100 * score).toFixed(2)} %` : figure(score));
   }
 }
+// A picture dropped beside its field is chosen, and shown.
+function pictures(place) {
+  const input = place.querySelector("input"), shown = place.querySelector("img");
+  place.addEventListener("dragover", event => { event.preventDefault(); place.classList.add("over"); });
+  place.addEventListener("dragleave", () => place.classList.remove("over"));
+  place.addEventListener("drop", event => {
+    event.preventDefault();
+    place.classList.remove("over");
+    if (!event.dataTransfer.files.length) return;
+    input.files = event.dataTransfer.files;
+    input.dispatchEvent(new Event("change"));
+  });
+  input.addEventListener("change", () => {
+    const file = input.files[0];
+    if (shown.src) URL.revokeObjectURL(shown.src);
+    shown.hidden = !file || !file.type.startsWith("image/");
+    if (!shown.hidden) shown.src = URL.createObjectURL(file);
+  });
+}
 function tryModel(form) {
   const place = document.getElementById("answer");
+  form.querySelectorAll("[data-drop]").forEach(pictures);
   form.addEventListener("submit", async event => {
     event.preventDefault();
     const fields = [...form.querySelectorAll("[data-column]")], withFiles = fields.some(field => field.type === "file");
@@ -259,14 +304,6 @@ function chat(form) {
   });
 }
 
-function showReport(event) {
-  const link = event.target.closest("[data-report]");
-  if (!link) return;
-  const place = document.getElementById("report");
-  place.querySelector("iframe").src = link.dataset.report;
-  place.hidden = false;
-}
-document.addEventListener("click", showReport);
 for (const [id, start] of Object.entries({curves: watchJob, upload: newJob, try: tryModel, chat})) {
   const place = document.getElementById(id);
   if (place) start(place);

@@ -1,0 +1,68 @@
+"""A shadow's answers beside those that were given to the same rows.
+
+Both are sampled as bytes and compared once a second in a thread, as drift is: nothing of it is on a request's way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+MOST_WAITING: Final = 100  # pairs of answers a second
+SAME: Final = 1e-6  # of a number, relative: two versions of one model differ in the last bits
+
+
+@dataclass
+class ShadowWatch:
+    """`rows`: that both answered; `same`: of them, with the same label, or the same number within a millionth. `difference`: the
+    mean of the numbers' absolute differences; None where there are none.
+    """
+
+    rows: int = 0
+    same: int = 0
+    _numbers: int = 0
+    _sum: float = 0.0
+    _waiting: list[tuple[bytes, bytes]] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def difference(self) -> float | None:
+        """Mean absolute difference of numbers."""
+        return self._sum / self._numbers if self._numbers else None
+
+    def sample(self, given: bytes, shadow: bytes) -> None:
+        """Two answers to one request: on the event loop."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append((given, shadow))
+
+    def read(self) -> None:
+        """What was sampled since the last time: in a thread."""
+        waiting, self._waiting = self._waiting, []
+        with self._lock:
+            for given, shadow in waiting:
+                first, second = _answers(given), _answers(shadow)
+                if len(first) == len(second):
+                    for one, other in zip(first, second, strict=True):
+                        self._compare(one, other)
+
+    def _compare(self, one: Any, other: Any) -> None:
+        if isinstance(one, int | float) and isinstance(other, int | float):
+            self._numbers += 1
+            self._sum += abs(one - other)
+            same = math.isclose(one, other, rel_tol=SAME)
+        else:
+            same = one == other
+        self.rows += 1
+        self.same += same
+
+
+def _answers(answer: bytes) -> list[Any]:
+    """A label or a value for each row; none of what is no answer to rows."""
+    try:
+        found = json.loads(answer)["predictions"]
+        return [one["label"] if "label" in one else one["value"] for one in found]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []

@@ -1,0 +1,32 @@
+"""What `sixfold plan` is asked before a job may run, and what its answer says: the worker that admits a job and the page that
+shows the plan before it is submitted ask the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+ARGUMENTS: Final = ("plan", "recipe.yaml", "--json", "--no-probe")
+PARTS: Final = ("where", "expected", "found", "remedy")
+
+
+def needs(plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What a worker must have free, by the plan: peak memory at its worst, seconds, bytes of disk."""
+    memory, taken = plan["memory"], plan["time"]
+    return {
+        "memory_bytes": 0 if memory is None else int(memory["bytes"] * memory["error"]),
+        "time_s": 0.0 if taken is None else float(taken["seconds"]),
+        "disk_bytes": int(plan["disk_bytes"] or 0),
+    }
+
+
+def problems(answer: bytes) -> list[dict[str, str]]:
+    """What the command says of the recipe or the data, each in four parts; nothing where it says none."""
+    try:
+        told = json.loads(answer)
+        found = [told["error"]] if "error" in told else told["problems"]
+        return [{name: str(one[name]) for name in PARTS} for one in found]
+    except (ValueError, KeyError, TypeError):
+        return []
