@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from postgres_server import free_port
 
+from free_ports import free_port
 from sixfold.service.client.client import Client
 from sixfold.service.client.transport import Transport
 from sixfold.service.process_tools import BEFORE_EXEC
