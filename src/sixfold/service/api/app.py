@@ -34,6 +34,7 @@ from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.gateway.key_cache import KeyCache
 from sixfold.service.gateway.records import GatewayRecords
+from sixfold.service.use_cases.readiness import Readiness
 from sixfold.service.use_cases.service import Service
 
 ROUTERS = (
@@ -80,6 +81,7 @@ def create(
     app.state.service = service
     app.state.gateway = gateway
     app.state.figures = records.figures
+    app.state.readiness = Readiness()
     for module in ROUTERS:
         responses = problems.documented(module.router.prefix)
         app.include_router(module.router, responses=responses)

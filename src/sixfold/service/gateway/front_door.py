@@ -21,10 +21,17 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sixfold import __version__
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.errors import Refusal
 from sixfold.serve.hosts import Hosts
-from sixfold.service.domain.errors import InvalidRequest, ServiceError, Unauthenticated, Unavailable
+from sixfold.service.domain.errors import (
+    VERSION_HEADER,
+    InvalidRequest,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+)
 from sixfold.service.domain.people import Principal
 from sixfold.service.domain.people import Scope as KeyScope
 from sixfold.service.gateway import browser
@@ -41,6 +48,10 @@ from sixfold.service.gateway.wire import Headers, ReplicaAnswer, ReplicaGone, Re
 
 INFERENCE: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 MODELS: Final = b"/models/"
+ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (VERSION_HEADER.lower().encode(), __version__.encode()),
+)
 PASSED: Final = frozenset({b"content-type", b"accept", b"accept-encoding"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRIES: Final = 3  # a replica that died before it answered: the request goes to another one
@@ -280,7 +291,7 @@ def _named_model(body: bytes) -> str:
 
 
 def _with_headers(send: Send, request_id: str) -> Send:
-    extra = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+    extra = [(b"x-request-id", request_id.encode()), *ALWAYS]
 
     async def sent(message: Any) -> None:
         if message["type"] == "http.response.start":
