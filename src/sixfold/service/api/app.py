@@ -64,6 +64,7 @@ def create(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.begin()
         keeping = [asyncio.create_task(one) for one in (gateway.keep(), records.keep())]
         yield
         for task in keeping:
