@@ -25,7 +25,7 @@ from sixfold.service.process_tools import BEFORE_EXEC
 
 HERE = Path(__file__).parent
 STAGES = 3
-PATIENCE_S = 120.0  # a safety net: nothing is measured by it
+PATIENCE_S = 600.0  # a safety net: nothing is measured by it
 RECIPE = (
     "# {words}\nversion: 1\nname: {name}\ndata: {{source: 'sklearn:iris'}}\n"
     "build: {{families: [{{family: linear}}]}}\n"
