@@ -127,8 +127,8 @@ def _routed(host: str, port: int, name: str, ended: threading.Event) -> bool:
     answered with 404. False where there is none, as the cluster's is on another machine.
     """
     with contextlib.suppress(ValueError):  # a name
-        any_of = ip_address(host)
-        host = ("::1" if any_of.version == 6 else "127.0.0.1") if any_of.is_unspecified else host
+        if ip_address(host).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
     end = time.monotonic() + ROUTED_S
     while time.monotonic() < end and not ended.wait(TICK_S):
         connection = http.client.HTTPConnection(host, port, timeout=ROUTED_S)
