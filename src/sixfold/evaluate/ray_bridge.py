@@ -149,7 +149,8 @@ class Bridge:
         self.looked_at = time.monotonic()
         dead = {str(node["NodeID"]) for node in ray.nodes() if not node["Alive"]}
         new, self.dead = dead - self.dead, dead
-        for each in [each for each in self.running if new and (each.node or min(new)) in new]:
+        lost = [each for each in self.running if each.node is None or each.node in new]
+        for each in lost if new else ():
             self.running.remove(each)
             ray.cancel(each.task, force=True)
             yield {"number": each.number, "lost": "its node is gone"}

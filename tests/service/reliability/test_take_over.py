@@ -160,13 +160,16 @@ def zombies(service: LiveService, rng: random.Random, at: int) -> list[str]:
     """
     names = [f"one{at}", f"two{at}"]
     options = ("--jobs", str(2 * AT_ONCE), "--id")
-    machines = [service.worker(name, *options, f"worker-{name}") for name in names]
+    workers = [f"worker-asleep0000{name}" for name in names]
+    machines = [
+        service.worker(name, *options, worker) for name, worker in zip(names, workers, strict=True)
+    ]
     ids = [service.submit() for _ in range(2 * AT_ONCE)]
     until(lambda: sum(begun(service, job, "second") for job in ids) >= AT_ONCE)
     time.sleep(rng.random())  # in the middle of a stage, between two, or while it tells of one
     which = rng.randrange(2)
     asleep, client = put_to_sleep(machines[which]), service.client()
-    held = taken_over(service, f"worker-{names[which]}", ids)
+    held = taken_over(service, workers[which], ids)
     if rng.random() < 0.3:  # so late that they are finished
         assert {client.wait(job)["state"] for job in held} <= {"succeeded"}
     for process in reversed(asleep):
