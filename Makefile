@@ -9,10 +9,10 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 # Two workers have two cores: one thread each, as threads that wait for a core take a third more time. Bytecode is kept,
 # as the tests start hundreds of commands, each of which would compile the package again.
-test test-all fuzz: export OMP_NUM_THREADS := 1
-test test-all fuzz: export PYTHONDONTWRITEBYTECODE :=
+test test-all figures fuzz: export OMP_NUM_THREADS := 1
+test test-all figures fuzz: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo demo-language demo-service test test-all fuzz check docs bench clean
+.PHONY: demo demo-language demo-service test test-all figures fuzz check docs bench clean
 
 demo: $(VENV)/.train
 	$(BIN)/sixfold run recipes/breast_cancer.yaml --out runs/breast_cancer
@@ -38,6 +38,12 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev $(VENV)/.browser $(VENV)/.postgres
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+
+# The figures of docs/reliability.md with their whole counts, which they print: an hour on two quiet cores.
+figures: $(VENV)/.dev $(VENV)/.postgres
+	SIXFOLD_FUZZ_CASES=20000 SIXFOLD_TENANT_STEPS=10000 SIXFOLD_TAKE_OVERS=100 SIXFOLD_LOST_MACHINES=5 SIXFOLD_ZOMBIES=100 \
+	SIXFOLD_REPEATS=50 $(BIN)/python -m pytest -s -m slow tests/service/reliability tests/service/security \
+	  tests/service/gateway tests/serve/test_serve_overload.py tests/serve/test_serve_stop.py tests/runs/test_two_hosts.py
 
 # The properties on examples that nobody has tried yet; the tests above try the same ones each time.
 fuzz: $(VENV)/.dev

@@ -55,6 +55,7 @@ class Command:
     budget: dict[str, Any]
     cores: int
     first_core: int = 0
+    folds: int = 5
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,13 @@ def measure(
     widths: tuple[int, ...] = WIDTHS,
     tiny: int = 60,
     rounds: int = ROUNDS,
+    folds: int = 16,
 ) -> Iterator[Result]:
     """Seconds."""
     yield _rows(rows, min(epochs, 20), rounds)
+    deep = ({"family": "tree", "max_depth": 16},)
+    title = f"one tree, {folds} folds, {10 * rows:,} rows: two workers"
+    yield from _workers(title, Command(10 * rows, deep, 1, {}, 1, folds=folds), rounds)
     build = tuple({"family": "mlp", "hidden": [width]} for width in widths)
     title = f"{len(widths)} networks, 5 folds, {rows:,} rows, {epochs} epochs: two workers"
     yield from _workers(title, Command(rows, build, epochs, {}, 1), rounds)
@@ -145,7 +150,7 @@ def done(command: Command) -> Seen:
             "data": {"source": "t.csv", "target": "y"},
             "build": list(command.build),
             "train": {"epochs": command.epochs},
-            "evaluate": {"folds": 5},
+            "evaluate": {"folds": command.folds},
             "budget": command.budget,
         }
         (folder / "r.yaml").write_text(json.dumps(recipe))

@@ -147,7 +147,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"round to nearest"},
     ),
     "growth": (
-        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2},
+        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2, "folds": 2},
         {},
         {"ten times the time of 100 rows", "one worker, one core"},
     ),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from free_ports import free_port
 
 CODE = """
 import json, os, sys
@@ -55,9 +56,7 @@ def ray_cluster(
     nodes: Sequence[Mapping[str, Any]] = ({"num_cpus": 1}, {"num_cpus": 1}),
 ) -> Iterator[RayCluster]:
     """`nodes`: arguments of Ray's `add_node`, and `environment`: variables from this node on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, json.dumps(nodes), str(port)],
         stdin=subprocess.PIPE,

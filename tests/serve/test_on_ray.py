@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import tiny_bundle
 from click.testing import CliRunner
 from server_process import Server
 
+from free_ports import free_port
 from sixfold.cli.serve import command
 
 ROWS = [{name: value or None for name, value in row.items()} for row in tiny_bundle.ROWS]
@@ -50,9 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def port(folder: Path) -> Iterator[int]:
     """Of replicas on a cluster of this machine."""
     pytest.importorskip("ray.serve")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
+    port = free_port()
     arguments = ["--port", str(port), "--trust-recipe", "--max-replicas", "2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "sixfold", "serve", "--ray", *arguments, str(folder)],

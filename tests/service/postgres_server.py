@@ -6,7 +6,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+
+from free_ports import free_port
 
 
 def binaries() -> Path | None:
@@ -98,9 +99,3 @@ def postgres_server() -> Iterator[PostgresServer | None]:
 def unprivileged() -> int | None:
     """PostgreSQL refuses to run as root; None where we are not."""
     return pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

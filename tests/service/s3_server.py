@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from postgres_server import free_port
+from free_ports import free_port
 
 KEY, SECRET = "sixfold", "sixfold-secret"
 

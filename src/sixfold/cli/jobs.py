@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from sixfold.cli import JSON, show_json
+from sixfold.core.units import show_bytes, show_seconds
 from sixfold.core.visible import one_line
 
 VERBS = ("show", "cancel", "pause", "resume", "retry")
@@ -37,3 +40,12 @@ def command(verb: str | None, job: str | None, state: str | None, as_json: bool)
         failure = one["failure"]
         why = "" if failure is None else f"  {failure['message']}"
         click.echo(one_line(f"{one['id']}  {one['state']:<10} {one['name']}{why}"))
+    if verb == "show":
+        for word, needs in (("expected", found[0]["needs"]), ("took", found[0]["measured"])):
+            if needs is not None:
+                click.echo(f"  {word:<9} {_shown(needs)}")
+
+
+def _shown(needs: dict[str, Any]) -> str:
+    memory, taken = show_bytes(needs["memory_bytes"]), show_seconds(needs["time_s"])
+    return f"{memory} of memory, {taken} ({needs['how']})"

@@ -7,6 +7,7 @@ starts it again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -41,10 +42,12 @@ from sixfold.runs.side_by_side import Answer, parts_of
 
 ADDRESS: Final = re.compile(r"^(?:ray://)?(.+):(\d{1,5})$")
 LOCAL: Final = "local"
+NODE: Final = "ray_node"  # what a task tells first
 KNOCK_S: Final = (
     5.0  # for a connection: Ray itself waits for two minutes, and then ends the process
 )
 LOOK_S: Final = 0.1  # between two looks at what has been told
+NODES_S: Final = 2.0  # between two looks at which nodes are there
 WAIT_S: Final = 60.0  # for a node that is large enough: guessed, what an autoscaler takes
 END_S: Final = 8.0  # for Ray to end
 LOST: Final = (
@@ -58,12 +61,13 @@ LOST: Final = (
 
 @dataclass
 class Running:
-    """A task. `told`: bytes of its events that were passed on."""
+    """A task. `told`: bytes of its events that were passed on; `node`: that it said it is on."""
 
     number: int
     task: Any
     events: Path
     told: int = 0
+    node: str | None = None
 
     def news(self) -> Iterator[Answer]:
         """Whole lines that were not passed on yet."""
@@ -75,8 +79,11 @@ class Running:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self.told += len(whole)
-        for line in whole.splitlines():
-            yield {"number": self.number, **json.loads(line)}
+        for told in map(json.loads, whole.splitlines()):
+            if NODE in told:
+                self.node = told[NODE]
+            else:
+                yield {"number": self.number, **told}
 
 
 class Bridge:
@@ -88,7 +95,9 @@ class Bridge:
         self.running: list[Running] = []
         self.waiting: list[tuple[float, dict[str, Any]]] = []  # for a node that is large enough
         self.warned: set[str] = set()
-        self.do_stage = ray.remote(do_stage)
+        self.do_stage = ray.remote(do_on_node)
+        self.looked_at = time.monotonic()  # which nodes are there
+        self.dead: set[str] = set()
 
     def joined(self) -> Answer:
         """Raises SystemFault."""
@@ -130,6 +139,21 @@ class Bridge:
             yield from each.news()
             yield from self._warning(each.number, end)
             yield {"number": each.number, **end}
+        if self.running and time.monotonic() - self.looked_at > NODES_S:
+            yield from self._of_dead_nodes()
+
+    def _of_dead_nodes(self) -> Iterator[Answer]:
+        """Tasks whose node the cluster has given up, or that may have been on their way to it. Ray tells of them when the
+        connection ends: where a network is cut, that takes it minutes.
+        """
+        self.looked_at = time.monotonic()
+        dead = {str(node["NodeID"]) for node in ray.nodes() if not node["Alive"]}
+        new, self.dead = dead - self.dead, dead
+        lost = [each for each in self.running if each.node is None or each.node in new]
+        for each in lost if new else ():
+            self.running.remove(each)
+            ray.cancel(each.task, force=True)
+            yield {"number": each.number, "lost": "its node is gone"}
 
     def _begin(self) -> Iterator[Answer]:
         if not self.waiting:
@@ -229,6 +253,13 @@ class Bridge:
             f"{len(nodes)} nodes with at most {show_bytes(int(largest))}",
             "Add a larger node, or lower cores of budget.executor.",
         )
+
+
+def do_on_node(text: str) -> str:
+    """A task: it tells where it is, and does a stage."""
+    with contextlib.suppress(OSError), Path(json.loads(text)["events"]).open("a") as told:
+        told.write(json.dumps({NODE: ray.get_runtime_context().get_node_id()}) + "\n")
+    return do_stage(text)
 
 
 def alive() -> list[dict[str, float]]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +37,8 @@ from sixfold.serve.settings import settings_of
 LOCAL: Final = "local"
 BUSY: Final = 0.5  # of a replica's places, on average, before another one is started; guessed
 WORDS: Final = 400  # of what Ray says
+ROUTED_S: Final = 30.0  # for a proxy that is told of new replicas; a busy machine takes a second
+TICK_S: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,9 @@ def serve_on_ray(
         ) from error
     for line in refused:
         print(f"warning: {line}", file=sys.stderr, flush=True)
-    where = "the proxies of Ray Serve" if others else f"http://{settings.host}:{settings.port}"
+    where = f"http://{settings.host}:{settings.port}"
+    if others or not _routed(settings.host, settings.port, bundle.name, ended):
+        where = "the proxies of Ray Serve"
     say(f"{bundle.name} answers on {where}  ({replicas.least} to {replicas.most} replicas)")
     ended.wait()
     ray_serve.delete(bundle.name)
@@ -111,6 +120,27 @@ def _deployment(name: str, replicas: Replicas, places: int) -> Any:
             "target_ongoing_requests": max(1.0, BUSY * places),
         },
     )
+
+
+def _routed(host: str, port: int, name: str, ended: threading.Event) -> bool:
+    """Once the proxy of this machine knows the way to the replicas, which it is told after they are there: a request before is
+    answered with 404. False where there is none, as the cluster's is on another machine.
+    """
+    with contextlib.suppress(ValueError):  # a name
+        if ip_address(host).is_unspecified:
+            host = "::1" if ":" in host else "127.0.0.1"
+    end = time.monotonic() + ROUTED_S
+    while time.monotonic() < end and not ended.wait(TICK_S):
+        connection = http.client.HTTPConnection(host, port, timeout=ROUTED_S)
+        try:
+            connection.request("GET", "/-/routes")
+            if name in json.loads(connection.getresponse().read()).values():
+                return True
+        except (OSError, http.client.HTTPException, ValueError, AttributeError):
+            continue
+        finally:
+            connection.close()
+    return False
 
 
 def _join(address: str) -> None:

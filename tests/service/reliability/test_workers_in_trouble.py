@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import signal
 import subprocess
 import sys
@@ -13,9 +12,16 @@ from pathlib import Path
 
 import psutil
 import pytest
-from live_service import done_again, live_service, recipe, until
+from live_service import done_again, live_service, on_a_disk, recipe, until
 
-from sixfold.service.domain.errors import Conflict, InvalidRequest
+from sixfold import __version__
+from sixfold.service.domain.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    ServiceError,
+    Unauthenticated,
+)
 
 
 def test_a_job_that_ignores_ctrl_c_is_ended_and_goes_on_when_resumed(
@@ -82,6 +88,55 @@ def test_a_model_of_a_job_is_whole(tmp_path: Path, bundle: Path) -> None:
         found = {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()}
         kept = {p.relative_to(bundle): p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
         assert found == kept
+
+
+def test_what_a_run_took_is_what_the_next_one_is_expected_to_take(
+    tmp_path: Path, bundle: Path
+) -> None:
+    """Another recipe is planned anew; one that was continued by a second attempt was not measured as a whole."""
+    with live_service(tmp_path, bundle, workers=1, stage_s=0.3) as service:
+        client = service.client()
+        first = client.wait(service.submit())
+        assert first["needs"]["how"] == "counted"
+        measured = first["measured"]
+        assert measured["how"] == "measured" and measured["time_s"] >= 0.9
+        assert measured["memory_bytes"] > 1 << 20 and measured["disk_bytes"] > 100
+        second, other = (client.wait(service.submit(words)) for words in ("quick", "another"))
+        assert second["needs"]["how"] == "measured"
+        assert second["needs"]["time_s"] == measured["time_s"]
+        assert second["needs"]["memory_bytes"] == int(1.2 * measured["memory_bytes"])
+        assert other["needs"]["how"] == "counted"
+        told = [event["message"] for event in client.events(second["id"])]
+        assert any("It took" in one and "expected were" in one for one in told)
+        third = service.submit("a third one")
+        until(lambda: "start second" in service.noted().get(third, []))
+        client.change(third, "pause")
+        until(lambda: client.job(third)["state"] == "paused")
+        client.change(third, "resume")
+        assert client.wait(third)["measured"] is None
+
+
+def test_a_client_of_another_version_is_told(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it asks that this server does not know: a field, a path, a method; not where its own mistake is another one."""
+    asked = [
+        ("POST", "/api/v1/jobs", {"recipe": recipe(), "gone": 1}, InvalidRequest),
+        ("GET", "/api/v0/jobs", None, NotFound),
+        ("PATCH", "/api/v1/jobs", {}, ServiceError),
+    ]
+    with live_service(tmp_path, bundle, workers=0) as service:
+        http, stranger = service.transport(), service.transport("sf_nobody")
+        for version, is_told in (("0.0.1", True), (__version__, False)):
+            monkeypatch.setattr("sixfold.service.client.transport.__version__", version)
+            for method, path, body, kind in asked:
+                with pytest.raises(kind) as refusal:
+                    http.call(method, path, body)
+                told = f"This is Sixfold 0.0.1 and the server {__version__}: pip install"
+                assert (told in refusal.value.remedy) is is_told, refusal.value
+            with pytest.raises(Unauthenticated) as refusal:
+                stranger.call("GET", "/api/v1/jobs")
+            assert "pip install" not in str(refusal.value)
 
 
 def test_an_old_worker_is_told(tmp_path: Path, bundle: Path) -> None:
@@ -174,16 +229,11 @@ def test_a_worker_ends_in_time_while_its_server_is_away(tmp_path: Path, bundle: 
 @pytest.mark.slow
 def test_a_worker_with_a_full_disk_takes_no_job(tmp_path: Path, bundle: Path) -> None:
     disk = tmp_path / "full"
-    disk.mkdir()
-    enter = f"mount -t tmpfs -o size=1m tmpfs {disk}"
-    inside = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
-    if subprocess.run([*inside, enter], capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets nobody mount a file system")
     with live_service(tmp_path, bundle, workers=0) as service:
         job = service.submit()
         worker = [*service.worker_program, "worker", "--server", service.url, "--home", str(disk)]
         process = subprocess.Popen(
-            [*inside, f"{enter} && exec {shlex.join(worker)}"],
+            on_a_disk(disk, 1, worker),
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "SIXFOLD_API_KEY": service.key, "PYTHONUNBUFFERED": "1"},

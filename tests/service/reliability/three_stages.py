@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 
 STAGES = ("first", "second", "third")
-PLAN = {"memory": {"bytes": 100 << 20, "error": 1.2}, "time": {"seconds": 1.0}, "disk_bytes": 4096}
+TIME = {"seconds": 1.0, "how": "counted"}
+PLAN = {"memory": {"bytes": 100 << 20, "error": 1.2}, "time": TIME, "disk_bytes": 4096}
 
 
 def note(notes: Path, words: str) -> None:

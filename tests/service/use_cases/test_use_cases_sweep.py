@@ -134,6 +134,26 @@ def test_what_no_row_names_goes_after_a_day() -> None:
         assert list(one.here.service.artifacts.digests()) == [one.digests[0]]
 
 
+@pytest.mark.parametrize("jump_s", [2 * UNUSED_S, -2 * UNUSED_S])
+def test_a_clock_that_jumps_removes_nothing_that_is_on_its_way(jump_s: float) -> None:
+    """What was stored a moment ago looks two days old; for a day by the clock that does not jump, nothing goes."""
+    elapsed = 0.0
+    with hoard() as one:
+        sweeper = Sweeper(one.here.service, monotonic=lambda: elapsed)
+        assert sweeper.sweep().artifacts == 0
+        one.orphan()
+        elapsed += 300.0
+        one.here.clock.at += 300.0 + jump_s
+        one.rest()
+        assert sweeper.sweep().artifacts == 0
+        elapsed += UNUSED_S - 1
+        one.here.clock.at += UNUSED_S - 1
+        assert sweeper.sweep().artifacts == 0
+        elapsed += 2
+        one.here.clock.at += 2
+        assert sweeper.sweep().artifacts > 0
+
+
 def test_a_damaged_tree_keeps_everything() -> None:
     with hoard() as one:
         job = one.here.running()

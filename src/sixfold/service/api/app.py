@@ -37,6 +37,7 @@ from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.gateway.key_cache import KeyCache
 from sixfold.service.gateway.records import GatewayRecords
+from sixfold.service.use_cases.readiness import Readiness
 from sixfold.service.use_cases.service import Service
 from sixfold.service.use_cases.sign_on import SignOn
 
@@ -76,6 +77,7 @@ def create(
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await gateway.begin()
         keeping = [asyncio.create_task(one) for one in (gateway.keep(), records.keep())]
         yield
         for task in keeping:
@@ -96,6 +98,7 @@ def create(
     app.state.sign_on = sign_on
     app.state.figures = records.figures
     app.state.planner = RecipePlanner(service, home / "plans")
+    app.state.readiness = Readiness()
     for module in ROUTERS:
         responses = problems.documented(module.router.prefix)
         app.include_router(module.router, responses=responses)

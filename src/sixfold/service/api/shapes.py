@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -54,6 +54,7 @@ class JobAnswer(BaseModel):
     recipe: str
     files: dict[str, str]
     needs: dict[str, Any] | None
+    measured: dict[str, Any] | None
     attempt: int
     worker_id: str | None
     crashes: int
@@ -77,6 +78,7 @@ class JobAnswer(BaseModel):
             recipe=job.spec.recipe,
             files=dict(job.spec.inputs),
             needs=None if job.needs is None else asdict(job.needs),
+            measured=None if job.measured is None else asdict(job.measured),
             attempt=job.attempt,
             worker_id=job.worker_id,
             crashes=job.crashes,
@@ -291,11 +293,12 @@ class BeatBody(AttemptBody):
 
 
 class NeedsBody(Body):
-    """What the plan says."""
+    """What the plan says, or a run took."""
 
     memory_bytes: int = Field(ge=0)
     time_s: float = Field(ge=0)
     disk_bytes: int = Field(ge=0)
+    how: Literal["counted", "tried", "tried and counted", "measured"] = "counted"
 
 
 class PlannedBody(AttemptBody):
@@ -341,6 +344,7 @@ class SucceededBody(AttemptBody):
 
     new: BundleBody
     result: dict[str, Any] = Field(default_factory=dict)
+    measured: NeedsBody | None = None
 
 
 class FailureBody(Body):

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from sixfold.core.errors import SixfoldError
 from sixfold.service.api.access import In, Who
 from sixfold.service.domain.people import Scope
 from sixfold.service.use_cases.service import Service
@@ -24,12 +23,11 @@ async def livez() -> dict[str, str]:
 
 
 @router.get("/readyz", response_model=None)
-def readyz(service: In) -> JSONResponse:
-    """State and bytes can be read and written; 503 names what cannot."""
-    try:
-        service.database.check()
-    except SixfoldError as error:
-        return JSONResponse({"status": "not ready", "database": str(error)}, 503)
+def readyz(request: Request, service: In) -> JSONResponse:
+    """State can be read, and bytes can be stored; 503 names what cannot."""
+    wrong = request.app.state.readiness.wrong(service)
+    if wrong:
+        return JSONResponse({"status": "not ready", **wrong}, 503)
     return JSONResponse({"status": "ready"})
 
 

@@ -84,7 +84,9 @@ def succeeded(
 ) -> Response:
     """Done: a version is published."""
     new = NewVersion(**body.new.model_dump())
-    workers.succeeded(service, who, Holding(job_id, worker_id, body.attempt), new, body.result)
+    measured = None if body.measured is None else JobNeeds(**body.measured.model_dump())
+    holding = Holding(job_id, worker_id, body.attempt)
+    workers.succeeded(service, who, holding, new, body.result, measured)
     return Response(status_code=204)
 
 

@@ -14,10 +14,16 @@ from typing import Any, Final
 
 import httpx
 
+from sixfold import __version__
 from sixfold.core import strict_json
 from sixfold.core.paths import safe_join, sha256_file
 from sixfold.service.domain import errors
-from sixfold.service.domain.errors import ServiceError, Unavailable, Unprocessable
+from sixfold.service.domain.errors import (
+    VERSION_HEADER,
+    ServiceError,
+    Unavailable,
+    Unprocessable,
+)
 from sixfold.telemetry import traces
 
 CHUNK: Final = 1 << 20
@@ -25,6 +31,7 @@ FIRST_WAIT_S: Final = 0.1
 MOST_WAIT_S: Final = 2.0
 TIMEOUT_S: Final = 30.0
 FILE_TIMEOUT_S: Final = 660.0  # a bundle is verified before it is a version
+OF_ANOTHER_VERSION: Final = (400, 404, 405, 422)  # what one knows and the other does not
 KINDS: Final = {
     kind.status: kind
     for kind in (
@@ -209,4 +216,9 @@ def _error(answer: httpx.Response) -> ServiceError:
         parts = [str(problem[name]) for name in ("where", "expected", "found", "remedy")]
     except (ValueError, KeyError, TypeError):
         parts = ["the server", "an answer", f"status {answer.status_code}", "Look at its log."]
+    theirs = answer.headers.get(VERSION_HEADER, __version__)
+    if theirs != __version__ and answer.status_code in OF_ANOTHER_VERSION:
+        parts[3] += (
+            f" This is Sixfold {__version__} and the server {theirs}: pip install 'sixfold=={theirs}'."
+        )
     return KINDS.get(answer.status_code, ServiceError)(*parts)

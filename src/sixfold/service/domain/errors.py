@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from sixfold.core.errors import SixfoldError
+
+VERSION_HEADER: Final = "Sixfold-Version"  # of every answer: a client of another version says so
 
 
 class ServiceError(SixfoldError):

@@ -64,11 +64,14 @@ class JobSpec:
 
 @dataclass(frozen=True)
 class JobNeeds:
-    """What the plan predicted: peak bytes of memory, seconds, bytes on disk."""
+    """What it will take, or took: peak bytes of memory, seconds, bytes on disk. `how` that is known: `counted` (operations),
+    `tried` (on a few rows), `measured` (on a whole run of the same recipe and data).
+    """
 
     memory_bytes: int
     time_s: float
     disk_bytes: int
+    how: str = "counted"
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,8 @@ class JobFailure:
 class TrainingJob:
     """One job, as stored. `revision` counts writes: a write from an older one is refused by the store. `result`: the digest
     of the tree of its bundle and what else a success leaves (model version, result files, trained tokens). `run_tree`: digest
-    of the tree of its run's finished stages. `events_line`: how many of its run's events are stored. `origin`: of the request
+    of the tree of its run's finished stages. `events_line`: how many of its run's events are stored. `needs`: what was expected
+    when it was admitted; `measured`: what it took, where one attempt did the whole run. `origin`: of the request
     that made it: `request_id`, and `traceparent` where it is traced.
     """
 
@@ -99,6 +103,7 @@ class TrainingJob:
     wish: Wish = Wish.RUN
     priority: int = 0
     needs: JobNeeds | None = None
+    measured: JobNeeds | None = None
     attempt: int = 0
     beat: int = 0
     worker_id: str | None = None

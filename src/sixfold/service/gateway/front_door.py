@@ -20,10 +20,17 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sixfold import __version__
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.errors import Refusal
 from sixfold.serve.hosts import Hosts
-from sixfold.service.domain.errors import InvalidRequest, ServiceError, Unauthenticated, Unavailable
+from sixfold.service.domain.errors import (
+    VERSION_HEADER,
+    InvalidRequest,
+    ServiceError,
+    Unauthenticated,
+    Unavailable,
+)
 from sixfold.service.domain.people import Principal
 from sixfold.service.domain.people import Scope as KeyScope
 from sixfold.service.gateway import browser
@@ -42,10 +49,13 @@ from sixfold.telemetry.requests import REQUEST_ID, observed
 
 INFERENCE: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 MODELS: Final = b"/models/"
+ALWAYS: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (VERSION_HEADER.lower().encode(), __version__.encode()),
+)
 PASSED: Final = frozenset({b"content-type", b"accept", b"accept-encoding"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRIES: Final = 3  # a replica that died before it answered: the request goes to another one
-NO_SNIFFING: Final = ((b"x-content-type-options", b"nosniff"),)
 MOST_SHADOWS: Final = 64  # requests of shadows at once; further ones are left out
 _VISIBLE: Final = re.compile(
     rb"[!-~]*"
@@ -73,7 +83,7 @@ class FrontDoor:
         if scope["type"] != "http":
             await self.api(scope, receive, send)
             return
-        with observed(scope, send, NO_SNIFFING) as one:
+        with observed(scope, send, ALWAYS) as one:
             try:
                 self.hosts.check(scope)
                 if scope["raw_path"].startswith(MODELS) or scope["path"] in INFERENCE:

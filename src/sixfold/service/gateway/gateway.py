@@ -87,6 +87,13 @@ class Gateway:
         self.bundles = BundleCache(self.service.artifacts, self.home / "bundles")
         self._open_pools: dict[int, VersionPool] = {}
 
+    async def begin(self) -> None:
+        """Before the first request: no deployment is ready, whatever a server before this one told of its own replicas."""
+        with contextlib.suppress(Unavailable):  # told by `keep`, and by whoever asks
+            for row in await asyncio.to_thread(self._all):
+                if row.state is DeploymentState.READY:
+                    await self._tell(row, DeploymentState.STARTING, row.reason)
+
     async def keep(self) -> None:
         """In step with the database, until it is cancelled; then every replica ends."""
         try:

@@ -119,6 +119,7 @@ class SqlDatabase:
 
     def check(self) -> None:
         """Raises Unavailable."""
+        self._must_be_there()
         with translated(self.where), self.engine.connect() as connection:
             found = migrate.revision_of(connection)
         if found != migrate.newest():
@@ -135,8 +136,13 @@ class SqlDatabase:
         if self._lock is not None:
             self._lock.release()
 
+    def _must_be_there(self) -> None:
+        if self._lock is not None:
+            self._lock.check()
+
     @contextmanager
     def _begun(self, reads_only: bool) -> Iterator[SqlTransaction]:
+        self._must_be_there()
         with (
             translated(self.where),
             self._one_at_a_time(reads_only),
@@ -199,7 +205,10 @@ def _open_sqlite(path: Path | None, where: str) -> SqlDatabase:
     try:
         if path is not None:
             sqlite_file.inspect(path)
-        return _up_to_date(SqlDatabase(sqlite_file.sqlite_engine(path), where, lock))
+        made = _up_to_date(SqlDatabase(sqlite_file.sqlite_engine(path), where, lock))
+        if lock is not None:
+            lock.opened()
+        return made
     except BaseException:
         if lock is not None:
             lock.release()

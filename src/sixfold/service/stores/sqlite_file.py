@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, StaticPool, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sixfold.service.domain.errors import Conflict, ServiceError
+from sixfold.service.domain.errors import Conflict, ServiceError, Unavailable
 from sixfold.service.stores.faults import damaged, translated
 from sixfold.service.stores.migrate import APPLICATION
 
@@ -25,8 +25,10 @@ class SqliteLock:
     """Of a file `NAME.lock` beside the database; the operating system gives it back when the process ends."""
 
     def __init__(self, database: Path) -> None:
+        self._database = database
         self._path = database.with_name(database.name + ".lock")
         self._handle: int | None = None
+        self._opened: tuple[int, int] | None = None
 
     def take(self) -> None:
         """Raises Conflict where another server has it, and ServiceError where no file can be made there."""
@@ -52,11 +54,36 @@ class SqliteLock:
             ) from error
         self._handle = handle
 
+    def opened(self) -> None:
+        """The database's file is this one from now on. Raises OSError."""
+        self._opened = _identity(self._database)
+
+    def check(self) -> None:
+        """Raises Unavailable where it is gone or another one: what is open would be written to a file that nobody finds, and a
+        new connection would make an empty one.
+        """
+        found = "none"
+        with contextlib.suppress(OSError):
+            if self._opened in (None, _identity(self._database)):
+                return
+            found = "another one"
+        raise Unavailable(
+            str(self._database),
+            "the file that this server opened",
+            found,
+            "Put it back, and the service goes on; or stop the server and restore a backup.",
+        )
+
     def release(self) -> None:
         """Also where it was not taken."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def sqlite_engine(path: Path | None) -> Engine:

@@ -2,11 +2,14 @@
 
 Bytes are stored before the row that names them, so those that were stored or asked for within a day stay, whatever rows say. The
 unused ones are listed first and the rows are read after that: what a row names in between was asked for in between. Of a
-tree that is damaged nobody knows which files it names: then no bytes are removed until it is restored.
+tree that is damaged nobody knows which files it names: then no bytes are removed until it is restored. Ages are told by wall
+clocks: where this machine's jumps, what is on its way looks old, so for a day by the other clock no bytes are removed.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,6 +17,7 @@ from sixfold.service.domain.errors import NotFound, Unprocessable
 from sixfold.service.use_cases.service import Service
 
 UNUSED_S: Final = 24 * 3600.0  # no upload takes as long between its first file and its row
+JUMP_S: Final = 600.0  # between two looks: a clock that is put right moves by less
 AT_ONCE: Final = 1000  # expired files in a transaction
 TREE_BEGIN: Final = b'{"files":'
 MOST_TREE_BYTES: Final = 64 << 20  # what is larger is no tree
@@ -36,11 +40,19 @@ class Sweeper:
 
     service: Service
     unused_s: float = UNUSED_S
+    monotonic: Callable[[], float] = time.monotonic
     _named: dict[str, frozenset[str]] = field(default_factory=dict)
+    _clocks: float = field(init=False)  # how far one is before the other
+    _jumped_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._clocks = self.service.now() - self.monotonic()
 
     def sweep(self) -> Swept:
         """Raises Unavailable."""
         files, answers = self._rows()
+        if self._clock_jumped():
+            return Swept(files, answers)
         store = self.service.artifacts
         unused = set(store.digests(self.unused_s))
         with self.service.database.reading() as rows:
@@ -50,6 +62,15 @@ class Sweeper:
             return Swept(files, answers, unreadable=tuple(sorted(unreadable)))
         gone = unused - needed
         return Swept(files, answers, len(gone), store.remove(sorted(gone)))
+
+    def _clock_jumped(self) -> bool:
+        """Within the last `unused_s`."""
+        now = self.monotonic()
+        clocks = self.service.now() - now
+        if abs(clocks - self._clocks) > JUMP_S:
+            self._jumped_at = now
+        self._clocks = clocks
+        return self._jumped_at is not None and now - self._jumped_at < self.unused_s
 
     def _rows(self) -> tuple[int, int]:
         now = self.service.now()

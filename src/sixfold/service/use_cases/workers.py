@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from sixfold import __version__
@@ -21,7 +21,7 @@ from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.domain.records import Usage
 from sixfold.service.domain.registry import Lineage
 from sixfold.service.ports.database import Transaction
-from sixfold.service.use_cases import fine_tuning, jobs, registry
+from sixfold.service.use_cases import expected, fine_tuning, jobs, registry
 from sixfold.service.use_cases.service import Service
 from sixfold.telemetry import logs
 
@@ -96,11 +96,12 @@ def claim(
         due = rows.jobs.next_for(machine)
         if due is None:
             return None
+        before = None if due.needs else expected.from_measured(rows, due)
         job = rows.jobs.save(due.claimed(worker_id, service.now()))
         verb = "runs" if job.state is JobState.RUNNING else "is validated"
         text = f"The job {verb} on {machine.name} (attempt {job.attempt})."
         jobs.tell(service, rows, job, text)
-        return job
+        return job if before is None else replace(job, needs=before)  # no plan has to try it
 
 
 def beat(service: Service, who: Principal, holding: Holding, progress: Mapping[str, Any]) -> Wish:
@@ -114,19 +115,16 @@ def beat(service: Service, who: Principal, holding: Holding, progress: Mapping[s
 
 
 def planned(service: Service, who: Principal, holding: Holding, needs: JobNeeds) -> TrainingJob:
-    """The recipe and the data are good; what the run will take. The job waits for room."""
+    """The recipe and the data are good; what the run will take: what earlier ones took, where there were some. The job waits
+    for room.
+    """
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
         job = _held(rows, holding)
+        needs = expected.from_measured(rows, job) or needs
         saved = rows.jobs.save(job.planned(needs, service.now()))
-        text = f"Planned: {needs.memory_bytes / 2**20:,.0f} MiB of memory, {needs.time_s:,.0f} s."
-        jobs.tell(
-            service,
-            rows,
-            saved,
-            text,
-            data={"memory_bytes": needs.memory_bytes, "time_s": needs.time_s},
-        )
+        text = f"Planned: {expected.shown(needs)} ({needs.how})."
+        jobs.tell(service, rows, saved, text, data=asdict(needs))
         return saved
 
 
@@ -167,8 +165,9 @@ def succeeded(
     holding: Holding,
     new: registry.NewVersion,
     result: Mapping[str, Any],
+    measured: JobNeeds | None = None,
 ) -> TrainingJob:
-    """Done: the version is published and the job ends, both or neither."""
+    """Done: the version is published and the job ends, both or neither. `measured`: what its whole run took."""
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
         job = _held(rows, holding)
@@ -186,6 +185,7 @@ def succeeded(
         now = service.now()
         ended = replace(
             job.ended(JobState.SUCCEEDED, now),
+            measured=measured,
             result={
                 **kept,
                 "version_id": version.id,
@@ -195,9 +195,8 @@ def succeeded(
         )
         ended = rows.jobs.save(ended)
         _count_time(rows, ended, now)
-        jobs.tell(
-            service, rows, ended, f"The job succeeded: {job.spec.publish} version {version.number}."
-        )
+        text = f"The job succeeded: {job.spec.publish} version {version.number}."
+        jobs.tell(service, rows, ended, text + expected.compared(ended))
         return ended
 
 

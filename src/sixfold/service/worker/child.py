@@ -29,6 +29,7 @@ class ChildProcess:
     memory_bytes: int | None = None
     online: bool = False
     over_memory: bool = field(default=False, init=False)
+    peak_bytes: int = field(default=0, init=False)  # that they were seen to hold
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self, output: IO[bytes] | None = None) -> int:
@@ -49,9 +50,12 @@ class ChildProcess:
     def poll(self) -> int | None:
         """Its exit code, None while it works; looks at its memory on the way."""
         code = self.process.poll()
-        if code is None and self.memory_bytes is not None and self._held() > self.memory_bytes:
-            self.over_memory = True
-            self.kill()
+        if code is None:
+            held = self._held()
+            self.peak_bytes = max(self.peak_bytes, held)
+            if self.memory_bytes is not None and held > self.memory_bytes:
+                self.over_memory = True
+                self.kill()
         return code
 
     def interrupt(self) -> None:

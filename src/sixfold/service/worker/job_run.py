@@ -29,6 +29,8 @@ STOP_S: Final = 20.0  # for a child that is asked to end
 MOST_LINES: Final = 500  # events in one request
 INTERRUPTED: Final = 130  # `sixfold run`, after Ctrl-C
 OUTCOMES: Final = frozenset({"planned", "succeeded", "failed", "released"})
+TRIAL_FROM_S: Final = 600.0  # of a run, as counted: trials are a tenth of it at most
+TRIAL_BYTES: Final = 2 << 30  # nobody has promised a plan's process any memory: guessed
 REFUSED: Final = range(1, 8)  # exit codes of a mistake that trying again does not mend
 MEMORY_SLACK: Final = (
     1.5  # of the planned peak, before a child is killed: the plan's own margin is below it
@@ -89,12 +91,10 @@ class JobRun:
             self._give_back(True, [*folder.last_lines(), f"{type(error).__name__}: {error}"])
 
     def _plan(self, folder: JobFolder) -> None:
-        with tempfile.TemporaryFile() as output:
-            child = ChildProcess(plan_answer.ARGUMENTS, folder.inputs, folder.log)
-            folder.owned(self.job["attempt"], child.start(output))
-            code = self._watch(child, folder)
-            output.seek(0)
-            answer = output.read()
+        code, answer = self._planned(folder, plan_answer.COUNTED)
+        if code == 0 and worth_a_trial(json.loads(answer)["plan"], self.job["needs"]):
+            tried = self._planned(folder, plan_answer.TRIED)
+            answer = tried[1] if tried[0] == 0 else answer  # the run itself tells what is wrong
         if self._ended_early(folder, code):
             return
         if code == 0:
@@ -104,12 +104,21 @@ class JobRun:
         else:
             self._give_back(True, folder.last_lines())
 
+    def _planned(self, folder: JobFolder, how: str) -> tuple[int, bytes]:
+        with tempfile.TemporaryFile() as output:
+            child = ChildProcess([*plan_answer.ARGUMENTS, how], folder.inputs, folder.log)
+            folder.owned(self.job["attempt"], child.start(output))
+            code = self._watch(child, folder)
+            output.seek(0)
+            return code, output.read()
+
     def _run(self, folder: JobFolder) -> None:
         memory = int(self.promised_bytes * MEMORY_SLACK) or None
         arguments = ["run", "recipe.yaml", "--out", str(folder.run), "--json", "--quiet"]
         child = ChildProcess(arguments, folder.inputs, folder.log, memory)
         tail = EventTail(folder.run / events.NAME, int(self.job["events_line"]))
         tail.skip(min(tail.line, tail.count()))
+        whole, started = not folder.run.exists(), time.monotonic()
         with tempfile.TemporaryFile() as output:
             folder.owned(self.job["attempt"], child.start(output))
             code = self._watch(child, folder, tail)
@@ -121,7 +130,8 @@ class JobRun:
         elif self._ended_early(folder, code):
             return
         elif code == 0:
-            self._succeed(folder, answer)
+            taken = time.monotonic() - started
+            self._succeed(folder, answer, measured_of(child, taken, folder) if whole else None)
         elif code in REFUSED:
             self._tell("failed", failure=_refusal(answer, folder))
         else:
@@ -174,7 +184,9 @@ class JobRun:
             folder.stored(digest)
             self._tell("saved", run_tree=digest)
 
-    def _succeed(self, folder: JobFolder, answer: bytes) -> None:
+    def _succeed(
+        self, folder: JobFolder, answer: bytes, measured: Mapping[str, Any] | None
+    ) -> None:
         done = json.loads(answer)
         bundle = Path(done["bundle"])
         bundle = bundle if bundle.is_absolute() else folder.inputs / bundle
@@ -191,6 +203,7 @@ class JobRun:
                 "summary": _summary(bundle),
             },
             result=result,
+            measured=measured,
         )
 
     def _put_bundle(self, bundle: Path) -> tuple[str, int]:
@@ -228,6 +241,28 @@ class JobRun:
         self.ended = self.ended or what in ("succeeded", "failed")
         self.outcome = what if what in OUTCOMES else self.outcome
         return answer
+
+
+def worth_a_trial(plan: Mapping[str, Any], known: Mapping[str, Any] | None) -> bool:
+    """Whether a plan that counted operations is made again with trials on a few rows: they take about a minute, little beside a
+    long run of a small model, and nothing is known of an earlier one. `known`: needs that the server has measured.
+    """
+    taken, memory = plan["time"], plan["memory"]
+    if known is not None or taken is None or memory is None:
+        return False
+    small = int(memory["bytes"] * memory["error"]) <= TRIAL_BYTES
+    return bool(small and taken["seconds"] >= TRIAL_FROM_S)
+
+
+def measured_of(child: ChildProcess, time_s: float, folder: JobFolder) -> dict[str, Any]:
+    """What a whole run took."""
+    size = sum(path.stat().st_size for path in folder.run.rglob("*") if path.is_file())
+    return {
+        "memory_bytes": child.peak_bytes,
+        "time_s": time_s,
+        "disk_bytes": size,
+        "how": "measured",
+    }
 
 
 def _refusal(answer: bytes, folder: JobFolder) -> dict[str, Any]:

@@ -129,7 +129,13 @@ class Worker:
         return False
 
     def _forget_ended(self) -> None:
-        self._held = {key: one for key, one in self._held.items() if one[1].is_alive()}
+        for key, (held, thread) in list(self._held.items()):
+            if not thread.is_alive():
+                del self._held[key]
+                if held.lost:
+                    job = held.job
+                    text = f"{job['id']}, attempt {job['attempt']}, is another's by now, or gone"
+                    self.say(f"worker {self.name}: {text}")
 
     def _memory(self) -> int:
         return self.memory_bytes or int(psutil.virtual_memory().total * (1 - SPARE_SHARE))
