@@ -53,8 +53,9 @@ from sixfold.runs import environment
 from sixfold.runs.budget import WORK_SHARE, Limits
 from sixfold.runs.context import Context
 from sixfold.runs.folder import Listener, RunFolder
-from sixfold.runs.memory import MemoryGuard
+from sixfold.runs.memory import MemoryGuard, held_bytes
 from sixfold.runs.processes import Processes
+from sixfold.runs.rank_processes import RankProcesses
 from sixfold.runs.ray_tasks import RayTasks
 from sixfold.runs.saves import EVERY_S
 from sixfold.runs.side_by_side import SHARED, Doers, SideBySide
@@ -103,12 +104,14 @@ def run(
     two saved states of a training. Raises a SixfoldError.
     """
     limits = Limits.start(loaded.recipe.budget, started)
+    ranks = RankProcesses(loaded.recipe.budget.data_parallel)
     guard, opened = (
-        MemoryGuard(limits.memory_bytes),
+        MemoryGuard(limits.memory_bytes, lambda: held_bytes() + ranks.held_bytes()),
         RunFolder(out, listeners, save_every_s, limits.disk_bytes),
     )
     with (
         loaded.placing(),
+        ranks,
         guard,
         opened as folder,
         scratch.of_run(out, limits.disk_bytes),
@@ -121,6 +124,7 @@ def run(
             device=device,
             check_memory=guard.check,
             recover=guard.recover,
+            ranks=ranks if ranks.count > 1 else None,
         )
         this = RunContext(loaded, folder, limits, context, guard=guard)
         own_bundle.check(folder, loaded.recipe.runtime)

@@ -44,6 +44,7 @@ ACCEPTED: list[dict[str, Any]] = [
     {"build": [{"family": "svm"}], "evaluate.metrics": ["log_loss"], "evaluate.calibrate": "platt"},
     {"build": [{"family": "boosting"}], "prepare.impute.number": "none"},
     {"evaluate.nested": 2},
+    {"build": MLP, "budget.data_parallel": 2},
     {"evaluate.folds": 50},
     {"evaluate.nested": 40},
     {"evaluate.nested": 2, "evaluate.folds": 14},  # more than rows of a class
@@ -134,6 +135,10 @@ REFUSED: list[dict[str, Any]] = [
     {**TEXTS, "build": [{"family": "linear"}]},
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
     {"budget.disk": "5KB"},
+    {"build": MLP, "budget.data_parallel": 64},  # more than there are cores
+    {"build": "auto", "budget.data_parallel": 2},  # solvers among them
+    {"build": MLP, "train.batch_size": 1, "budget.data_parallel": 2},
+    {"budget.data_parallel": 2},
 ]
 REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a file's function
     "bundle/": "after training, or of a bundle",
@@ -166,6 +171,9 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "evaluate/questions.py": "one reader for run and check",
     "evaluate/ray_": "while a run goes on, of a cluster or a node",
     "evaluate/stage_requests.py": "while a run goes on",
+    "evaluate/rank_process.py": "while a run goes on",
+    "train/rank_group.py": "while a run goes on",
+    "parts/stored_fit.py": "while a run goes on",
     "parts/conversation.py": "one reader for run and check",
     "parts/hub_checkpoint.py": "of a checkpoint on the hub; refused in tests of its own",
     "parts/scratch.py": "the disk, while a run goes on",

@@ -15,10 +15,10 @@ from PIL import Image
 
 import sixfold
 from sixfold import pipeline
-from sixfold.core.errors import BudgetError
+from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.data.load import from_frame
 from sixfold.parts.table import Dataset
-from sixfold.plan import clock, limits, run_plan
+from sixfold.plan import clock, limits, memory, rules, run_plan
 from sixfold.plan.limits import MemoryBounds, Work
 from sixfold.plan.machines import machine_of
 from sixfold.plan.memory import MemoryNeeds
@@ -237,6 +237,40 @@ def test_a_device_holds_what_is_trained_on_it() -> None:
     assert "parameters" not in {share.what for share in plan.memory.shares}
     assert plan.time is not None
     assert plan.price == pytest.approx(3.0 * plan.time.seconds / 3600)
+
+
+def test_further_processes_hold_networks_of_their_own() -> None:
+    def held(count: int, **strategy: Any) -> dict[str, int]:
+        budget = {"data_parallel": count, "strategy": strategy or "fixed"}
+        plan = planning(2_000, {"family": "mlp", "hidden": [1024, 1024]}, "8x cpu", budget=budget)
+        return {one.what: one.bytes for one in foresee(plan, PlanQuestion()).memory.shares}
+
+    alone, two, three = held(1), held(2), held(3)
+    assert "other processes" not in alone
+    assert three["other processes"] == 2 * two["other processes"]
+    assert two["other processes"] == memory.RANK_BYTES + sum(
+        two.get(name, 0)
+        for name in ("parameters", "gradients", "optimizer", "workspace", "features")
+    )
+    sharded = MemoryNeeds({"parameters": 80, "gradients": 80, "optimizer": 160, "features": 8}, {})
+    parts = sharded.in_ranks(4, shard=True).host
+    assert parts == {
+        "parameters": 100,  # the first process has all of them, too
+        "gradients": 20,
+        "optimizer": 40,
+        "features": 8,
+        "other processes": 3 * (memory.RANK_BYTES + 20 + 20 + 40 + 8),
+    }
+
+
+def test_a_batch_norm_has_as_many_rows_as_in_one_process(pictures: Path) -> None:
+    """Of 32 rows there is one part."""
+    with pytest.raises(RecipeError) as raised:
+        rules.batches_can_be_divided(of_pictures(pictures, {"data_parallel": 2}))
+    assert str(raised.value) == (
+        "budget.data_parallel: expected at most a process for each 32 rows, which a batch norm sees, of a batch of cnn: 1, of "
+        "24 rows; found 2. Lower it, or raise train.batch_size."
+    )
 
 
 def test_more_cores_take_less_time() -> None:

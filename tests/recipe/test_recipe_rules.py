@@ -153,6 +153,43 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.data_parallel_trains_networks,
+        {"build": ["mlp", "tree"], "budget": {"data_parallel": 2}},
+        [
+            "build[1].family: expected a network, as budget.data_parallel divides batches; found 'tree', whose solver has "
+            "none. Leave budget.data_parallel out, or name networks alone."
+        ],
+    ),
+    (
+        rules.data_parallel_has_the_machine,
+        {
+            "build": ["mlp"],
+            "budget": {
+                "data_parallel": 2,
+                "workers": 2,
+                "device": "cuda",
+                "strategy": {"adapt": True},
+            },
+        },
+        [
+            "budget.data_parallel: expected 1 where workers do the stages; found 2. Leave one of the two out: workers do "
+            "stages side by side, data_parallel divides one training.",
+            "budget.data_parallel: expected 1 with device: cuda; found 2. Leave data_parallel out, or write `device: cpu`.",
+            "budget.data_parallel: expected 1 with strategy: {adapt: true}; found 2. Leave adapt out: one process alone "
+            "cannot change how all of them go on.",
+        ],
+    ),
+    (
+        rules.sharding_has_ranks,
+        {"build": ["mlp"], "budget": {"strategy": {"shard": True, "offload": True}}},
+        [
+            "budget.strategy.shard: expected budget.data_parallel above 1; found 1. Write data_parallel: 2 or more, or leave "
+            "shard out.",
+            "budget.strategy.shard: expected no offload beside it; found offload: true. Leave one of the two out.",
+            "budget.strategy.shard: expected families that can be sharded (language); found mlp. Leave it out.",
+        ],
+    ),
+    (
         rules.scheme_has_the_option,
         {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         [

@@ -20,8 +20,10 @@ from sixfold.train.batch_parts import (
     MOST_PARTS,
     PART_ROWS,
     BatchParts,
+    Division,
     PartTensors,
     PartWork,
+    RowSlice,
     flat,
     learned_parameters,
     optimized_shapes,
@@ -29,6 +31,7 @@ from sixfold.train.batch_parts import (
 )
 from sixfold.train.loop import train
 from sixfold.train.module import ModuleFit, ModuleLearner, StoredExamples
+from sixfold.train.rank_group import RankGroup
 from sixfold.train.stopping import EarlyStopping
 
 X = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
@@ -47,12 +50,12 @@ def losses(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def parts(module: nn.Module, most: int, workers: int = 1) -> BatchParts:
     theta = flat(learned_parameters(module))
     tensors = PartTensors(theta, torch.zeros_like(theta))
-    return BatchParts(module, tensors, parts_of, most, workers)
+    return BatchParts(module, tensors, Division(parts_of), most, workers)
 
 
-def backward_of(count: int) -> PartWork:
-    def backward(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
-        loss = losses(module.train()(x), y).sum() / count
+def backward_of(x: torch.Tensor, y: torch.Tensor) -> PartWork:
+    def backward(module: nn.Module, part: RowSlice) -> torch.Tensor:
+        loss = losses(module.train()(x[part.rows]), y[part.rows]).sum() / len(y)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -65,7 +68,7 @@ def test_the_gradient_is_that_of_the_whole_batch(rows: int, most: int) -> None:
     x, y = torch.from_numpy(X[:rows]), torch.from_numpy(Y[:rows])
     module, plain = network(), network()
     with closing(parts(module, most)) as made:
-        loss = made.gradient(x, y, backward_of(rows))
+        loss = made.gradient(rows, backward_of(x, y))
     expected = losses(plain(x), y).mean()
     expected.backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-6)
@@ -136,7 +139,7 @@ def test_a_batch_norm_keeps_the_mean_of_its_parts_and_constants_stay_to_the_bit(
     for each, some in zip(apart, (x[:35], x[35:]), strict=True):
         each(some)
     with closing(parts(module, rows)) as made:
-        made.gradient(x, y, backward_of(rows))
+        made.gradient(rows, backward_of(x, y))
     expected = (apart[0][1].running_mean + apart[1][1].running_mean) / 2  # type: ignore[index]
     torch.testing.assert_close(module[1].running_mean, expected)  # type: ignore[index]
     assert torch.equal(module.constant, constant)  # type: ignore[arg-type]
@@ -164,16 +167,36 @@ def test_parameters_keep_their_layout(layout: torch.memory_format) -> None:
 
 
 def test_an_error_in_a_part_reaches_the_caller() -> None:
-    def fails(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
-        if number == 1:
+    whole = backward_of(torch.from_numpy(X[:64]), torch.from_numpy(Y[:64]))
+
+    def fails(module: nn.Module, part: RowSlice) -> torch.Tensor:
+        if part.number == 1:
             raise ValueError("in the second part")
-        return backward_of(64)(module, x, y, number)
+        return whole(module, part)
 
     with (
         closing(parts(network(), 64, workers=2)) as made,
         pytest.raises(ValueError, match="in the second part"),
     ):
-        made.gradient(torch.from_numpy(X[:64]), torch.from_numpy(Y[:64]), fails)
+        made.gradient(64, fails)
+
+
+@given(st.integers(1, 300), st.integers(1, 7), st.booleans())
+def test_ranks_share_out_every_row_once_and_parts_whole(rows: int, count: int, mixes: bool) -> None:
+    """As many parts as ranks, or more, are those of one process; rows that mix are never apart from their part."""
+    alone = Division(parts_of).own(rows, MOST_PARTS)
+    shared = [
+        part
+        for rank in range(count)
+        for part in Division(parts_of, RankGroup(rank, count), mixes).own(rows, MOST_PARTS)
+    ]
+    assert [row for part in shared for row in range(part.first, part.stop)] == list(range(rows))
+    if mixes or len(alone) >= count:
+        assert shared == alone
+    else:
+        sizes = [part.stop - part.first for part in shared]
+        assert len(shared) == min(rows, count)
+        assert max(sizes) - min(sizes) <= 1
 
 
 def test_tables_and_the_last_product_of_their_shape_are_no_matrices_to_an_optimizer() -> None:

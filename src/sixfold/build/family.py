@@ -17,6 +17,7 @@ from sixfold.recipe.schema import Initialize
 from sixfold.recipe.section import Section
 from sixfold.recipe.strategy import MemoryStep, Strategy
 from sixfold.runs.context import Context
+from sixfold.train.rank_group import RankGroup
 
 CACHE_BYTES = (
     512 * 2**20
@@ -83,7 +84,7 @@ class Family(Section, ABC):
 
     `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it.
     `one_module`: each fit is a module of its own, whose batches may be divided. `layers_compile`: its
-    layers can become programs.
+    layers can become programs; `shards`: processes can divide its weights among them.
     `ends_in_time`: a fit ends at the deadline with what it has; of other families one that has
     begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
@@ -97,6 +98,7 @@ class Family(Section, ABC):
     trained_by_the_loop: ClassVar[bool] = False
     one_module: ClassVar[bool] = False
     layers_compile: ClassVar[bool] = False
+    shards: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
@@ -259,6 +261,19 @@ def _on_same_rows(fits: Sequence[Fit]) -> Iterator[list[Fit]]:
         same.append(fit)
     if same:
         yield same
+
+
+@runtime_checkable
+class TrainsInRanks(Protocol):
+    """Ability of a family's Settings: several processes train one network together (`budget.data_parallel`)."""
+
+    def check_division(self, few: Sequence[Fit], rows: int, ranks: int) -> None:
+        """Raises RecipeError where batches of fits on `rows` rows are too small for so many ranks; `few`: as in `cost`."""
+
+    def train_rank(self, fits: Mapping[int, Fit], context: Context, ranks: RankGroup) -> None:
+        """Train what rank 0 trains, as one of the others: of fits that train as one, by their numbers. Nothing is kept
+        of it.
+        """
 
 
 @runtime_checkable

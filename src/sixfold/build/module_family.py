@@ -12,7 +12,7 @@ import copy
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -33,7 +33,7 @@ from sixfold.parts.offsets import offsets
 from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
 from sixfold.train import memory_steps, recompute, threads
-from sixfold.train.batch_parts import parts_of
+from sixfold.train.batch_parts import PART_ROWS, parts_of
 from sixfold.train.batches import cut
 from sixfold.train.choosing import FitShape, chosen, fit_shape
 from sixfold.train.device import device_of, enough_memory
@@ -51,6 +51,9 @@ from sixfold.train.module import (
 )
 from sixfold.train.module_range_test import rated
 from sixfold.train.offload import PIECE, remembered
+from sixfold.train.rank_group import RankGroup
+from sixfold.train.rank_training import in_ranks
+from sixfold.train.sharded import check_shardable
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.step_cost import StepCost, step_cost
 from sixfold.train.stopping import EarlyStopping
@@ -142,7 +145,8 @@ class ModuleFamily(Family):
         if fits and fits[0].start is None and (text := self.own(fits[0]).derived(fits[0])):
             context.emit("note", text=text)
         todo = chosen(fits, lambda fit: self.own(fit).fit_shape(fit), context)
-        width = at_once(todo[0]) if todo and context.device == "cpu" else 1
+        alone = context.device != "cpu" or context.ranks is not None
+        width = at_once(todo[0]) if todo and not alone else 1
         for first in range(0, len(todo), width):
             wave = todo[first : first + width]
             context.check_time(f"fitting {wave[0].setting.name}")
@@ -254,9 +258,40 @@ class ModuleFamily(Family):
         work = rated(work, fit.setting, deadline)
         if work.observe is not None:
             work.observe(work.module.eval(), 0)
-        with closing(ModuleLearner(replace(work, workers=workers))) as learner:
+        told = {0: replace(fit, setting=replace(fit.setting, train=work.train))}
+        with (
+            in_ranks(self, told, replace(context, deadline=deadline)) as ranks,
+            closing(ModuleLearner(replace(work, workers=workers // ranks.count), ranks)) as learner,
+        ):
             ((_, weights),) = train(learner, deadline, context.saves)
         return self.fitted(load_weights(work.module.to("cpu"), weights), fit)
+
+    def train_rank(self, fits: Mapping[int, Fit], context: Context, ranks: RankGroup) -> None:
+        """As in `TrainsInRanks`: one fit."""
+        (fit,) = fits.values()
+        family = self.own(fit)
+        with threads.busy(ONE_THREAD):
+            work = replace(family.work_of(fit, context), observe=None, workers=cores())
+            with closing(ModuleLearner(work, ranks)) as learner:
+                train(learner, context.deadline)
+
+    def check_division(self, few: Sequence[Fit], rows: int, ranks: int) -> None:
+        """As in `TrainsInRanks`: a row for each; and where rows are mixed, a part for each, as one process has it."""
+        for one in few:
+            if one.setting.strategy.shard:
+                check_shardable(one.setting.train)
+            family, fit = self.own(one)._of(one, rows)
+            shape = family.step_shape(fit, rows)
+            batch, most, what = shape.batch, shape.batch, "row"
+            if shape.mixes:
+                most, what = family.parts(fit)(batch), f"{PART_ROWS} rows, which a batch norm sees,"
+            if most < ranks:
+                raise RecipeError(
+                    "budget.data_parallel",
+                    f"at most a process for each {what} of a batch of {fit.setting.name}: {most:,}, of {batch:,} rows",
+                    f"{ranks:,}",
+                    "Lower it, or raise train.batch_size.",
+                )
 
     def work_of(self, fit: Fit, context: Context) -> ModuleFit:
         """What the loop trains: some rows are cut off where an early stop watches them."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Final
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from sixfold.build._fitted_network import FittedNetwork
 from sixfold.build.family import CACHE_BYTES, Family, FitCost, FitWork
-from sixfold.core.errors import FitError, SixfoldError
+from sixfold.core.errors import FitError, RecipeError, SixfoldError
 from sixfold.initialize import check
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.parts.table import FloatArray, IntArray
@@ -26,6 +27,8 @@ from sixfold.train.device import enough_memory
 from sixfold.train.loop import train
 from sixfold.train.memory_steps import is_out_of_memory
 from sixfold.train.network import Wide
+from sixfold.train.rank_group import RankGroup
+from sixfold.train.rank_training import in_ranks
 from sixfold.train.replicas import ReplicaLearner
 from sixfold.train.starting import DTYPES, replicas_of
 from sixfold.train.step_cost import step_cost
@@ -100,8 +103,11 @@ class NetworkFamily(Family):
                     replicas = range_test.rated(
                         self, replicas_of(self, fitting, context), deadline, context
                     )
-                    learner = ReplicaLearner(self, replicas)
-                    for place, weights in train(learner, deadline, context.saves):
+                    rated = {one.number: one.fit for one in replicas}
+                    with in_ranks(self, rated, replace(context, deadline=deadline)) as ranks:
+                        learner = ReplicaLearner(self, replicas, ranks)
+                        trained = train(learner, deadline, context.saves)
+                    for place, weights in trained:
                         one = learner.first[place]
                         network = filled(one.module, weights)
                         done[one.number] = self.fitted(network, one.fit.shape).precise(one.fit.x)
@@ -116,6 +122,24 @@ class NetworkFamily(Family):
             context.emit("warning", text=text, strategy={"fits_at_once": half})
             left[:0] = _halves(fitting)
         yield from (done[number] for number in range(len(fits)))
+
+    def train_rank(self, fits: Mapping[int, Fit], context: Context, ranks: RankGroup) -> None:
+        """As in `TrainsInRanks`."""
+        learner = ReplicaLearner(self, replicas_of(self, dict(fits), context), ranks)
+        train(learner, context.deadline)
+
+    def check_division(self, few: Sequence[Fit], rows: int, ranks: int) -> None:
+        """As in `TrainsInRanks`: a row for each."""
+        for fit in few:
+            wanted = fit.setting.train.batch_size
+            batch = rows if wanted == "full" else min(rows, wanted)
+            if batch < ranks:
+                raise RecipeError(
+                    "budget.data_parallel",
+                    f"at most a process for each row of a batch, {batch:,} of {fit.setting.name}",
+                    f"{ranks:,}",
+                    "Lower it, or raise train.batch_size.",
+                )
 
     def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
         """`fit_bytes`: of one replica, besides its features."""

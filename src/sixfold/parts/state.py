@@ -229,7 +229,8 @@ def _pack(value: Any, arrays: dict[str, np.ndarray[Any, Any]]) -> Any:
         arrays[name] = np.ascontiguousarray(value)
         return {"array": name}
     if isinstance(value, Section):
-        return {"section": _dotted(type(value)), "fields": value.model_dump(mode="json")}
+        said = value.model_dump(mode="json", exclude_unset=True)  # some sections ask what was said
+        return {"section": _dotted(type(value)), "fields": said}
     if isinstance(value, State):
         names = [field.name for field in dataclasses.fields(value)]  # type: ignore[arg-type]
         fields = {name: _pack(getattr(value, name), arrays) for name in names}

@@ -47,7 +47,7 @@ class Forecast:
 
     `at_least`: a trial was cut short, so that all of it takes longer. `may_stop`: the time is that
     of all epochs, and training may stop before the last one. `shuffle_s`: of the report, for which
-    the folds' models are asked once a column.
+    the folds' models are asked once a column. `rank_bytes`: of another process that trains it, too.
     """
 
     candidate: str
@@ -59,6 +59,7 @@ class Forecast:
     at_least: bool = False
     may_stop: bool = False
     shuffle_s: float = 0.0
+    rank_bytes: int = 0
 
 
 def forecast(
@@ -114,16 +115,18 @@ def forecast(
     folds_s = sum(
         line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains
     )
+    needs = needs_of(alike, training, len(folds), size, stacks, context.device)
     return Forecast(
         candidate.name,
         folds_s,
         line(low.whole_s, high.whole_s, rows),
-        needs_of(alike, training, len(folds), size, stacks, context.device).host_bytes,
+        needs.host_bytes,
         round(disk + 8 * rows * training.target.outputs),
         most,
         low.cut or high.cut or (most == least < rows),
         _may_stop(candidate),
         len(training.table.columns) * shuffling.rows_asked(folds) * high.predict_s / high.rows,
+        needs.in_ranks(2, candidate.strategy.shard).host_bytes - needs.host_bytes,
     )
 
 
@@ -287,6 +290,8 @@ def forecasts(
                 trials_s,
                 alike,
             )
+            others = (budget.data_parallel - 1) * whole.rank_bytes
+            whole = replace(whole, memory_bytes=whole.memory_bytes + others)
             found += [replace(whole, candidate=one.name) for one in alike]
             check_memory(first.name, whole.memory_bytes, budget)
         except SixfoldError as error:

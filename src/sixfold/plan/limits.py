@@ -69,12 +69,13 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """Candidates that are trained as one, on the folds of some rows; on `device`."""
+    """Candidates that are trained as one, on the folds of some rows; on `device`, by so many `ranks`."""
 
     alike: Sequence[Candidate]
     training: Dataset
     folds: Sequence[Fold]
     device: str = "cpu"
+    ranks: int = 1
 
     def size(self) -> Size:
         """Raises DataError or RecipeError for what a few rows cannot show."""
@@ -99,7 +100,8 @@ class Work:
         return replace(self, alike=[one.under(strategy) for one in self.alike])
 
     def _needs(self, size: Size, stacks: Stacks) -> MemoryNeeds:
-        return needs_of(self.alike, self.training, len(self.folds), size, stacks, self.device)
+        needs = needs_of(self.alike, self.training, len(self.folds), size, stacks, self.device)
+        return needs.in_ranks(self.ranks, self.alike[0].strategy.shard)
 
 
 @dataclass(frozen=True)
@@ -268,7 +270,8 @@ def folds_that_fit(
     """How many folds at once there is memory for. Raises BudgetError where there is none for
     one.
     """
-    work, room = Work(alike, training, folds, budget.device), MemoryBounds.of(budget)
+    work = Work(alike, training, folds, budget.device, budget.data_parallel)
+    room = MemoryBounds.of(budget)
     try:
         size = work.size()
     except (DataError, RecipeError):  # what a few rows cannot show, the folds will say of all rows

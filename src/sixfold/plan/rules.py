@@ -12,7 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from sixfold.build.candidate import Candidate
+from sixfold.build.candidate import Candidate, fits_of
+from sixfold.build.family import TrainsInRanks
 from sixfold.core.cores import cores, planned_for
 from sixfold.core.errors import DataError, FitError, RecipeError, SixfoldError
 from sixfold.core.units import seconds
@@ -123,7 +124,8 @@ class Planning:
         found = []
         with planned_for(cores() if self.machine is None else self.machine.cores):
             for alike in groups(self.candidates):
-                work = Work(alike, self.training, self.folds, self.device)
+                ranks = self.recipe.budget.data_parallel
+                work = Work(alike, self.training, self.folds, self.device, ranks)
                 size = self._size(work)
                 if size is not None:
                     found.append(place(work, size, room, auto))
@@ -286,6 +288,39 @@ def signature_can_be_written(plan: Planning) -> None:
         )
 
 
+def processes_have_cores(plan: Planning) -> None:
+    """Of `budget.data_parallel`: one at least for each."""
+    asked = plan.recipe.budget.data_parallel
+    there = cores() if plan.machine is None else plan.machine.cores
+    if asked > there:
+        raise RecipeError(
+            "budget.data_parallel",
+            f"at most a process for each core, of which there are {there}",
+            f"{asked}",
+            "Lower it: more processes than cores wait for each other.",
+        )
+
+
+def batches_can_be_divided(plan: Planning) -> None:
+    """Among the processes of `budget.data_parallel`, for every candidate."""
+    ranks = plan.recipe.budget.data_parallel
+    if ranks == 1:
+        return
+    for candidate in plan.candidates:
+        if not isinstance(candidate.family, TrainsInRanks):
+            raise RecipeError(
+                "budget.data_parallel",
+                "networks alone, whose batches can be divided",
+                f"{candidate.name}, whose solver has none",
+                "Leave it out, or name networks in build.",
+            )
+    for group in plan.placed:
+        size = group.placement.size
+        family = group.work.alike[0].family
+        if isinstance(family, TrainsInRanks):
+            family.check_division(fits_of(group.work.alike, [size.few]), size.rows, ranks)
+
+
 def memory_suffices(plan: Planning) -> None:
     """For every candidate, were its forecast a third too high; with `strategy: auto` by some strategy."""
     check_plan(plan.placed, plan.room)
@@ -311,6 +346,8 @@ RULES: Final[tuple[Callable[[Planning], None], ...]] = (
     first_metric_is_defined,
     first_metric_scores_a_candidate,
     preparations_suit_the_data,
+    processes_have_cores,
+    batches_can_be_divided,
     memory_suffices,
     disk_suffices,
 )

@@ -115,13 +115,14 @@ def joint_digest(training: Dataset, held_out: Dataset) -> str:
 
 def stage_key(run: RunContext, data: DataSplit, candidate: str, *sections: Section) -> str:
     """What a stage depends on: the rows, their split, the folds, the candidate, sections of the
-    recipe, where networks train, and the code.
+    recipe, where and in how many processes networks train, and the code.
 
     Not on `evaluate.nested`: nested cross-validation moves no candidate and no model.
     """
     recipe = run.loaded.recipe
     parts = [recipe.data, recipe.evaluate.model_copy(update={"nested": None}), *sections]
-    facts = (str(run.context.seed), run.context.device)
+    ranks = recipe.budget.data_parallel  # another number of them gives other last bits
+    facts = (str(run.context.seed), run.context.device, *([f"{ranks} ranks"] if ranks > 1 else []))
     texts = [
         code_digest(),
         data.digest,

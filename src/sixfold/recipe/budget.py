@@ -47,6 +47,13 @@ class Budget(Section):
         description="Stages that are done side by side, each in a process of its own; of this machine's cores and of `memory` "
         "each has its share. Left out: 1; where `executor` is named, as many as the cores allow.",
     )
+    data_parallel: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes of this machine that train one network together, each on its share of the rows of every "
+        "batch; the gradients are added up, so that the steps are those of one process.",
+    )
     strategy: Literal["fixed", "auto"] | AskedStrategy = Field(
         "fixed",
         description="How networks are made to fit into memory. auto: the least that is needed, chosen and said before the "

@@ -11,7 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from sixfold.core.errors import RecipeError, did_you_mean
-from sixfold.recipe.budget_rules import strategies_need_a_module, workers_are_elsewhere
+from sixfold.recipe.budget_rules import (
+    data_parallel_has_the_machine,
+    data_parallel_trains_networks,
+    sharding_has_ranks,
+    strategies_need_a_module,
+    workers_are_elsewhere,
+)
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe
@@ -488,4 +494,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     a_search_has_a_space,
     nesting_needs_folds,
     workers_are_elsewhere,
+    data_parallel_trains_networks,
+    data_parallel_has_the_machine,
+    sharding_has_ranks,
 )

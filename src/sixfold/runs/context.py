@@ -13,6 +13,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.core.seeds import derive
 
 if TYPE_CHECKING:
+    from sixfold.runs.rank_processes import RankProcesses
     from sixfold.runs.saves import Checkpoints
 
 Emit = Callable[[str, dict[str, Any]], None]
@@ -34,7 +35,7 @@ class Context:
     `facts` are added to every event (`candidate`, `fold`), so that what works inside need not know
     them. `saves`: where long work leaves what it has so far; None keeps nothing. `check_memory`
     raises BudgetError where more is held than the budget allows; `recover`: less is needed from now on, so that what was
-    held counts no longer.
+    held counts no longer. `ranks`: processes that train every network together with this one; None for none.
     """
 
     seed: int = 0
@@ -45,6 +46,7 @@ class Context:
     device: str = "cpu"
     check_memory: Callable[[], None] = unwatched
     recover: Callable[[], None] = unwatched
+    ranks: RankProcesses | None = None
 
     def emit(self, kind: str, **facts: Any) -> None:
         """One event: a fact that happened, as plain JSON values."""

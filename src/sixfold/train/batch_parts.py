@@ -2,7 +2,7 @@
 
 How a batch is divided depends on its rows alone, and the gradients of the parts are added in their
 order: the bits are the same on one core as on many. A batch norm sees one part (Hoffer and others,
-Train longer, generalize better, 2017: ghost batch normalization).
+Train longer, generalize better, 2017: ghost batch normalization), also where ranks share the parts.
 
 Letters: P numbers of all parameters that are learned.
 """
@@ -12,11 +12,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
+
+from sixfold.train.rank_group import ALONE, RankGroup
 
 PART_ROWS: Final = 32  # of a part at least; guessed: fewer rows are too few for a batch norm
 MOST_PARTS: Final = 4  # each has a gradient of its own
@@ -37,29 +40,71 @@ class PartTensors(NamedTuple):
 
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-PartWork = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""(module, inputs, targets, number of the part) → its share of the batch's loss, a scalar, whose
-gradient is added to that of the module.
+
+
+class RowSlice(NamedTuple):
+    """Rows of a batch that go through a module together; `number`: of the part, by which it draws. `counts`: False for a
+    pass that is made because other ranks make one.
+    """
+
+    number: int
+    first: int
+    stop: int
+    counts: bool = True
+
+    @property
+    def rows(self) -> slice:
+        """Of the batch."""
+        return slice(self.first, self.stop)
+
+
+PartWork = Callable[[nn.Module, RowSlice], torch.Tensor]
+"""(module, rows of the batch) → their share of the batch's loss, a scalar, whose gradient is added to that
+of the module.
 """
 
 
+@dataclass(frozen=True)
+class Division:
+    """How a batch is divided: by `parts` of so many rows; among `ranks`. `mixes`: what is made of a row depends on the
+    other rows of its part.
+    """
+
+    parts: Callable[[int], int]
+    ranks: RankGroup = ALONE
+    mixes: bool = False
+
+    def own(self, rows: int, most: int) -> list[RowSlice]:
+        """What this rank computes of a batch, of at most `most` parts: whole parts, as one process has them. Where there
+        are fewer parts than ranks, each rank has its share of the rows, unless these mix: then some ranks have none.
+        """
+        count, ranks = min(self.parts(rows), most), self.ranks
+        numbers = ranks.share(count)
+        if count < ranks.count and not self.mixes:
+            count, numbers = ranks.count, range(ranks.rank, ranks.rank + 1)
+        cuts = np.linspace(0, rows, count + 1).astype(np.int64).tolist()
+        found = [RowSlice(number, cuts[number], cuts[number + 1]) for number in numbers]
+        return [each for each in found if each.stop > each.first]
+
+
 class BatchParts:
-    """`module`: its learned parameters and their gradients are views of `tensors`. `divided`: parts of
-    so many rows; `most`: rows of a batch; `workers`: parts that are computed at once.
+    """`module`: its learned parameters and their gradients are views of `tensors`. `most`: rows of a batch; `workers`:
+    parts that are computed at once.
     """
 
     def __init__(
         self,
         module: nn.Module,
         tensors: PartTensors,
-        divided: Callable[[int], int],
+        division: Division,
         most: int,
         workers: int,
     ) -> None:
         theta, gradient = tensors
-        self.divided = divided
+        self.division = division
         bind(module, theta, gradient)
-        count = divided(most) if theta.device.type == "cpu" else 1
+        self.most = division.parts(most) if theta.device.type == "cpu" else 1
+        count = max(1, len(division.own(most, self.most)))
         self.parts = [BatchPart(module, gradient)]
         for _ in range(1, count):
             part = BatchPart(sharing(module), torch.zeros_like(gradient))
@@ -70,27 +115,50 @@ class BatchParts:
         ]  # walked once: it takes 0.4 ms
         at_once = min(workers, count)
         self._pool = ThreadPoolExecutor(at_once, initializer=_start) if at_once > 1 else None
+        self._changes: list[torch.Tensor] = []  # of the buffers, by this rank's parts
 
-    def gradient(self, x: torch.Tensor, y: torch.Tensor, backward: PartWork) -> torch.Tensor:
-        """Write the gradient of the loss of a batch; that loss, a scalar."""
-        count = min(self.divided(len(x)), len(self.parts))
-        cuts = np.linspace(0, len(x), count + 1).astype(np.int64)
-        used = self.parts[:count]
-        buffers = self._buffers[:count]
+    def gradient(self, batch: int, backward: PartWork) -> torch.Tensor:
+        """Write the gradient of the loss of a batch of so many rows; that loss, a scalar. Of several ranks both are this
+        rank's share, which `add_up` follows.
+        """
+        slices = self.division.own(batch, self.most)
+        used, buffers = self.parts[: len(slices)], self._buffers[: len(slices)]
+        before = [buffer.clone() for buffer in self._buffers[0]] if self.ranks.count > 1 else []
         _share_buffers(buffers)
 
-        def work(number: int) -> torch.Tensor:
-            module, gradient = used[number]
-            rows = slice(int(cuts[number]), int(cuts[number + 1]))
+        def work(at: int) -> torch.Tensor:
+            module, gradient = used[at]
             gradient.zero_()
-            return backward(module, x[rows], y[rows], number)
+            return backward(module, slices[at])
 
-        numbers = range(count)
-        losses = list(map(work, numbers) if self._pool is None else self._pool.map(work, numbers))
+        each = range(len(slices))
+        losses = list(map(work, each) if self._pool is None else self._pool.map(work, each))
         for part in used[1:]:
             used[0].gradient.add_(part.gradient)
-        _mean_of_buffers(buffers, np.diff(cuts) / len(x))
+        shares = np.array([part.stop - part.first for part in slices]) / batch
+        if self.ranks.count == 1:
+            _mean_of_buffers(buffers, shares)
+        else:
+            self._changes = _changes_of_buffers(buffers, before, shares)
+            _share_buffers([before, self._buffers[0]])
+        if not slices:
+            self.parts[0].gradient.zero_()
+            return self.parts[0].gradient.new_zeros(())
         return torch.stack(losses).sum()
+
+    @property
+    def ranks(self) -> RankGroup:
+        """Who computes parts."""
+        return self.division.ranks
+
+    def add_up(self, loss: torch.Tensor) -> None:
+        """The gradient, `loss` and the buffers become those of the whole batch in every rank; alone they are."""
+        if self.ranks.count == 1:
+            return
+        self.ranks.sum(self.parts[0].gradient, loss, *self._changes)
+        real = [buffer for buffer in self._buffers[0] if buffer.is_floating_point()]
+        for buffer, change in zip(real, self._changes, strict=True):
+            buffer.add_(change)
 
     def close(self) -> None:
         """End its threads."""
@@ -120,9 +188,29 @@ def _mean_of_buffers(parts: Sequence[Sequence[torch.Tensor]], shares: np.ndarray
                 first.add_(each)
 
 
+def _changes_of_buffers(
+    parts: Sequence[Sequence[torch.Tensor]], before: Sequence[torch.Tensor], shares: np.ndarray
+) -> list[torch.Tensor]:
+    """What each part of this rank has changed of buffers of real numbers, by its share of the rows."""
+    changes = [torch.zeros_like(old) for old in before if old.is_floating_point()]
+    for buffers, share in zip(parts, shares.tolist(), strict=True):
+        real = [
+            (new, old) for new, old in zip(buffers, before, strict=True) if old.is_floating_point()
+        ]
+        for change, (new, old) in zip(changes, real, strict=True):
+            change.add_((new - old) * share)
+    return changes
+
+
 def parts_of(rows: int) -> int:
     """The number of parts of a batch."""
     return max(1, min(MOST_PARTS, rows // PART_ROWS))
+
+
+def mixes_rows(module: nn.Module) -> bool:
+    """Whether what is made of a row depends on the other rows that are computed with it (a batch norm)."""
+    norms = nn.modules.batchnorm._BatchNorm
+    return any(isinstance(part, norms) for part in module.modules())
 
 
 def learned_parameters(module: nn.Module) -> list[nn.Parameter]:

@@ -16,6 +16,7 @@ from scipy.sparse import csr_array
 
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import FloatArray, IntArray
+from sixfold.train.rank_group import ALONE, RankGroup
 
 Encode = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 BLOCK_BYTES = 64 << 20  # rows of an epoch that are put in order at once: fewer calls, little memory
@@ -102,11 +103,12 @@ class ReplicaBatches:
 
     Folds of unequal size differ in the rows of their last batch, or in how many batches they have;
     nobody's rows are dropped. `orders`: one generator a replica, which decides its order of rows
-    and nothing else.
+    and nothing else. Of several `ranks` each gets its share of the B rows of every batch, `own`; its
+    weights are those of the whole batch.
     """
 
-    def __init__(self, replicas: Sequence[Batches]) -> None:
-        self.replicas = list(replicas)
+    def __init__(self, replicas: Sequence[Batches], ranks: RankGroup = ALONE) -> None:
+        self.replicas, self.ranks = list(replicas), ranks
         self.orders = [torch.Generator().manual_seed(replica.seed) for replica in replicas]
         self.before = [
             order.get_state() for order in self.orders
@@ -120,6 +122,7 @@ class ReplicaBatches:
         for weight, replica in zip(weights, self.replicas, strict=True):
             for number, rows in enumerate(replica.rows()):
                 weight[number, :rows] = 1.0 / rows
+        self.own = ranks.share(self.size)
         self.weight = weights.to(self.device)
         self._room: tuple[torch.Tensor, torch.Tensor] | None = (
             None  # of a block: filled again and again
@@ -130,7 +133,7 @@ class ReplicaBatches:
 
     def keep(self, positions: Sequence[int]) -> ReplicaBatches:
         """The same without the other replicas; each goes on in its own order."""
-        rest = ReplicaBatches([self.replicas[position] for position in positions])
+        rest = ReplicaBatches([self.replicas[position] for position in positions], self.ranks)
         rest.orders = [self.orders[position] for position in positions]
         rest.before = [self.before[position] for position in positions]
         return rest
@@ -170,7 +173,8 @@ class ReplicaBatches:
         x = self.replicas[0].x
         return max(
             1,
-            BLOCK_BYTES // (len(self.replicas) * self.size * max(1, x.shape[1]) * x.dtype.itemsize),
+            BLOCK_BYTES
+            // (len(self.replicas) * len(self.own) * max(1, x.shape[1]) * x.dtype.itemsize),
         )
 
     def _block(
@@ -178,7 +182,7 @@ class ReplicaBatches:
     ) -> Iterator[Batch]:
         """Batches `first` to `last` − 1, gathered at once."""
         dtype, y = _dtype(self.replicas[0]), self.replicas[0].y
-        rows, count = (last - first) * self.size, len(self.replicas)
+        rows, count = (last - first) * len(self.own), len(self.replicas)
         if self._room is None:  # zeros: where a replica has no row, there must be numbers
             x_KRF = torch.zeros(
                 (count, rows, self.replicas[0].x.shape[1]), dtype=dtype, device=self.device
@@ -186,7 +190,7 @@ class ReplicaBatches:
             self._room = x_KRF, y.new_zeros((count, rows, *y.shape[1:]))
         x_KRF, y_KR = (part[:, :rows] for part in self._room)  # the last block is shorter
         for at, (one, order) in enumerate(zip(self.replicas, orders, strict=True)):
-            block = order[first * one.size : last * one.size]
+            block = self._own_rows(one, order, first, last)
             there = block.to(self.device)
             if isinstance(one.x, torch.Tensor):
                 torch.index_select(one.x, 0, there, out=x_KRF[at, : len(block)])
@@ -194,12 +198,23 @@ class ReplicaBatches:
                 x_KRF[at, : len(block)] = one.x[block]
             torch.index_select(one.y, 0, there, out=y_KR[at, : len(block)])
         weight = self.weight[:, first:last]
+        weight = weight[:, :, self.own.start : self.own.stop]
         encoded = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
         steps = x_KRF.view(*weight.shape, -1), *encoded
         numbers = range(first, last)
         yield from map(
             Batch, *(part.unbind(1) for part in steps), numbers
         )  # one call for all: a slice a step costs more
+
+    def _own_rows(self, one: Batches, order: torch.Tensor, first: int, last: int) -> torch.Tensor:
+        """Of batches `first` to `last` − 1 the rows of this rank, int64; only the end of an order is
+        short of some.
+        """
+        if self.ranks.count == 1:
+            return order[first * one.size : last * one.size]
+        own = torch.arange(self.own.start, self.own.stop)
+        places = (self.size * torch.arange(first, last)[:, None] + own).reshape(-1)
+        return order[places[places < len(order)]]
 
 
 def permutation(rows: int, generator: torch.Generator) -> torch.Tensor:

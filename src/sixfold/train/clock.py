@@ -8,16 +8,22 @@ from collections import deque
 
 import torch
 
+from sixfold.train.rank_group import ALONE, RankGroup
+
 AHEAD = 16  # steps that Python may ask for before the first of them is done: guessed, enough to keep a GPU busy
 
 
 class Clock:
     """`deadline`: time.monotonic() seconds, or None. Keeps Python at most AHEAD steps before the
-    GPU, so that a deadline that is looked at between two steps means something.
+    GPU, so that a deadline that is looked at between two steps means something. Of several ranks the
+    first one's clock counts.
     """
 
-    def __init__(self, deadline: float | None, device: torch.device) -> None:
+    def __init__(
+        self, deadline: float | None, device: torch.device, ranks: RankGroup = ALONE
+    ) -> None:
         self.end = math.inf if deadline is None else deadline
+        self.ranks = ranks
         self.waits = device.type == "cuda"
         self.asked: deque[torch.cuda.Event] = deque()
 
@@ -34,4 +40,4 @@ class Clock:
     @property
     def is_over(self) -> bool:
         """Whether there is no time for another step."""
-        return time.monotonic() >= self.end
+        return self.end < math.inf and self.ranks.agree(time.monotonic() >= self.end)

@@ -9,6 +9,7 @@ import torch
 
 from sixfold.parts.table import FloatArray
 from sixfold.runs.context import Context
+from sixfold.train.rank_group import RankGroup
 from sixfold.train.stopping import EarlyStopping
 
 Batch = TypeVar("Batch")
@@ -38,6 +39,10 @@ class Learner(Protocol[Batch]):
     @property
     def steps(self) -> int:
         """Of an epoch, of the fit that has most."""
+
+    @property
+    def ranks(self) -> RankGroup:
+        """Who trains it together; one alone, mostly."""
 
     @property
     def device(self) -> torch.device:
@@ -75,13 +80,15 @@ class Learner(Protocol[Batch]):
         """
 
     def batches(self) -> Iterator[Batch]:
-        """Of one more epoch, in a new order."""
+        """Of one more epoch, in a new order, which is the same in every rank."""
 
     def set_rate(self, batch: Batch) -> None:
         """The learning rate of the next step, by the schedule."""
 
     def backward(self, batch: Batch) -> torch.Tensor:
-        """Write the gradient of the batch's mean loss; the losses, [K]."""
+        """Write the gradient of the batch's mean loss; the losses, [K]: of the whole batch in every
+        rank.
+        """
 
     def step(self, batch: Batch) -> None:
         """One step of the optimizer by the gradient."""
@@ -99,6 +106,16 @@ class Learner(Protocol[Batch]):
 
     def weights(self, place: int) -> torch.Tensor:
         """The weights that are judged and kept of the fit in row `place`, [P]."""
+
+    @property
+    def divided(self) -> bool:
+        """Whether each rank has a part of the weights: then `whole` and `state_dict` are asked of all ranks."""
+
+    def whole(self, weights: torch.Tensor) -> torch.Tensor:
+        """Weights of a fit as one process has them, [P], in the first rank."""
+
+    def own(self, weights: torch.Tensor) -> torch.Tensor:
+        """Of such this rank's part."""
 
     def steps_done(self, place: int) -> int:
         """Of the fit in row `place`."""

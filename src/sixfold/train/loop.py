@@ -36,9 +36,11 @@ def train(
 
     Returns each fit's best weights. Emits `epoch` events: `loss` is the mean over the epoch's rows,
     each with the weights before its step. The deadline (time.monotonic()) holds within one step.
-    What an earlier command saved is continued. Raises FitError.
+    What an earlier command saved is continued. Every rank of a group (`learner.ranks`) goes through the same steps.
+    Raises FitError.
     """
-    at, clock, reporter = Progress(), Clock(deadline, learner.device), LossReporter(learner)
+    at, ranks = Progress(), learner.ranks
+    clock, reporter = Clock(deadline, learner.device, ranks), LossReporter(learner)
     checkpoint = TrainingCheckpoint(learner, at, saves)
     checkpoint.restore()
     while at.epoch <= learner.epochs:
@@ -71,7 +73,9 @@ def train(
             learner.keep([row for row in range(len(reasons)) if row not in ended])
         learner.start_epoch()
         at.epoch, at.done = at.last + 1, 0
-    return [Trained(place, weights) for place, weights in at.ended]
+    if not learner.divided:
+        ranks.check_equal([weights for _, weights in at.ended])
+    return [Trained(place, learner.whole(weights)) for place, weights in at.ended]
 
 
 def _finish(learner: Learner[Batch], row: int, reason: str, cut: bool) -> torch.Tensor:

@@ -38,7 +38,9 @@ class LossReporter:
     @property
     def late(self) -> bool:
         """Whether epochs that only time holds back should be reported."""
-        return self.every == 1 and time.monotonic() - self.reported_at >= OFTEN_S
+        return self.every == 1 and self.learner.ranks.agree(
+            time.monotonic() - self.reported_at >= OFTEN_S
+        )
 
     def is_due(self, epoch: int) -> bool:
         """Whether the epochs up to this one should be reported, though no fit ends with it."""

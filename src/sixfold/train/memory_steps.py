@@ -14,6 +14,7 @@ from sixfold.core.errors import BudgetError
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Train
 from sixfold.recipe.strategy import MemoryStep, Strategy
+from sixfold.train.batch_parts import mixes_rows
 from sixfold.train.mixed_precision import native
 from sixfold.train.offload import remembered
 from sixfold.train.recompute import blocks_of
@@ -43,9 +44,7 @@ class StepShape(NamedTuple):
     @classmethod
     def of(cls, module: nn.Module, batch: int, at_once: int) -> StepShape:
         """That of a module."""
-        norms = nn.modules.batchnorm._BatchNorm
-        mixes = any(isinstance(part, norms) for part in module.modules())
-        return cls(batch, at_once, len(blocks_of(module)), mixes)
+        return cls(batch, at_once, len(blocks_of(module)), mixes_rows(module))
 
     def trained(self, train: Train, device: str = "cpu") -> StepShape:
         """With what the loop's settings leave open. A recipe that names no precision, or `auto`, lets it be chosen."""

@@ -24,6 +24,7 @@ from sixfold.train.batches import Batch, Batches, ReplicaBatches
 from sixfold.train.captured import Captured, recorder_of
 from sixfold.train.functional import FunctionalProgram
 from sixfold.train.network import Network, Noisy, Program, Stackable
+from sixfold.train.rank_group import ALONE, RankGroup
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
 
@@ -67,11 +68,13 @@ class Replica:
 class ReplicaLearner:
     """`theta`, `gradient`: [K, P], a row a replica. All replicas have one architecture and one
     `train`, but for what `Family.apart` lets differ. It is where the replicas' targets are: on the
-    processor, or on a GPU.
+    processor, or on a GPU. Each of several `ranks` has all replicas, and some rows of every batch.
     """
 
-    def __init__(self, family: Network, replicas: Sequence[Replica]) -> None:
-        self.family = family
+    def __init__(
+        self, family: Network, replicas: Sequence[Replica], ranks: RankGroup = ALONE
+    ) -> None:
+        self.family, self.ranks = family, ranks
         self.first = sorted(replicas, key=_alike)
         self.replicas, self.places = list(self.first), list(range(len(self.first)))
         vectors = [
@@ -82,7 +85,7 @@ class ReplicaLearner:
         self.gradient = torch.zeros_like(self.theta)
         self.average = WeightAverage.of(replicas[0].train.average, self.theta)
         self.clip = replicas[0].train.clip
-        self.together = ReplicaBatches([replica.batches for replica in self.replicas])
+        self.together = ReplicaBatches([replica.batches for replica in self.replicas], ranks)
         self.steppers = self._steppers()
         self.captured: Captured | None = None
         self._build()
@@ -149,10 +152,10 @@ class ReplicaLearner:
 
     @property
     def operations(self) -> float:
-        """Multiplications and additions of a step: two for a weight and a row, forwards, and twice
+        """Multiplications and additions of a step in this rank: two for a weight and a row, forwards, and twice
         that backwards.
         """
-        return 6.0 * self.theta.numel() * self.together.size
+        return 6.0 * self.theta.numel() * self.together.size / self.ranks.count
 
     def batches(self) -> Iterator[Batch]:
         """Of one more epoch, in a new order."""
@@ -169,10 +172,10 @@ class ReplicaLearner:
         for it is recorded once.
         """
         x, target, weight, _ = batch
-        self.drawn = self._noise(batch.number, x.shape[1])
+        self.drawn = self._noise(batch.number)
         if self.recorder is None:
             self.losses = self.program.gradient(x, target, weight, self.drawn)
-            self._clip()
+            self._add_up(self.losses)
             return self.losses
         if self.captured is None:
             self.captured = Captured(self.write, (x, target, weight, *self.drawn), self.recorder)
@@ -196,10 +199,12 @@ class ReplicaLearner:
     ) -> torch.Tensor:
         """The gradient, clipped, and the losses, [K]."""
         losses = self.program.gradient(x, target, weight, drawn)
-        self._clip()
+        self._add_up(losses)
         return losses
 
-    def _clip(self) -> None:
+    def _add_up(self, losses: torch.Tensor) -> None:
+        """What the ranks have found of the batch; and clip."""
+        self.ranks.sum(self.gradient, losses)
         if self.clip is not None:
             norms = torch.linalg.vector_norm(self.gradient, dim=1, keepdim=True)
             self.gradient.mul_((self.clip / norms.clamp_(min=1e-12)).clamp_(max=1.0))
@@ -217,7 +222,10 @@ class ReplicaLearner:
             stepper.evaluating(False)
 
     def evaluate(self) -> list[float | None]:
-        """What is watched of every replica, with the weights as they are."""
+        """What is watched of every replica, with the weights as they are: by the first rank."""
+        return self.ranks.values(self._watched_values, len(self.replicas))
+
+    def _watched_values(self) -> list[float | None]:
         rows = [replica.watched for replica in self.replicas]
         if all(each is None or each.score is not None for each in rows):
             return [self._score(at) for at in range(len(rows))]
@@ -240,6 +248,19 @@ class ReplicaLearner:
     def weights(self, place: int) -> torch.Tensor:
         """Those that are judged and kept of the replica in row `place`, [P]."""
         return self.shown[place]
+
+    @property
+    def divided(self) -> bool:
+        """Never: they are small."""
+        return False
+
+    def whole(self, weights: torch.Tensor) -> torch.Tensor:
+        """Every rank has all of them."""
+        return weights
+
+    def own(self, weights: torch.Tensor) -> torch.Tensor:
+        """All of them."""
+        return weights
 
     def steps_done(self, place: int) -> int:
         """Of the replica in row `place`."""
@@ -340,19 +361,20 @@ class ReplicaLearner:
         if self.average is not None:
             self.judge = self.program_on(self.average.mean, torch.zeros_like(self.gradient))
 
-    def _noise(self, number: int, rows: int) -> list[torch.Tensor]:
+    def _noise(self, number: int) -> list[torch.Tensor]:
         """Every replica draws its own, for its own rows, and none where it has no batch: the same
-        numbers whoever trains beside it.
+        numbers whoever trains beside it, and in how many ranks.
         """
         if self.noisy is None:
             return []
         drawn = []
-        for shape in self.noisy.noise_shapes(rows):
+        own = self.together.own
+        for shape in self.noisy.noise_shapes(self.together.size):
             noise = self.theta.new_zeros((len(self.replicas), *shape))
             for part, replica in zip(noise, self.replicas, strict=True):
                 if number < replica.batches.count:
                     part[: replica.batches.size].uniform_(generator=replica.noise)
-            drawn.append(noise)
+            drawn.append(noise if self.ranks.count == 1 else noise[:, own.start : own.stop])
         return drawn
 
     def _score(self, at: int) -> float | None:

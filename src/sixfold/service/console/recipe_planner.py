@@ -195,7 +195,7 @@ class _Question:
     def arguments(self) -> list[str]:
         """Of the command."""
         limit = [] if self.most_bytes is None else ["--set", f"budget.memory={self.most_bytes}B"]
-        return [*plan_answer.ARGUMENTS, *limit]
+        return [*plan_answer.ARGUMENTS, plan_answer.COUNTED, *limit]
 
 
 def _busy() -> Unavailable:

@@ -8,17 +8,19 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-ARGUMENTS: Final = ("plan", "recipe.yaml", "--json", "--no-probe")
+ARGUMENTS: Final = ("plan", "recipe.yaml", "--json")
+COUNTED, TRIED = "--no-probe", "--probe"  # how
 PARTS: Final = ("where", "expected", "found", "remedy")
 
 
 def needs(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """What a worker must have free, by the plan: peak memory at its worst, seconds, bytes of disk."""
+    """What a worker must have free, by the plan: peak memory at its worst, seconds, bytes of disk; and how it was found."""
     memory, taken = plan["memory"], plan["time"]
     return {
         "memory_bytes": 0 if memory is None else int(memory["bytes"] * memory["error"]),
         "time_s": 0.0 if taken is None else float(taken["seconds"]),
         "disk_bytes": int(plan["disk_bytes"] or 0),
+        "how": "counted" if taken is None else taken["how"],
     }
 
 

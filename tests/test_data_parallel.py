@@ -1,0 +1,126 @@
+"""Two processes train the networks of a run; kill -9 of either within an epoch, the same command again: the bundle's bytes
+are those of a run that nobody killed, and no process is left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tiny_language import sentences
+
+BUDGET = "budget: {data_parallel: 2}"
+SHARDED = "budget: {data_parallel: 2, strategy: {shard: true}}"
+DIGITS = f"""version: 1
+name: two
+data: {{source: "sklearn:digits", target: target, holdout: 0.2}}
+build: {{family: mlp, hidden: [32], dropout: 0.1}}
+train: {{epochs: 6, stop: {{patience: 4}}, average: {{ema: 0.99}}}}
+evaluate: {{folds: 2, metrics: [accuracy]}}
+{BUDGET}
+"""
+TEXTS = f"""version: 1
+name: two
+task: generation
+data: {{source: texts.jsonl}}
+build: {{family: language, layers: 2, width: 32, heads: 4, kv_heads: 2, context: 32, vocabulary: 300}}
+train: {{epochs: 3, batch_size: 4, optimizer: adamw}}
+evaluate: {{folds: 2}}
+{BUDGET}
+"""
+RECIPES = {"mlp": DIGITS, "language": TEXTS, "sharded": TEXTS.replace(BUDGET, SHARDED)}
+SAME = {
+    "mlp": ("model.onnx", "signature.json", "recipe.yaml", "parity.jsonl.gz"),
+    "language": ("hf/config.json", "hf/model.safetensors", "hf/tokenizer.json", "model.gguf"),
+}  # the receipt and the report hold measured times
+RANK = "sixfold.evaluate.rank_process"
+SOON_S = 60.0  # for processes to end that have nothing to wait for; a busy machine takes longer
+
+
+def start(folder: Path, recipe: str) -> subprocess.Popen[bytes]:
+    texts = [json.dumps({"text": text}) + "\n" for text in sentences(120, words=20)]
+    (folder / "texts.jsonl").write_text("".join(texts))
+    (folder / "r.yaml").write_text(recipe)
+    command = ["run", "r.yaml", "--out", "run", "--save-every", "0", "--quiet"]
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sixfold", *command],
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=said,
+            stderr=said,
+        )
+
+
+def others(command: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Processes that train with it."""
+    children = psutil.Process(command.pid).children(recursive=True)
+    return [one for one in children if RANK in one.cmdline()]
+
+
+def saved_steps(folder: Path) -> set[Path]:
+    """Whole checkpoints of trainings in work, one a step."""
+    return {
+        Path(root)
+        for root, _, files in os.walk(folder)
+        if "manifest.json" in files and Path(root).name.startswith("step-")
+    }
+
+
+def kill_within_an_epoch(
+    folder: Path, recipe: str, chosen: Callable[[subprocess.Popen[bytes]], int]
+) -> tuple[int, list[psutil.Process]]:
+    """kill -9 of one of the two once some more steps are saved; the command's exit code, and the other ranks."""
+    command, seen = start(folder, recipe), set[Path]()
+    before = saved_steps(folder)
+    while len(seen) < 5:
+        assert command.poll() is None, (folder / "said").read_text()
+        seen |= saved_steps(folder) - before
+        time.sleep(0.002)
+    ranks = others(command)
+    assert len(ranks) == 1
+    os.kill(chosen(command), signal.SIGKILL)
+    return command.wait(), ranks
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_whoever_is_killed_it_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
+    recipe, (whole, killed) = RECIPES[name], (tmp_path / "whole", tmp_path / "killed")
+    for folder in (whole, killed):
+        folder.mkdir()
+    assert start(whole, recipe).wait() == 0, (whole / "said").read_text()
+
+    code, ranks = kill_within_an_epoch(killed, recipe, lambda command: command.pid)
+    assert code == -signal.SIGKILL
+    assert not psutil.wait_procs(ranks, SOON_S)[1]  # whom nobody asks any more ends
+    assert saved_steps(killed)
+
+    code, ranks = kill_within_an_epoch(killed, recipe, lambda command: others(command)[0].pid)
+    assert code == 8
+    said = (killed / "said").read_text()
+    assert "processes that train together until the end; found one that was killed" in said
+    assert "Run the same command again: it goes on from what was saved." in said
+    assert not psutil.wait_procs(ranks, SOON_S)[1]
+    assert saved_steps(killed)
+
+    assert start(killed, recipe).wait() == 0, (killed / "said").read_text()
+    for file in SAME["mlp" if name == "mlp" else "language"]:
+        one, other = (folder / "run" / "bundle" / file for folder in (killed, whole))
+        assert one.read_bytes() == other.read_bytes(), file
+    receipts = [
+        json.loads((folder / "run" / "bundle" / "receipt.json").read_text())["quality"]
+        for folder in (killed, whole)
+    ]
+    assert receipts[0] == receipts[1]
+    assert not saved_steps(killed)
+    assert not list((killed / "run").glob("scratch/ranks-*"))
