@@ -28,7 +28,7 @@ OF_TEXTS: dict[str, Any] = {
     "build": "language",
     "evaluate": {"metrics": ["bits_per_byte"]},
 }
-METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse"
+METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
 
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
 CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
@@ -191,8 +191,9 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, "
-            "perplexity, pinball, preference_accuracy, r2, rmse, roc_auc."
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, kappa, log_loss, mae, mape, mcc, "
+            "mse, perplexity, pinball, precision, preference_accuracy, r2, recall, rmse, rmsle, roc_auc, specificity, "
+            "top_3_accuracy, top_5_accuracy."
         ],
     ),
     (

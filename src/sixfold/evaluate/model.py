@@ -28,7 +28,6 @@ from sixfold.prepare import preparer
 from sixfold.prepare.documents import DocumentPreparer
 from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.kinds import FAMILY
-from sixfold.recipe.schema import Calibration
 from sixfold.runs.context import Context
 
 AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their features need not fit into memory
@@ -252,16 +251,16 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     for, both fitted on predictions of inner folds of the same rows. Raises DataError, FitError,
     BudgetError.
     """
+    asked = candidate.calibration
     if not needs_inner_folds(candidate):
-        return model
+        return (
+            model if isinstance(asked.threshold, str) else replace(model, threshold=asked.threshold)
+        )
 
     def fit(rows: Dataset, part: Context) -> Model:
         return fit_prepared(candidate, prepare_rows(candidate, rows, part), rows.target, part)
 
-    asked, found = (
-        candidate.calibration,
-        cross_fit.cross_fit(training, fit, context.within("calibrate")),
-    )
+    found = cross_fit.cross_fit(training, fit, context.within("calibrate"))
     target, scores = training.target.take(found.rows), found.scores
     if asked.calibrate != "none":
         classes = target.values.astype(np.int64)
@@ -269,16 +268,14 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
             asked.calibrate, scores, classes, model.fitted.output, found.seen
         )
         model, scores = replace(model, calibrator=calibrator), calibrator.apply(scores)
-    if asked.threshold != "none":
-        model = replace(
-            model, threshold=thresholds.best(asked.threshold, target, scores, model.output)
-        )
-    return model
+    threshold = thresholds.chosen(asked.threshold, target, scores, model.output)
+    return replace(model, threshold=threshold)
 
 
 def needs_inner_folds(candidate: Candidate) -> bool:
     """Whether fits on inner folds follow the model's own."""
-    return candidate.calibration != Calibration()
+    asked = candidate.calibration
+    return asked.calibrate != "none" or asked.threshold_is_found
 
 
 def watch_of(candidate: Candidate, target: Target) -> Watch | None:

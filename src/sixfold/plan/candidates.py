@@ -81,7 +81,7 @@ def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candid
     why = "; ".join(text for text in (reason, chosen) if text)
     calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
-    _check_scores(calibration, target)
+    _check_scores(calibration, target, made.decides)
     found = Candidate(
         name,
         family,
@@ -126,7 +126,8 @@ def _auto(
     share = TRAIN_SHARE if recipe.compress is not None else WORK_SHARE
     training_s = None if budget_s is None else share * shared_s(budget_s)
     asked = recipe.evaluate.calibration()
-    inner_fits = any(value != "none" for value in asked.values()) if asked else None
+    fitted = [value for value in asked.values() if not isinstance(value, float)]
+    inner_fits = any(value != "none" for value in fitted) if fitted else None
     if folds is None:
         return auto.candidates(dataset, training_s, inner_fits=inner_fits)
     evaluated = sum(len(fold.train) for fold in folds) / max(1, dataset.table.rows)
@@ -190,7 +191,7 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     family.check_task(task)
 
 
-def _check_scores(asked: Calibration, target: Target) -> None:
+def _check_scores(asked: Calibration, target: Target, decides: bool) -> None:
     """What is calibrated, and what gets a threshold, are classes."""
     if asked.calibrate != "none" and target.task != "classification":
         raise RecipeError(
@@ -200,4 +201,5 @@ def _check_scores(asked: Calibration, target: Target) -> None:
             "Leave it out.",
         )
     if asked.threshold != "none":
-        thresholds.check(asked.threshold, target)
+        raw = decides and asked.calibrate == "none"
+        thresholds.check(asked.threshold, target, "decision" if raw else "probability")
