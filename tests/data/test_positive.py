@@ -20,7 +20,7 @@ from sixfold.recipe.schema import Data
 
 def read(folder: Path, rows: str) -> Dataset:
     (folder / "t.csv").write_text(rows)
-    return load(Data(source="t.csv", target="y"), None, folder)
+    return load(Data(source="t.csv", target="y"), "classification", folder)
 
 
 def two(folder: Path, classes: tuple[str, str], of_first: int = 10, rows: int = 30) -> Dataset:

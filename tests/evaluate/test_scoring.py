@@ -74,8 +74,8 @@ def test_a_name_twice_is_one_metric() -> None:
 def test_a_metric_of_another_task() -> None:
     text = (
         "evaluate.metrics: expected metrics for classification; found 'rmse', which is for reconstruction, regression. "
-        "Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, kappa, log_loss, mcc, precision, "
-        "recall, roc_auc, specificity, top_3_accuracy, top_5_accuracy."
+        "Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, kappa, log_loss, mcc, "
+        "precision, recall, roc_auc, specificity, top_3_accuracy, top_5_accuracy."
     )
     with pytest.raises(RecipeError) as caught:
         scoring.check(("accuracy", "rmse"), "classification")

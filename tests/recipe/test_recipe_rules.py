@@ -41,6 +41,24 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.texts_are_not_weighed,
+        {**OF_TEXTS, "data.weight": "w", "train": {"class_weight": "balanced"}},
+        [
+            "data.weight: expected no weights of rows for task: generation; found 'w'. Leave it out; to learn some texts more "
+            "often, repeat them in the source.",
+            "train.class_weight: expected no weights of classes for task: generation; found 'balanced'. Leave it out; to learn "
+            "some texts more often, repeat them in the source.",
+        ],
+    ),
+    (
+        rules.texts_are_not_weighed,
+        {"task": "regression", "evaluate.metrics": ["mse"], "train": {"class_weight": "balanced"}},
+        [
+            "train.class_weight: expected no weights of classes for task: regression; found 'balanced'. Leave it out; "
+            "data.weight weighs rows."
+        ],
+    ),
+    (
         rules.task_and_target,
         {"data.target": None},
         [
@@ -55,9 +73,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.one_part_a_column,
-        {"data.group": "y", "data.drop": ["a", "y"]},
+        {"data.group": "y", "data.weight": "y", "data.drop": ["a", "y"]},
         [
             "data.group: expected a column other than the target; found 'y'. Name another, or leave it out.",
+            "data.weight: expected a column other than the target; found 'y'. Name another, or leave it out.",
             "data.drop[1]: expected a column other than the target; found 'y'. Name another, or leave it out.",
         ],
     ),
@@ -359,6 +378,8 @@ FINE: list[dict[str, Any]] = [
         "build": {"family": "svm", "C": list(range(1, 20_001))},
         "evaluate": {"search": {"trials": 5}},
     },
+    {"data.weight": "w", "train": {"class_weight": {"yes": 2, "no": 0.5}}},
+    {"train": {"class_weight": ["balanced", None]}},
     # the loop's grid multiplies the network only: 101 × 1 + 1 × 100
     {
         "build": [{"family": "svm", "C": list(range(1, 9_001))}, "mlp"],

@@ -28,7 +28,7 @@ from sixfold.train.batch_parts import (
     parts_of,
 )
 from sixfold.train.loop import train
-from sixfold.train.module import ModuleFit, ModuleLearner, StoredExamples
+from sixfold.train.module import BatchExamples, ModuleFit, ModuleLearner, StoredExamples
 from sixfold.train.stopping import EarlyStopping
 
 X = np.random.default_rng(0).normal(size=(600, 8)).astype(np.float32)
@@ -50,9 +50,9 @@ def parts(module: nn.Module, most: int, workers: int = 1) -> BatchParts:
     return BatchParts(module, tensors, parts_of, most, workers)
 
 
-def backward_of(count: int) -> PartWork:
-    def backward(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
-        loss = losses(module.train()(x), y).sum() / count
+def backward_of(x: torch.Tensor, y: torch.Tensor) -> PartWork:
+    def backward(module: nn.Module, rows: slice, number: int) -> torch.Tensor:
+        loss = losses(module.train()(x[rows]), y[rows]).sum() / len(y)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -65,7 +65,7 @@ def test_the_gradient_is_that_of_the_whole_batch(rows: int, most: int) -> None:
     x, y = torch.from_numpy(X[:rows]), torch.from_numpy(Y[:rows])
     module, plain = network(), network()
     with closing(parts(module, most)) as made:
-        loss = made.gradient(x, y, backward_of(rows))
+        loss = made.gradient(rows, backward_of(x, y))
     expected = losses(plain(x), y).mean()
     expected.backward()  # type: ignore[no-untyped-call]
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-5, atol=1e-6)
@@ -121,7 +121,8 @@ def test_parts_draw_numbers_of_their_own() -> None:
             return out
 
     learner = ModuleLearner(fit(network(Watched(0.5)), 1, 64))
-    learner._loss(torch.ones(64, 8), torch.zeros(64, dtype=torch.int64), seed=3)
+    examples = BatchExamples(torch.ones(64, 8), torch.zeros(64, dtype=torch.int64), None)
+    learner._loss(examples, seed=3)
     assert len(seen) == 2
     assert not torch.equal(*seen)
 
@@ -136,7 +137,7 @@ def test_a_batch_norm_keeps_the_mean_of_its_parts_and_constants_stay_to_the_bit(
     for each, some in zip(apart, (x[:35], x[35:]), strict=True):
         each(some)
     with closing(parts(module, rows)) as made:
-        made.gradient(x, y, backward_of(rows))
+        made.gradient(rows, backward_of(x, y))
     expected = (apart[0][1].running_mean + apart[1][1].running_mean) / 2  # type: ignore[index]
     torch.testing.assert_close(module[1].running_mean, expected)  # type: ignore[index]
     assert torch.equal(module.constant, constant)  # type: ignore[arg-type]

@@ -26,6 +26,7 @@ from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean
 from sixfold.runs.context import Context
 
 # Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300
@@ -111,14 +112,10 @@ class Binned:
         if fit.task == "classification":
             present(fit, "boosting")
         center = (
-            0.0 if fit.task == "classification" else float(np.mean(fit.y))
+            0.0 if fit.task == "classification" else float(mean(fit.y, fit.weights))
         )  # LightGBM keeps targets as float32
-        return cls(
-            fit,
-            lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(),
-            center,
-            threads,
-        )
+        rows = lightgbm.Dataset(fit.x, fit.y - center, weight=fit.weights, params=parameters)
+        return cls(fit, rows.construct(), center, threads)
 
     def take(self, rows: IntArray) -> lightgbm.Dataset:
         """Some rows, in the bins of all; `rows` is sorted."""
@@ -301,13 +298,21 @@ class Settings(SolverFamily):
         trees = read_trees(booster.model_to_string(num_iteration=best), columns)
         return BoostedTrees(trees if binned.center == 0.0 else trees.raised(binned.center), link)
 
+    def _least_leaf(self, fit: Fit) -> int:
+        """LightGBM estimates the rows of a leaf from its share of the second derivatives, in which
+        weights count, times all rows that there are: so many of these as rows that count.
+        """
+        if fit.weights is None:
+            return self.min_rows_leaf
+        return max(1, round(self.min_rows_leaf * fit.rows / float(fit.weights.sum())))
+
     def _parameters(self, fit: Fit, threads: int) -> dict[str, Any]:
         parameters: dict[str, Any] = {
             "objective": "regression",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "max_depth": self.max_depth or -1,
-            "min_data_in_leaf": self.min_rows_leaf,
+            "min_data_in_leaf": self._least_leaf(fit),
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.row_fraction,
             "bagging_freq": 1 if self.row_fraction < 1 else 0,

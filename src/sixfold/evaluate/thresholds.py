@@ -71,7 +71,7 @@ def best(metric: str, target: Target, scores: FloatArray, output: OutputKind) ->
         found = sign * settings.score(target, np.eye(2)[decided(scores, cut)])
         return (-np.inf if np.isnan(found) else round(found, 12)), -abs(cut - neutral(output))
 
-    return max([neutral(output), *_cuts(scores[:, 1])], key=key)
+    return max([neutral(output), *_cuts(scores[:, 1], target.weights)], key=key)
 
 
 def check(asked: str | float, target: Target, output: OutputKind) -> None:
@@ -102,9 +102,18 @@ def check(asked: str | float, target: Target, output: OutputKind) -> None:
         )
 
 
-def _cuts(score: FloatArray) -> list[float]:
+def _cuts(score: FloatArray, weights: FloatArray | None) -> list[float]:
     ordered = np.sort(score)
     if len(np.unique(ordered)) > MOST_CUTS:
-        ordered = ordered[np.linspace(0, len(ordered) - 1, MOST_CUTS + 1).astype(np.int64)]
+        ordered = ordered[_evenly(score, weights)]
     levels = np.unique(ordered)
     return [float(cut) for cut in (levels[:-1] + levels[1:]) / 2.0]
+
+
+def _evenly(score: FloatArray, weights: FloatArray | None) -> IntArray:
+    """Places among the sorted scores, between which there are equally many rows."""
+    if weights is None:
+        return np.linspace(0, len(score) - 1, MOST_CUTS + 1).astype(np.int64)
+    passed = np.cumsum(weights[np.argsort(score, kind="stable")])
+    rows = np.linspace(0, max(0.0, passed[-1] - 1), MOST_CUTS + 1).astype(np.int64)
+    return np.minimum(np.searchsorted(passed, rows, side="right"), len(score) - 1)

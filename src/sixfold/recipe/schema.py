@@ -99,6 +99,10 @@ class Data(TableFile):
     time: str | None = Field(
         None, description="Column that orders the rows for time_series splits."
     )
+    weight: str | None = Field(
+        None,
+        description="Column of numbers, 0 or more: as often as they say each row counts. It is no feature.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the holdout split.")
     duplicates: Literal["keep_together", "ignore"] = Field(
         "keep_together", description="Whether rows that are equal stay on one side of every split."
@@ -275,7 +279,17 @@ class Average(Section):
         return self
 
 
-class Train(Section):
+class Weighing(Section):
+    """What every family is trained by, with a loop or without."""
+
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        description="Of every family: how often a row of each class counts in training: {CLASS: number above 0} (left out: "
+        "1), or balanced: every class the same in total. What is measured does not change.",
+    )
+
+
+class Train(Weighing):
     """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is
     stochastic gradient descent.
     """

@@ -37,8 +37,8 @@ class PartTensors(NamedTuple):
 
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
-PartWork = Callable[[nn.Module, torch.Tensor, torch.Tensor, int], torch.Tensor]
-"""(module, inputs, targets, number of the part) → its share of the batch's loss, a scalar, whose
+PartWork = Callable[[nn.Module, slice, int], torch.Tensor]
+"""(module, rows of the batch, number of the part) → its share of the batch's loss, a scalar, whose
 gradient is added to that of the module.
 """
 
@@ -71,10 +71,10 @@ class BatchParts:
         at_once = min(workers, count)
         self._pool = ThreadPoolExecutor(at_once, initializer=_start) if at_once > 1 else None
 
-    def gradient(self, x: torch.Tensor, y: torch.Tensor, backward: PartWork) -> torch.Tensor:
-        """Write the gradient of the loss of a batch; that loss, a scalar."""
-        count = min(self.divided(len(x)), len(self.parts))
-        cuts = np.linspace(0, len(x), count + 1).astype(np.int64)
+    def gradient(self, batch: int, backward: PartWork) -> torch.Tensor:
+        """Write the gradient of the loss of a batch of so many rows; that loss, a scalar."""
+        count = min(self.divided(batch), len(self.parts))
+        cuts = np.linspace(0, batch, count + 1).astype(np.int64)
         used = self.parts[:count]
         buffers = self._buffers[:count]
         _share_buffers(buffers)
@@ -83,13 +83,13 @@ class BatchParts:
             module, gradient = used[number]
             rows = slice(int(cuts[number]), int(cuts[number + 1]))
             gradient.zero_()
-            return backward(module, x[rows], y[rows], number)
+            return backward(module, rows, number)
 
         numbers = range(count)
         losses = list(map(work, numbers) if self._pool is None else self._pool.map(work, numbers))
         for part in used[1:]:
             used[0].gradient.add_(part.gradient)
-        _mean_of_buffers(buffers, np.diff(cuts) / len(x))
+        _mean_of_buffers(buffers, np.diff(cuts) / batch)
         return torch.stack(losses).sum()
 
     def close(self) -> None:

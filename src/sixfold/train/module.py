@@ -104,7 +104,8 @@ class ModuleFit:
     added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
     `step_points`: as in `Learner`. `shorten`: what of a batch is used when so much of the training is
     done, from 0 to 1. `first`: the row that takes most memory, which is read in the first step: what
-    does not fit is known at once.
+    does not fit is known at once. `weights`, `watched_weights`: [rows], with the mean 1, how often the
+    examples count, and those watched; None: once.
     """
 
     module: nn.Module
@@ -127,6 +128,8 @@ class ModuleFit:
     step_points: int = 0
     shorten: Shortening | None = None
     first: int | None = None
+    weights: torch.Tensor | None = None
+    watched_weights: torch.Tensor | None = None
 
 
 class RowBatch(NamedTuple):
@@ -134,6 +137,19 @@ class RowBatch(NamedTuple):
 
     rows: IntArray
     number: int
+
+
+class BatchExamples(NamedTuple):
+    """Inputs and targets, rows first; `weight`: [rows], how often each counts, None: once."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor | None
+
+    def take(self, rows: slice) -> BatchExamples:
+        """Some of them."""
+        weight = None if self.weight is None else self.weight[rows]
+        return BatchExamples(self.x[rows], self.y[rows], weight)
 
 
 class ModuleLearner:
@@ -257,12 +273,20 @@ class ModuleLearner:
         )
         if self.work.shorten is not None:
             x, y = self.work.shorten(x, y, step / (self.steps * self.epochs))
-        x, y, seed = self._placed(x), self._placed(y), self._seed("dropout", step)
+        seed = self._seed("dropout", step)
+        examples = self._examples(x, y, self.work.weights, batch.rows)
         if self.halved is None:
-            self.halved = self._is_faster_halved(x, y, seed)
+            self.halved = self._is_faster_halved(examples, seed)
         left = self.steps * self.epochs - step - 1
-        self.loss = self.compiling.gradient(lambda: self._loss(x, y, seed), left)
+        self.loss = self.compiling.gradient(lambda: self._loss(examples, seed), left)
         return self.loss
+
+    def _examples(
+        self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None, rows: IntArray
+    ) -> BatchExamples:
+        """Of some rows, where they are trained."""
+        own = None if weights is None else self._placed(weights[torch.from_numpy(rows)])
+        return BatchExamples(self._placed(x), self._placed(y), own)
 
     def step(self, batch: RowBatch) -> None:
         """By the gradient that stands there; a spike is no step, and takes those before it back."""
@@ -293,15 +317,14 @@ class ModuleLearner:
         self.stepper.step = step + 1
         return True
 
-    def _is_faster_halved(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> bool:
+    def _is_faster_halved(self, examples: BatchExamples, seed: int) -> bool:
         """Measured on some rows of a batch, which changes nothing."""
-        rows = tried_rows(self.work.parts, len(y))
-        x, y = x[:rows], y[:rows]
+        some = examples.take(slice(0, tried_rows(self.work.parts, len(examples.y))))
         buffers = [buffer.clone() for buffer in self.module.buffers()]
 
         def step(on: bool) -> torch.Tensor:
             self.halved = on
-            return self._loss(x, y, seed)
+            return self._loss(some, seed)
 
         times = measured(step)
         for buffer, before in zip(self.module.buffers(), buffers, strict=True):
@@ -309,12 +332,11 @@ class ModuleLearner:
         self.work.context.emit("note", text=times.describe())
         return times.pays
 
-    def _loss(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
-        count = max(1, self.work.counted(y))
+    def _loss(self, examples: BatchExamples, seed: int) -> torch.Tensor:
+        count = max(1, self.work.counted(examples.y))
 
-        def backward(
-            module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int
-        ) -> torch.Tensor:
+        def backward(module: nn.Module, of_part: slice, number: int) -> torch.Tensor:
+            x, y, weight = examples.take(of_part)
             own = seed if number == 0 else derive(seed, "part", number)
             rows = min(self.work.rows_at_once, self.strategy.micro_batch or MANY)
             total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
@@ -325,13 +347,15 @@ class ModuleLearner:
                     with halved(self.device, bool(self.halved)):
                         outputs = self._drawing(module.train(), x[part], drawn)
                     outputs = outputs.to(self.theta.dtype)
-                    loss = self.work.losses(outputs, y[part]).sum() / count
+                    losses = self.work.losses(outputs, y[part])
+                    losses = losses if weight is None else losses * weight[part]
+                    loss = losses.sum() / count
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
-                del outputs, loss  # before the next forward pass
+                del outputs, losses, loss  # before the next forward pass
             return total
 
-        loss = self.parts.gradient(x, y, backward)
+        loss = self.parts.gradient(len(examples.y), backward)
         if self.train.clip is not None:
             norm = torch.linalg.vector_norm(self.gradient)
             self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
@@ -391,9 +415,11 @@ class ModuleLearner:
     def _mean_loss(self, watched: ExampleReader) -> float:
         total, count, size = 0.0, 0, min(self.size, self.work.rows_at_once)
         for first in range(0, len(watched), size):
-            x, y = watched.read(np.arange(first, min(first + size, len(watched))), None)
-            total += float(self.work.losses(self.module(self._placed(x)), self._placed(y)).sum())
-            count += self.work.counted(y)
+            rows = np.arange(first, min(first + size, len(watched)))
+            examples = self._examples(*watched.read(rows, None), self.work.watched_weights, rows)
+            losses = self.work.losses(self.module(examples.x), examples.y)
+            total += float((losses if examples.weight is None else losses * examples.weight).sum())
+            count += self.work.counted(examples.y)
         return total / max(1, count)
 
     def weights(self, place: int) -> torch.Tensor:
