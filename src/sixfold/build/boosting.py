@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import lightgbm
 import numpy as np
@@ -179,6 +179,16 @@ class Settings(SolverFamily):
     refit: bool = Field(
         True, description="After an early stop, learn all rows with the best number of rounds."
     )
+    monotone: dict[str, Literal[-1, 1]] = Field(
+        default_factory=dict,
+        description="Columns of numbers with which what is predicted only rises (1) or only falls (-1): {age: 1}; of two "
+        "classes, the probability of the positive one.",
+    )
+
+    @property
+    def constraints(self) -> Mapping[str, int]:
+        """As `monotone` says."""
+        return self.monotone
 
     @property
     def side_by_side(self) -> bool:
@@ -325,6 +335,10 @@ class Settings(SolverFamily):
             "feature_pre_filter": False,
             "verbosity": -1,
         }
+        if self.monotone:
+            parameters["monotone_constraints"] = [
+                self.monotone.get(name, 0) for name in fit.columns
+            ]
         if fit.task == "classification" and fit.outputs == 2:
             parameters["objective"] = "binary"
         elif fit.task == "classification":

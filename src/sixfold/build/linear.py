@@ -224,9 +224,7 @@ class Settings(SolverFamily):
         bias = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), y_RK.shape[1])
         return LinearModel(np.ascontiguousarray(weights), bias.copy(), "identity")
 
-    def _common_zeros(
-        self, x: FloatArray, y_RK: FloatArray, weights: FloatArray | None
-    ) -> LinearModel:
+    def _common_zeros(self, x: Matrix, y_RK: FloatArray, weights: FloatArray | None) -> LinearModel:
         """Lasso of several outputs, whose weights are 0 together. scikit-learn's takes no weights: rows
         that are centered and times the root of theirs are the same problem without a bias.
         """
@@ -240,7 +238,11 @@ class Settings(SolverFamily):
             estimator.fit(x, y_RK)
             bias = np.broadcast_to(np.asarray(estimator.intercept_), y_RK.shape[1]).copy()
             return LinearModel(np.ascontiguousarray(estimator.coef_.T), bias, "identity")
-        root, mean_x, mean_y = np.sqrt(weights)[:, None], mean(x, weights), mean(y_RK, weights)
+        root, mean_x, mean_y = (
+            np.sqrt(weights)[:, None],
+            mean(np.asarray(x, dtype=np.float64), weights),
+            mean(y_RK, weights),
+        )
         estimator.fit((x - mean_x) * root, (y_RK - mean_y) * root)
         found = np.ascontiguousarray(estimator.coef_.T)
         return LinearModel(found, mean_y - mean_x @ found, "identity")

@@ -191,7 +191,7 @@ def sigmoid(
     center, scale = (
         (float(mean(f, weights)), float(std(f, weights)) or 1.0) if count else (0.0, 1.0)
     )
-    design = np.stack([(f - center) / scale, np.ones(count)], axis=1)
+    design = np.stack([(f - center) / scale, np.ones(len(f))], axis=1)
     theta = np.array([0.0, np.log((count - positives + 1.0) / (positives + 1.0))])
 
     def loss(theta: FloatArray) -> float:

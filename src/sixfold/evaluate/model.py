@@ -220,6 +220,7 @@ def fit_of(
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
     layout = prepared.preparer.layout if isinstance(prepared.preparer, Preparer) else ()
+    columns = prepared.preparer.plain_columns if isinstance(prepared.preparer, Preparer) else ()
     made = Fit(
         prepared.x,
         kept.values,
@@ -231,7 +232,7 @@ def fit_of(
         levels,
         prepared.groups,
     )
-    return replace(made, layout=layout, weights=kept.weights)
+    return replace(made, layout=layout, weights=kept.weights, columns=columns)
 
 
 def weighed(candidate: Candidate, target: Target) -> Target:

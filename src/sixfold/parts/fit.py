@@ -132,7 +132,8 @@ class Fit:
     to be watched; None: each is alone. `setting`: how it is made. `layout`: what the features are,
     in order; () for numbers all. `teacher`: a model of the same features, whose answers count
     beside the labels (of families of one module). `offset`: of each output, what was subtracted
-    from `y`; () for nothing. `weights`: float64 [rows], above 0, how often each row counts; None: once.
+    from `y`; () for nothing. `columns`: the raw column that each feature is, in another scale perhaps, ''
+    for what is made otherwise; () where nobody asks. `weights`: float64 [rows], above 0, how often each row counts; None: once.
     """
 
     x: Features
@@ -149,6 +150,7 @@ class Fit:
     teacher: Fitted | None = None
     offset: tuple[float, ...] = ()
     weights: FloatArray | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

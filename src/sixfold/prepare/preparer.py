@@ -89,6 +89,14 @@ class Preparer(State):
             yield rows, _as_precision(x, self.precision)
 
     @property
+    def plain_columns(self) -> tuple[str, ...]:
+        """The raw column that each feature is, in another scale perhaps; '' for what is made otherwise."""
+        named = zip(self.feature_names, self.feature_sources, self.feature_levels, strict=True)
+        return tuple(
+            source if name == source and not levels else "" for name, source, levels in named
+        )
+
+    @property
     def categories(self) -> frozenset[str]:
         """The raw columns that enter the graph as texts."""
         with_levels = [

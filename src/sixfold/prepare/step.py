@@ -81,6 +81,13 @@ class CrossFitted(Protocol):
 
 
 @runtime_checkable
+class KeepsOrder(Protocol):
+    """Ability of a method: one feature a column, which rises where the column's values rise."""
+
+    keeps_order: ClassVar[bool]
+
+
+@runtime_checkable
 class ReadsFolder(Protocol):
     """Ability of a method: what it makes depends on files that the recipe names."""
 

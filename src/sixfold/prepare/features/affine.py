@@ -50,6 +50,7 @@ class Standard(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
@@ -66,6 +67,7 @@ class MinMax(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
@@ -79,6 +81,7 @@ class Robust(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
