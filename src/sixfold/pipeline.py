@@ -170,9 +170,12 @@ def read(run: RunContext, dataset: Dataset | None = None) -> DataSplit:
             "one in memory",
             "Hold out a share with data.holdout, or write the table to a file and name it in data.source.",
         )
-    loaded_rows = test_rows.load(recipe.data, recipe.task, run.loaded.base, memory)
-    both = [positive_last(rows, recipe.evaluate.positive) for rows in loaded_rows]
-    return _announced(run, DataSplit(*both, joint_digest(*both)))
+    training_rows, test = (
+        positive_last(rows, recipe.evaluate.positive)
+        for rows in test_rows.load(recipe.data, recipe.task, run.loaded.base, memory)
+    )
+    split = DataSplit(training_rows, test, joint_digest(training_rows, test))
+    return _announced(run, split)
 
 
 def _announced(run: RunContext, data: DataSplit) -> DataSplit:

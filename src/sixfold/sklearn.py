@@ -87,6 +87,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         self.metric = metric
         self.budget = budget
 
+    kinds_: dict[str, str] | None
+
     def export_bundle(self, path: str | Path) -> Path:
         """Write the fitted model as a bundle into the folder `path`; that folder.
 
@@ -156,7 +158,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
 
     def _checked(self, x: Any, y: Any, numeric: bool) -> tuple[Any, Any]:
         """Features as float64 [rows, features], or the DataFrame itself where it has other columns."""
-        self.kinds_: dict[str, str] | None = None
+        self.kinds_ = None
         if _has_other_columns(x):
             _check_rows(x, y)
             validate_data(self, x, y="no_validation", skip_check_array=True)
