@@ -22,6 +22,7 @@ from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.kinds import METRIC
 from sixfold.runs.context import Context
 from sixfold.select import ensemble
+from sixfold.select.significance import Draws, Predicted, by_rows
 
 Array = np.ndarray[Any, Any]
 NAMES = [name for name in METRIC.names() if "generation" not in METRIC.load(name).tasks]
@@ -230,6 +231,25 @@ def test_a_quantile_is_that_of_repeated_rows(seed: int, at: float) -> None:
     values, weights = rng.normal(size=20).round(1), rng.integers(1, 5, 20).astype(np.float64)
     expected = np.quantile(np.repeat(values, weights.astype(np.int64)), at)
     assert float(by_weight.quantile(values, weights, at)) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "f1"])
+def test_the_difference_of_two_candidates_counts_rows(metric: str) -> None:
+    rng = np.random.default_rng(0)
+    target = Target("classification", rng.integers(0, 2, 60), ("y",), ("n", "y"))
+    first, second = (Predicted(name, rng.dirichlet((1, 1), 60), "probability") for name in "ab")
+    weights = rng.integers(0, 4, 60).astype(np.float64)
+    rows = np.repeat(np.arange(60), weights.astype(np.int64))
+    expected = by_rows(
+        first._replace(values=first.values[rows]),
+        second._replace(values=second.values[rows]),
+        target.take(rows),
+        metric,
+        draws=Draws(50),
+    )
+    found = by_rows(first, second, replace(target, weights=weights), metric, draws=Draws(50))
+    assert found.difference == pytest.approx(expected.difference)
+    assert found.by.startswith(f"{np.count_nonzero(weights)} rows")
 
 
 def test_figures_count_rows() -> None:
