@@ -122,7 +122,24 @@ class Binned:
         return self.dataset if len(rows) == self.fit.rows else self.dataset.subset(rows.tolist())
 
 
-class Settings(SolverFamily):
+class BoostedRows(SolverFamily):
+    """Which rows trees are grown on, and which are watched."""
+
+    row_fraction: float = Field(
+        1.0, gt=0, le=1, description="Share of the rows that a tree is grown on."
+    )
+    patience: int | None = Field(
+        30, ge=1, description="Rounds without improvement on the rows cut off; none: all rounds."
+    )
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched."
+    )
+    refit: bool = Field(
+        True, description="After an early stop, learn all rows with the best number of rounds."
+    )
+
+
+class Settings(BoostedRows):
     """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of
     those before. Takes missing values as they are; needs no scaling. With `patience`, rows are cut
     off to be watched, the best number of rounds is kept, and (`refit`) all rows are learned with
@@ -165,20 +182,8 @@ class Settings(SolverFamily):
     feature_fraction: float = Field(
         0.5, gt=0, le=1, description="Share of the features that a tree may use."
     )
-    row_fraction: float = Field(
-        1.0, gt=0, le=1, description="Share of the rows that a tree is grown on."
-    )
     l1: float = Field(0.0, ge=0, description="Penalty on the size of leaf values.")
     l2: float = Field(0.0, ge=0, description="Penalty on the squares of leaf values.")
-    patience: int | None = Field(
-        30, ge=1, description="Rounds without improvement on the rows cut off; none: all rounds."
-    )
-    validation: float = Field(
-        0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched."
-    )
-    refit: bool = Field(
-        True, description="After an early stop, learn all rows with the best number of rounds."
-    )
     monotone: dict[str, Literal[-1, 1]] = Field(
         default_factory=dict,
         description="Columns of numbers with which what is predicted only rises (1) or only falls (-1): {age: 1}; of two "

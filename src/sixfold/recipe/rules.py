@@ -17,6 +17,7 @@ from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
+from sixfold.recipe.weight_rules import texts_are_not_weighed
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
@@ -148,21 +149,6 @@ def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> Recip
     return RecipeError(
         place, f"{many} for {task}", f"'{name}', which is for {tasks}", f"Choose from: {fitting}."
     )
-
-
-def texts_are_not_weighed(recipe: Recipe, document: Document) -> Problems:
-    """A language model learns tokens, of which a text has more or fewer; weights of classes are for
-    classes.
-    """
-    remedy = "Leave it out; to learn some texts more often, repeat them in the source."
-    if recipe.task == "generation" and recipe.data.weight is not None:
-        place, found = document.place(("data", "weight")), f"'{recipe.data.weight}'"
-        yield RecipeError(place, "no weights of rows for task: generation", found, remedy)
-    asked = recipe.train.get("class_weight")
-    if recipe.task not in (None, "classification") and asked is not None:
-        place, found = document.place(("train", "class_weight")), show(asked)
-        remedy = "Leave it out; data.weight weighs rows." if recipe.task != "generation" else remedy
-        yield RecipeError(place, f"no weights of classes for task: {recipe.task}", found, remedy)
 
 
 def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Problems:
