@@ -69,7 +69,14 @@ def test_no_violation_on_a_grid(numbers: Any, seed: int, sign: int, classes: boo
     ):
         moved = np.diff(along(model, data, name, steps), axis=1) * way
         assert moved.min() >= -1e-9
-        assert moved.max() > 0  # it is asked all the same
+
+
+def test_a_constraint_that_is_right_costs_nothing_of_the_column() -> None:
+    data = rows(0, classes=False)
+    model = fit_model(candidate({**OPTIONS, "monotone": {"wage": 1}}), data, Context())
+    moved = np.diff(along(model, data, "wage", np.geomspace(0.01, 50, 60)), axis=1)
+    assert moved.min() >= -1e-9
+    assert moved.sum(axis=1).min() > 0.5
 
 
 def test_without_a_constraint_there_are_violations() -> None:

@@ -90,7 +90,7 @@ def test_every_metric_of_labels_looks_at_it(seed: int) -> None:
         (
             ("a", "b"),
             "c",
-            "evaluate.positive: expected a class of 'y'; found 'c'. Choose from: a, b.",
+            "evaluate.positive: expected a class of 'y'; found 'c'. All: a, b.",
         ),
         (
             ("a", "b", "c"),

@@ -67,7 +67,7 @@ def test_few_rows_that_count_are_told_loudly(tmp_path: Path) -> None:
 def test_a_cell_that_is_no_weight(tmp_path: Path, cell: str, text: str) -> None:
     with pytest.raises(DataError) as error:
         table(tmp_path, ["1"] * 3 + [cell] + ["1"] * 16)
-    assert str(error.value) == text
+    assert str(error.value) == f"{tmp_path}/{text}"
 
 
 @pytest.mark.parametrize("cell", ["x", "inf", "1e999"])
@@ -81,7 +81,7 @@ def test_all_of_them_0(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         table(tmp_path, ["0"] * 5 + ["1"] + ["0"] * 14)
     assert str(error.value) == (
-        "t.csv, column 'w': expected a row whose weight is above 0, as it is data.weight; found 19 rows with the weight "
+        f"{tmp_path}/t.csv, column 'w': expected a row whose weight is above 0, as it is data.weight; found 19 rows with the weight "
         "0. Correct the column, or name another in data.weight."
     )
 
