@@ -81,8 +81,8 @@ def test_all_of_them_0(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         table(tmp_path, ["0"] * 5 + ["1"] + ["0"] * 14)
     assert str(error.value) == (
-        f"{tmp_path}/t.csv, column 'w': expected a row whose weight is above 0, as it is data.weight; found 19 rows with the weight "
-        "0. Correct the column, or name another in data.weight."
+        f"{tmp_path}/t.csv, column 'w': expected a row whose weight is above 0, as it is data.weight; found 19 rows with "
+        "the weight 0. Correct the column, or name another in data.weight."
     )
 
 
