@@ -109,7 +109,14 @@ def test_a_budget_leaves_candidates_out_and_says_so():
 
 def frame(rows=120):
     rng = np.random.default_rng(0)
-    words = np.array(["good and cheap", "good but late", "bad and dear", "bad and late again"])
+    words = np.array(
+        [
+            "it was good and also cheap",
+            "a good one but very late",
+            "bad and dear it was",
+            "once more bad and late",
+        ]
+    )
     kinds = rng.integers(0, 4, rows)
     table = pd.DataFrame(
         {
@@ -159,7 +166,11 @@ def test_a_weight_of_two_is_a_row_twice(estimator):
 
 @pytest.mark.parametrize(
     ("weights", "text"),
-    [(np.zeros(150), "0 for every row"), (np.full(150, -1.0), "negative"), (np.ones(3), "shape")],
+    [
+        (np.zeros(150), "0 for every row|non-zero"),
+        (np.full(150, -1.0), "[Nn]egative"),
+        (np.ones(3), "sample_weight"),
+    ],
 )
 def test_weights_that_are_none(weights, text):
     x, y = load_iris(return_X_y=True)
