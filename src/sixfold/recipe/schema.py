@@ -344,6 +344,7 @@ class Calibration(Section):
     threshold: LabelMetric | float = Field(
         "none",
         description="For two classes: the metric of labels that the decision threshold maximizes, or the threshold.",
+        json_schema_extra={"x-range": False},
     )
 
     @property
