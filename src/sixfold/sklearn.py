@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
@@ -162,7 +163,9 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         if _has_other_columns(x):
             _check_rows(x, y)
             validate_data(self, x, y="no_validation", skip_check_array=True)
-            return x, column_or_1d(y, warn=True)
+            y = column_or_1d(y, warn=True)
+            assert_all_finite(y, input_name="y")
+            return x, y
         found: tuple[Any, Any] = validate_data(
             self,
             x,
