@@ -108,8 +108,8 @@ def test_the_formatter_is_never_switched_off() -> None:
 def test_functions_take_at_most_six_arguments() -> None:
     too_many = beyond(lambda function: len(arguments(function)), 6, 6)
     assert [
-        text for text in too_many if not text.startswith("cli/")
-    ] == []  # a command's options are arguments
+        text for text in too_many if not text.startswith(("cli/", "sklearn.py:__init__"))
+    ] == []  # a command's options are arguments, and an estimator's parameters
 
 
 def test_arguments_have_names_of_their_own() -> None:

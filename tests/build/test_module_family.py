@@ -195,7 +195,7 @@ def test_a_metric_is_watched_and_the_best_weights_are_kept() -> None:
     )
     scores: list[float] = []
 
-    def accuracy(y: Any, predicted: Any) -> float:
+    def accuracy(y: Any, predicted: Any, weights: Any) -> float:
         scores.append(float((predicted.argmax(axis=1) == y).mean()))
         return -scores[-1]  # so that the first epoch is the best
 

@@ -90,7 +90,7 @@ def test_check_says_what_will_be_done() -> None:
             [
                 "--set evaluate.metrics: expected metrics for classification; found 'rmse', which is for reconstruction, "
                 "regression. Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, "
-                "log_loss, mcc, roc_auc.",
+                "kappa, log_loss, mcc, precision, recall, roc_auc, specificity, top_3_accuracy, top_5_accuracy.",
             ],
         ),
         (

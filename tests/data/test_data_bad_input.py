@@ -616,20 +616,6 @@ def test_texts_that_do_not_repeat_are_no_classes(refused: Refused, tmp_path: Pat
     assert len(table(tmp_path, half).target.classes) == 20
 
 
-def test_of_two_classes_it_is_said_which_one_is_looked_at(tmp_path: Path) -> None:
-    def notes(frauds: int, rare: str) -> tuple[str, ...]:
-        return table(
-            tmp_path, "a,y\n" + "".join(f"{i},{rare if i < frauds else 'ok'}\n" for i in range(30))
-        ).notes
-
-    assert notes(10, "fraud")[-1] == (
-        "The metrics f1 and average_precision look at the second class, 'ok', which is the frequent one. To look at 'fraud', "
-        "name it so that it sorts behind the other; or choose mcc, balanced_accuracy or roc_auc."
-    )
-    assert notes(11, "fraud")[-1].startswith("'y' is predicted")
-    assert notes(5, "wrong")[-1].startswith("'y' is predicted")
-
-
 def test_a_time_that_is_none_is_told_as_the_time(refused: Refused) -> None:
     remedy = "Correct it, or name a column of dates or numbers in data.time."
     assert refused(GOOD, time="b") == (

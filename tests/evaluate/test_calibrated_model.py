@@ -297,7 +297,8 @@ def test_a_grid_compares_calibrated_with_plain() -> None:
         (
             {"threshold": "log_loss"},
             dataset(40),
-            "evaluate.threshold: expected a metric of labels (accuracy, balanced_accuracy, f1, mcc), or none; found 'log_loss'. "
+            "evaluate.threshold: expected a metric of labels (accuracy, balanced_accuracy, f1, kappa, mcc, "
+            "precision, recall, specificity), a number, or none; found 'log_loss'. "
             "Name one of these: a threshold changes no probability, and so no other metric.",
         ),
         (
@@ -313,3 +314,21 @@ def test_what_cannot_be_calibrated_is_refused(
     with pytest.raises(RecipeError) as caught:
         resolved(data, calibration, ["linear"])
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("family", ["linear", "svm"])
+def test_a_threshold_that_is_a_number_is_the_models(family: str) -> None:
+    """No inner fold is fitted for it, and labels, metrics and graph go by it."""
+    data, at = rare(), 0.2 if family == "linear" else -0.4
+    chosen = candidate({"family": family}, calibration={"threshold": at})
+    plain = fit_model(candidate({"family": family}), data, Context(seed=2))
+    model = fit_model(chosen, data, Context(seed=2))
+    assert saved(model.fitted) == saved(plain.fitted)
+    assert model.threshold == at
+    p = model.predict(data.table)
+    labels = (p[:, 1] > at).astype(np.int64)
+    assert model.decide(p).tolist() == labels.tolist() != plain.decide(p).tolist()
+    named = [model.classes[label] for label in labels]
+    assert answers(model, data.table)["label"][:, 0].tolist() == named
+    found = model.scores(data, ["recall"])["recall"]
+    assert found == np.mean(labels[data.target.values == 1])

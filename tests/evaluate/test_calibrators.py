@@ -60,7 +60,8 @@ def rows(classes: int, source: Source, count: int = 400, seed: int = 0) -> tuple
 
 
 def fitted(method: str, scores: Array, y: Array, source: Source) -> Any:
-    return calibrators.fit(method, scores, y, source, np.ones(scores.shape, dtype=np.bool_))
+    truth = calibrators.Truth(y, np.ones(scores.shape, dtype=np.bool_))
+    return calibrators.fit(method, scores, truth, source)
 
 
 def log_loss(p: Array, y: Array) -> float:
@@ -174,8 +175,10 @@ def test_rows_whose_model_did_not_know_a_class_do_not_count_for_it() -> None:
     scores[:100, 2], y[:100] = -1e6, y[:100] % 2
     seen = np.ones(scores.shape, dtype=np.bool_)
     seen[:100, 2] = False
-    found = calibrators.fit("platt", scores, y, "decision", seen)
-    alone = calibrators.fit("platt", scores[100:], y[100:], "decision", seen[100:])
+    found = calibrators.fit("platt", scores, calibrators.Truth(y, seen), "decision")
+    alone = calibrators.fit(
+        "platt", scores[100:], calibrators.Truth(y[100:], seen[100:]), "decision"
+    )
     assert isinstance(found, Platt)
     assert isinstance(alone, Platt)
     assert found.slope[2] == alone.slope[2] < -0.1

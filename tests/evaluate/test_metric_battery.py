@@ -16,12 +16,14 @@ CODES = RNG.permutation(np.arange(90) % 2)
 P = RNG.dirichlet((1, 1), 90)
 CODES3 = RNG.permutation(np.arange(90) % 3)
 P3 = RNG.dirichlet((1, 1, 1), 90)
+CODES7 = RNG.permutation(np.arange(90) % 7)
+P7 = RNG.dirichlet((1,) * 7, 90)
 Y = RNG.normal(size=90) + 5
 V = Y + RNG.normal(size=90)
 
 
 def classes(codes: Any, count: int) -> Target:
-    return Target("classification", codes, ("y",), tuple("abc"[:count]))
+    return Target("classification", codes, ("y",), tuple("abcdefg"[:count]))
 
 
 def _calibration(codes: Any, p: Any) -> float:
@@ -31,6 +33,21 @@ def _calibration(codes: Any, p: Any) -> float:
         if rows.any():
             total += rows.mean() * abs(confidence[rows].mean() - hit[rows].mean())
     return total
+
+
+def _averaged(p: Any) -> dict[str, Any]:
+    return {"average": "binary" if p.shape[1] == 2 else "macro"}
+
+
+def _specificity(codes: Any, p: Any) -> float:
+    """Recall of the rows that are not of a class, class by class."""
+    classes = [1] if p.shape[1] == 2 else range(p.shape[1])
+    parts = [reference.recall_score(codes != k, p.argmax(1) != k) for k in classes]
+    return float(np.mean(parts))
+
+
+def _top(k: int) -> Any:
+    return lambda c, p: reference.top_k_accuracy_score(c, p, k=k, labels=range(p.shape[1]))
 
 
 def _one_hot(codes: Any, p: Any) -> Any:
@@ -44,6 +61,12 @@ CLASSIFICATION: dict[str, Any] = {
         c, p.argmax(1), average="binary" if p.shape[1] == 2 else "macro"
     ),
     "mcc": lambda c, p: reference.matthews_corrcoef(c, p.argmax(1)),
+    "precision": lambda c, p: reference.precision_score(c, p.argmax(1), **_averaged(p)),
+    "recall": lambda c, p: reference.recall_score(c, p.argmax(1), **_averaged(p)),
+    "specificity": _specificity,
+    "kappa": lambda c, p: reference.cohen_kappa_score(c, p.argmax(1)),
+    "top_3_accuracy": _top(3),
+    "top_5_accuracy": _top(5),
     "log_loss": lambda c, p: reference.log_loss(c, p),
     "roc_auc": lambda c, p: (
         reference.roc_auc_score(c, p[:, 1])
@@ -60,6 +83,7 @@ REGRESSION: dict[str, Any] = {
     "mae": reference.mean_absolute_error,
     "mse": reference.mean_squared_error,
     "rmse": reference.root_mean_squared_error,
+    "rmsle": reference.root_mean_squared_log_error,
     "r2": reference.r2_score,
     "mape": reference.mean_absolute_percentage_error,
     "pinball": reference.mean_pinball_loss,
@@ -96,6 +120,10 @@ def case_of_two_classes(name: str) -> Case:
 
 def case_of_three_classes(name: str) -> Case:
     return of_classes(name, CODES3, P3)
+
+
+def case_of_seven_classes(name: str) -> Case:
+    return of_classes(name, CODES7, P7)
 
 
 def case_of_values(name: str) -> Case:
@@ -139,16 +167,18 @@ def check_perfect_is_best(name: str, case: Case) -> None:
 
 
 CHECKS = (check_declares_what_it_is_for, check_equals_the_reference, check_perfect_is_best)
-PAIRS = [
-    (name, case, check)
-    for name in NAMES
-    for case in (
-        (case_of_two_classes, case_of_three_classes)
-        if name in CLASSIFICATION
-        else (case_of_texts if name in GENERATION else case_of_values,)
-    )
-    for check in CHECKS
-]
+
+
+def cases(name: str) -> list[Any]:
+    """Those of the metric's task; of more classes than the largest scores that are looked at."""
+    if name.startswith("top_"):
+        return [case_of_seven_classes]
+    if name in CLASSIFICATION:
+        return [case_of_two_classes, case_of_three_classes]
+    return [case_of_texts if name in GENERATION else case_of_values]
+
+
+PAIRS = [(name, case, check) for name in NAMES for case in cases(name) for check in CHECKS]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +192,7 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 def test_every_metric_gets_its_checks() -> None:
     assert sorted([*CLASSIFICATION, *REGRESSION, *GENERATION]) == NAMES
     counts = {
-        **dict.fromkeys(CLASSIFICATION, 6),
+        **{name: 3 if name.startswith("top_") else 6 for name in CLASSIFICATION},
         **dict.fromkeys([*REGRESSION, *GENERATION], 3),
     }
     assert Counter(name for name, *_ in PAIRS) == counts

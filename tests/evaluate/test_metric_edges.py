@@ -60,7 +60,8 @@ def problem(name: str, rows: int = 60) -> tuple[Target, Array]:
         return classes(rng.permutation(np.arange(rows) % 3), 3), counts / counts.sum(
             axis=1, keepdims=True
         )
-    return values(rng.normal(size=rows)), rng.normal(size=(rows, 1)).round(1)
+    up = 5.0 if name == "rmsle" else 0.0  # which values below 0 have not
+    return values(rng.normal(size=rows) + up), rng.normal(size=(rows, 1)).round(1) + up
 
 
 def check_order_of_rows_does_not_matter(name: str) -> None:
@@ -90,6 +91,12 @@ def check_a_constant_prediction_is_scored(name: str) -> None:
         "balanced_accuracy": 1 / 3,
         "f1": 1 / 6,
         "mcc": 0.0,
+        "kappa": 0.0,
+        "precision": 1 / 9,
+        "recall": 1 / 3,
+        "specificity": 2 / 3,
+        "top_3_accuracy": 1.0,
+        "top_5_accuracy": 1.0,
         "roc_auc": 0.5,
         "average_precision": 1 / 3,
         "brier": 2 / 3,
@@ -135,7 +142,8 @@ def check_better_is_better(name: str) -> None:
     assert perfect == pytest.approx(
         1.0 if METRIC.load(name).greater_is_better else least, abs=1e-12
     )
-    assert (perfect > chance) is METRIC.load(name).greater_is_better
+    if not name.startswith("top_"):  # three classes are all among the three with the largest scores
+        assert (perfect > chance) is METRIC.load(name).greater_is_better
 
 
 CHECKS: tuple[Callable[[str], None], ...] = (
@@ -260,3 +268,26 @@ def test_errors_of_a_reconstruction_are_means_over_all_numbers() -> None:
     assert score("mae", values(truth), predicted) == 1.0
     assert score("mse", values(truth), predicted) == 2.5
     assert score("rmse", values(truth), predicted) == pytest.approx(math.sqrt(2.5))
+
+
+def test_equal_scores_count_as_labels_are_decided() -> None:
+    """The first of them is the largest: so the one largest is what accuracy looks at."""
+    p = [[0.25, 0.25, 0.25, 0.25]] * 4
+    assert score("top_3_accuracy", classes([0, 1, 2, 3], 4), p) == 0.75
+
+
+def test_specificity_is_the_recall_of_the_other_class() -> None:
+    truth, label = [0, 1, 1, 0, 1, 0, 0, 1], [0, 1, 0, 1, 1, 0, 1, 0]
+    swapped = score("recall", classes(1 - np.array(truth)), np.eye(2)[label][:, ::-1])
+    assert score("specificity", classes(truth), np.eye(2)[label]) == swapped == 0.5
+
+
+def test_kappa_of_one_class_is_zero_without_a_warning() -> None:
+    assert score("kappa", classes([1] * 3), [[0.1, 0.9]] * 3) == 0.0
+
+
+def test_rmsle_of_values_below_zero() -> None:
+    """A true one is a mistake; a predicted one is as wrong as 0."""
+    assert math.isnan(score("rmsle", values([-1.0, 2.0]), [[1.0], [2.0]]))
+    below = score("rmsle", values([1.0, 2.0]), [[-3.0], [2.0]])
+    assert below == score("rmsle", values([1.0, 2.0]), [[0.0], [2.0]])

@@ -15,8 +15,17 @@ from sixfold.recipe.kinds import METRIC
 CLASSES = Target("classification", np.array([0, 1, 1, 0, 1]), ("y",), ("no", "yes"))
 VALUES = Target("regression", np.array([1.0, 2.0, 4.0]), ("y",))
 DECISIONS = np.array([[1.0, -1.0], [-2.0, 2.0], [0.5, -0.5], [3.0, -3.0], [-1.0, 1.0]])
-LABELS = ("accuracy", "balanced_accuracy", "f1", "mcc")
-SCORES = ("roc_auc", "average_precision")
+LABELS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "kappa",
+    "mcc",
+    "precision",
+    "recall",
+    "specificity",
+)
+SCORES = ("roc_auc", "average_precision", "top_3_accuracy", "top_5_accuracy")
 PROBABILITIES = ("log_loss", "brier", "calibration_error")
 
 
@@ -42,7 +51,7 @@ def test_probabilities_are_scored_by_everything() -> None:
         [*LABELS, *SCORES, *PROBABILITIES], CLASSES, np.stack([1 - p, p], axis=1), "probability"
     )
     assert None not in found.values()
-    assert len(found) == 9
+    assert len(found) == len((*LABELS, *SCORES, *PROBABILITIES))
 
 
 def test_every_metric_is_of_one_of_the_groups() -> None:
@@ -65,7 +74,8 @@ def test_a_name_twice_is_one_metric() -> None:
 def test_a_metric_of_another_task() -> None:
     text = (
         "evaluate.metrics: expected metrics for classification; found 'rmse', which is for reconstruction, regression. "
-        "Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, log_loss, mcc, roc_auc."
+        "Choose from: accuracy, average_precision, balanced_accuracy, brier, calibration_error, f1, kappa, log_loss, mcc, "
+        "precision, recall, roc_auc, specificity, top_3_accuracy, top_5_accuracy."
     )
     with pytest.raises(RecipeError) as caught:
         scoring.check(("accuracy", "rmse"), "classification")
@@ -94,10 +104,16 @@ def test_directions() -> None:
         "average_precision",
         "balanced_accuracy",
         "f1",
+        "kappa",
         "mcc",
+        "precision",
         "preference_accuracy",
         "r2",
+        "recall",
         "roc_auc",
+        "specificity",
+        "top_3_accuracy",
+        "top_5_accuracy",
     }
 
 

@@ -137,12 +137,15 @@ def test_a_key_that_moved_is_told_where_it_is_now() -> None:
 
 def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_none() -> None:
     known = (
-        "All: average, batch_size, clip, compile, epochs, optimizer, precision, report_every, schedule, "
+        "All: average, batch_size, class_weight, clip, compile, epochs, optimizer, precision, report_every, schedule, "
         "spike, stop, warm_up."
     )
     assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"
     assert remedy(train={"learning": 1}) == known
-    scores = "All: calibrate, ensemble, folds, metrics, nested, repeats, scheme, search, seed, select, share, threshold."
+    scores = (
+        "All: calibrate, ensemble, folds, metrics, nested, positive, repeats, scheme, search, seed, select, share, "
+        "threshold."
+    )
     assert remedy(evaluate={"calibrat": 1}) == f"Did you mean 'calibrate'? {scores}"
     assert remedy(evaluate={"learning": 1}) == scores  # `calibrate` has half of its letters
     assert remedy(evaluate={"metric": "accuracy"}) == (

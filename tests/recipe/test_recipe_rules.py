@@ -28,7 +28,7 @@ OF_TEXTS: dict[str, Any] = {
     "build": "language",
     "evaluate": {"metrics": ["bits_per_byte"]},
 }
-METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse"
+METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
 
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
 CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
@@ -38,6 +38,24 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         [
             "prepare.denoise.texts: expected the task generation, for filters of texts; found a task that is "
             "inferred. Leave texts out, or say task: generation."
+        ],
+    ),
+    (
+        rules.texts_are_not_weighed,
+        {**OF_TEXTS, "data.weight": "w", "train": {"class_weight": "balanced"}},
+        [
+            "data.weight: expected no weights of rows for task: generation; found 'w'. Leave it out; to learn some texts more "
+            "often, repeat them in the source.",
+            "train.class_weight: expected no weights of classes for task: generation; found 'balanced'. Leave it out; to learn "
+            "some texts more often, repeat them in the source.",
+        ],
+    ),
+    (
+        rules.texts_are_not_weighed,
+        {"task": "regression", "evaluate.metrics": ["mse"], "train": {"class_weight": "balanced"}},
+        [
+            "train.class_weight: expected no weights of classes for task: regression; found 'balanced'. Leave it out; "
+            "data.weight weighs rows."
         ],
     ),
     (
@@ -55,9 +73,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.one_part_a_column,
-        {"data.group": "y", "data.drop": ["a", "y"]},
+        {"data.group": "y", "data.weight": "y", "data.drop": ["a", "y"]},
         [
             "data.group: expected a column other than the target; found 'y'. Name another, or leave it out.",
+            "data.weight: expected a column other than the target; found 'y'. Name another, or leave it out.",
             "data.drop[1]: expected a column other than the target; found 'y'. Name another, or leave it out.",
         ],
     ),
@@ -228,8 +247,9 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, log_loss, mae, mape, mcc, mse, "
-            "perplexity, pinball, preference_accuracy, r2, rmse, roc_auc."
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, kappa, log_loss, mae, mape, mcc, "
+            "mse, perplexity, pinball, precision, preference_accuracy, r2, recall, rmse, rmsle, roc_auc, specificity, "
+            "top_3_accuracy, top_5_accuracy."
         ],
     ),
     (
@@ -395,6 +415,8 @@ FINE: list[dict[str, Any]] = [
         "build": {"family": "svm", "C": list(range(1, 20_001))},
         "evaluate": {"search": {"trials": 5}},
     },
+    {"data.weight": "w", "train": {"class_weight": {"yes": 2, "no": 0.5}}},
+    {"train": {"class_weight": ["balanced", None]}},
     # the loop's grid multiplies the network only: 101 × 1 + 1 × 100
     {
         "build": [{"family": "svm", "C": list(range(1, 9_001))}, "mlp"],

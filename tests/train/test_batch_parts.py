@@ -30,7 +30,7 @@ from sixfold.train.batch_parts import (
     parts_of,
 )
 from sixfold.train.loop import train
-from sixfold.train.module import ModuleFit, ModuleLearner, StoredExamples
+from sixfold.train.module import BatchExamples, ModuleFit, ModuleLearner, StoredExamples
 from sixfold.train.rank_group import RankGroup
 from sixfold.train.stopping import EarlyStopping
 
@@ -124,7 +124,8 @@ def test_parts_draw_numbers_of_their_own() -> None:
             return out
 
     learner = ModuleLearner(fit(network(Watched(0.5)), 1, 64))
-    learner._loss(torch.ones(64, 8), torch.zeros(64, dtype=torch.int64), seed=3)
+    examples = BatchExamples(torch.ones(64, 8), torch.zeros(64, dtype=torch.int64), None)
+    learner._loss(examples, seed=3)
     assert len(seen) == 2
     assert not torch.equal(*seen)
 

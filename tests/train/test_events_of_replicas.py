@@ -121,7 +121,7 @@ def test_epochs_of_a_long_silence_are_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("metric", ["loss", "accuracy"])
 def test_every_epoch_of_every_replica_is_told(metric: str, tmp_path: Path) -> None:
-    watch = Watch("accuracy", True, lambda y, found: float(np.mean(found.argmax(axis=1) == y)))
+    watch = Watch("accuracy", True, lambda y, found, _: float(np.mean(found.argmax(axis=1) == y)))
     with RunFolder(tmp_path / "together") as folder:
         list(fit_many(candidates(metric=metric), fits(), Context(emit_to=folder.emit), watch))
     told = epochs(tmp_path / "together")

@@ -293,7 +293,7 @@ def test_target_stops() -> None:
 
 
 def test_a_metric_is_watched_in_its_own_direction() -> None:
-    def accuracy(y: Any, predicted: Any) -> float:
+    def accuracy(y: Any, predicted: Any, weights: Any) -> float:
         return float((predicted.argmax(axis=1) == y).mean())
 
     watch = Watch("accuracy", True, accuracy)

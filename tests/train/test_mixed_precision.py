@@ -13,7 +13,7 @@ from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.train import mixed_precision
 from sixfold.train.mixed_precision import StepTimes, measured
-from sixfold.train.module import ModuleFit, ModuleLearner
+from sixfold.train.module import BatchExamples, ModuleFit, ModuleLearner
 from sixfold.train.stopping import EarlyStopping
 
 
@@ -128,5 +128,5 @@ def test_auto_measures_on_few_rows() -> None:
     one = learner("auto", [])
     one.work = replace(one.work, parts=lambda rows: max(1, rows // 3))
     one.parts.parts[0] = one.parts.parts[0]._replace(module=Counted(4, 1))
-    one._is_faster_halved(torch.zeros(8, 4), torch.zeros(8), 0)
+    one._is_faster_halved(BatchExamples(torch.zeros(8, 4), torch.zeros(8), None), 0)
     assert set(seen) == {6}

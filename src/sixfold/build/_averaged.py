@@ -19,6 +19,7 @@ from sixfold.parts.fit import Fit, Matrix, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import taken
 
 CRITERIA = {"classification": ("gini", "entropy"), "regression": ("squared_error",)}
 
@@ -85,7 +86,11 @@ def expected_nodes(grow: Callable[[Fit], Any], few: Fit, rows: int, max_depth: i
     """
     some = np.arange(0, few.rows, 4)
     small, large = (
-        grow(fit).tree_.node_count for fit in (replace(few, x=few.x[some], y=few.y[some]), few)
+        grow(fit).tree_.node_count
+        for fit in (
+            replace(few, x=few.x[some], y=few.y[some], weights=taken(few.weights, some)),
+            few,
+        )
     )
     more = rows / max(1, few.rows)
     if more <= 1 or len(some) < 2:

@@ -2,7 +2,7 @@
 small working sets.
 
     min_β ½ β'Kβ - t'β + ε Σ|β|,  Σβ = 0,  values: |β_i| ≤ C;  classes (t = ±1, ε = 0): 0 ≤ t_i β_i
-    ≤ C
+    ≤ C;  of a row that counts w times, w C stands for C
 
 f(x) = Σ β_i k(x_i, x) + b. Rows with β = 0 at the optimum do not change it, so libsvm is given the
 rows that may have weight: the support vectors of the neighboring C and the rows near the margin
@@ -24,6 +24,7 @@ from sklearn import config_context
 from sklearn.svm import SVC, SVR
 
 from sixfold.parts.table import FloatArray, IntArray
+from sixfold.parts.weights import taken
 
 TOLERANCE = 1e-3  # libsvm's default: largest gap of the optimality conditions
 LOOSE = 0.1  # tolerance of the first look at a working set that may miss rows: a third of the iterations (measured)
@@ -53,7 +54,8 @@ class Solution(NamedTuple):
 
 @dataclass(frozen=True)
 class Dual:
-    """`matrix`: K, [N, N]. `targets`: [N], ±1 where `classes`.
+    """`matrix`: K, [N, N]. `targets`: [N], ±1 where `classes`. `weights`: [N], by which C is multiplied
+    for each row; None: by 1.
 
     K is float32, as libsvm itself holds it; what is summed over it here is summed in float64.
     """
@@ -61,6 +63,7 @@ class Dual:
     matrix: Single
     targets: FloatArray
     classes: bool
+    weights: FloatArray | None = None
 
     def solve(self, points: Sequence[Point]) -> Iterator[Solution]:
         """One solution a point, in their order; each starts from the rows that mattered to the one
@@ -109,7 +112,8 @@ class Dual:
         options = {"kernel": "precomputed", "C": point.C, "tol": tolerance, "cache_size": 500}
         with config_context(assume_finite=True):
             machine = SVC(**options) if self.classes else SVR(epsilon=point.epsilon, **options)
-            machine.fit(part.astype(np.float64), self.targets[rows])
+            own = taken(self.weights, rows)
+            machine.fit(part.astype(np.float64), self.targets[rows], sample_weight=own)
         return Solution(rows[machine.support_], machine.dual_coef_[0], float(machine.intercept_[0]))
 
     def _values(self, solution: Solution) -> FloatArray:
@@ -132,16 +136,17 @@ class Dual:
         weight = np.zeros(len(self.targets))
         weight[solution.rows] = solution.weights
         error = self.targets - self._values(solution)
+        most = point.C if self.weights is None else point.C * self.weights
         if self.classes:
-            rises = np.where(self.targets > 0, weight < point.C, weight < 0)
-            falls = np.where(self.targets > 0, weight > 0, weight > -point.C)
+            rises = np.where(self.targets > 0, weight < most, weight < 0)
+            falls = np.where(self.targets > 0, weight > 0, weight > -most)
             up, low = np.where(rises, error, -np.inf), np.where(falls, error, np.inf)
             return up, low, self.targets * (error - solution.bias)
         up = np.where(
-            weight < point.C, error - np.where(weight >= 0, point.epsilon, -point.epsilon), -np.inf
+            weight < most, error - np.where(weight >= 0, point.epsilon, -point.epsilon), -np.inf
         )
         low = np.where(
-            weight > -point.C, error - np.where(weight > 0, point.epsilon, -point.epsilon), np.inf
+            weight > -most, error - np.where(weight > 0, point.epsilon, -point.epsilon), np.inf
         )
         return up, low, np.abs(error - solution.bias) - point.epsilon
 

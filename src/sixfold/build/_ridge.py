@@ -19,6 +19,7 @@ import numpy as np
 from sixfold.parts.fit import Features
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import BoolArray, FloatArray
+from sixfold.parts.weights import mean, total
 
 BLOCK = 1024  # rows centered and multiplied at once: what is made of them stays in the processor's cache
 ROUNDING = 1e-12  # squared length of a column of the basis, as a share of the longest, that is none
@@ -30,7 +31,8 @@ class Ridge:
     """The factorized problem. `basis`: [F, M], `values`: λ [M], rising, `moments`: [M, K]: w =
     basis (moments / (λ + α)).
 
-    `mean_x`: [F], `mean_y`: [K].
+    `mean_x`: [F], `mean_y`: [K]. `counts`: [R], how often each row counts; None: once. Where rows count
+    more or less, x and y, centered by their weighted means, are times the roots of the counts.
     """
 
     basis: FloatArray
@@ -38,6 +40,7 @@ class Ridge:
     moments: FloatArray
     mean_x: FloatArray
     mean_y: FloatArray
+    counts: FloatArray | None = None
 
     def exact(self, penalties: FloatArray) -> BoolArray:
         """For which penalties [A] rounding does not show. Columns of very unlike scales with a tiny
@@ -54,10 +57,12 @@ class Ridge:
         return np.ascontiguousarray(np.moveaxis(w_FAK, 1, 0)), np.asarray(bias_AK, dtype=np.float64)
 
 
-def factorized(x: Features, y: FloatArray) -> Ridge:
+def factorized(x: Features, y: FloatArray, counts: FloatArray | None = None) -> Ridge:
     """[R, F] and [R, K] → the eigenvectors of the Gram matrix (R > F) or of the kernel matrix (R <=
-    F).
+    F). `counts`: as in `Ridge`.
     """
+    if counts is not None:
+        return _weighed(x, y, counts)
     mean_x, mean_y = np.asarray(x.mean(axis=0, dtype=np.float64)), y.mean(axis=0)
     y_RK = y - mean_y
     if x.shape[0] > x.shape[1]:
@@ -71,6 +76,24 @@ def factorized(x: Features, y: FloatArray) -> Ridge:
     x_RF = dense(x) - mean_x
     values, vectors = _eigen(x_RF @ x_RF.T)
     return Ridge(x_RF.T @ vectors, values, vectors.T @ y_RK, mean_x, mean_y)
+
+
+def _weighed(x: Features, y: FloatArray, counts: FloatArray) -> Ridge:
+    mean_x, mean_y = np.asarray(counts @ x) / counts.sum(), mean(y, counts)
+    root_R1 = np.sqrt(counts)[:, None]
+    y_RK = (y - mean_y) * root_R1
+    if x.shape[0] > x.shape[1]:
+        gram, moments = np.zeros((x.shape[1], x.shape[1])), np.zeros((x.shape[1], y.shape[1]))
+        for start in range(0, x.shape[0], BLOCK):
+            rows = slice(start, start + BLOCK)
+            block = (dense(x[rows]) - mean_x) * root_R1[rows]
+            gram += block.T @ block
+            moments += block.T @ y_RK[rows]
+        values, basis = _eigen(gram)
+        return Ridge(basis, values, basis.T @ moments, mean_x, mean_y, counts)
+    x_RF = (dense(x) - mean_x) * root_R1
+    values, vectors = _eigen(x_RF @ x_RF.T)
+    return Ridge(x_RF.T @ vectors, values, vectors.T @ y_RK, mean_x, mean_y, counts)
 
 
 def penalties_for(largest: float) -> FloatArray:
@@ -93,8 +116,9 @@ def left_out(ridge: Ridge, x: Features, y: FloatArray, penalties: FloatArray) ->
     `x`: [R, F] and `y`: [R, K], the rows that `ridge` was factorized from. No refit: with the
     leverage of a row, intercept included, h = 1/R + Σ z² / (λ + α) and z = (x − mean) · (basis /
     its column's length), the row without itself has the error (y − ŷ) / (1 − h) (PRESS: Allen,
-    1974; ridge: Golub, Heath and Wahba, 1979).
+    1974; ridge: Golub, Heath and Wahba, 1979). Of a row that counts twice, once is left out.
     """
+    rows = total(x.shape[0], ridge.counts)
     weights_AFK, bias_AK = ridge.weights(penalties)
     lengths_M = (ridge.basis**2).sum(axis=0)
     lengths_M[lengths_M <= ROUNDING * lengths_M.max()] = (
@@ -102,17 +126,20 @@ def left_out(ridge: Ridge, x: Features, y: FloatArray, penalties: FloatArray) ->
     )  # of no row anything, but for rounding
     shrink_MA = 1.0 / (lengths_M[:, None] * (ridge.values[:, None] + penalties))
     flat_FAK = np.moveaxis(weights_AFK, 0, 1).reshape(x.shape[1], -1)
-    total = np.zeros(len(penalties))
+    squares = np.zeros(len(penalties))
     for start in range(0, x.shape[0], BLOCK):
         block = np.asarray(dense(x[start : start + BLOCK]), dtype=np.float64)
-        leverage_RA = 1.0 / x.shape[0] + ((block - ridge.mean_x) @ ridge.basis) ** 2 @ shrink_MA
+        leverage_RA = 1.0 / rows + ((block - ridge.mean_x) @ ridge.basis) ** 2 @ shrink_MA
         error_RAK = (
             y[start : start + BLOCK, None]
             - bias_AK
             - (block @ flat_FAK).reshape(len(block), *bias_AK.shape)
         )
-        total += ((error_RAK / (1.0 - leverage_RA)[:, :, None]) ** 2).sum(axis=(0, 2))
-    return np.asarray(total / y.size)
+        square_RAK = (error_RAK / (1.0 - leverage_RA)[:, :, None]) ** 2
+        if ridge.counts is not None:
+            square_RAK *= ridge.counts[start : start + BLOCK, None, None]
+        squares += square_RAK.sum(axis=(0, 2))
+    return np.asarray(squares / (rows * y.shape[1]))
 
 
 def best(largest: float, left_out: Callable[[FloatArray], FloatArray]) -> float:

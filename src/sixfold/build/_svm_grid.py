@@ -31,14 +31,15 @@ Found = dict[Point, Solution]
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One machine to solve: the positions of its rows in the fit, int64 [N], and their targets (±1
-    if `classes`).
+class MachineProblem:
+    """One machine to solve: the positions of its rows in the fit, int64 [N], their targets (±1 if
+    `classes`), and how often each counts, [N]; None: once.
     """
 
     rows: IntArray
     targets: FloatArray
     classes: bool
+    weights: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class FitGrid:
     """The machines of one fit, which share its kernel matrix."""
 
     gram: Gram
-    problems: Sequence[Problem]
+    problems: Sequence[MachineProblem]
 
 
 def workers(rows: int) -> int:
@@ -105,13 +106,14 @@ def _last_alone(works: Iterable[FitGrid]) -> Iterator[tuple[FitGrid, bool]]:
         yield held, not even
 
 
-def _chain(gram: Gram, problem: Problem, points: Sequence[Point], context: Context) -> Found:
+def _chain(gram: Gram, problem: MachineProblem, points: Sequence[Point], context: Context) -> Found:
     context.check_time("fitting svm")
     matrix = gram.matrix()
     if len(problem.rows) < len(matrix):
         matrix = matrix[problem.rows[:, None], problem.rows]
     found: Found = {}
-    solutions = Dual(matrix, problem.targets, problem.classes).solve(points)
+    dual = Dual(matrix, problem.targets, problem.classes, problem.weights)
+    solutions = dual.solve(points)
     for point in points:
         context.check_time("fitting svm")
         one = next(solutions)

@@ -23,6 +23,7 @@ from sixfold.build.network import NetworkFamily
 from sixfold.parts.fit import Fit, Needs, Shape
 from sixfold.parts.offsets import offsets
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean, spread_of
 
 Numbers = Literal["linear", "periodic", "piecewise_linear"]
 
@@ -176,8 +177,7 @@ class TabularSettings(NetworkFamily):
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
-            spread = y_RK.std(axis=0)
-            scaled = y_RK.mean(axis=0), np.where(spread > 0, spread, 1.0)
+            scaled = mean(y_RK, fit.weights), spread_of(y_RK, fit.weights)
             network.target = scaled if wanted else (offsets(y_RK), np.ones(fit.outputs))
         shift, scale = network.target
         return np.asarray((y_RK - shift) / scale, dtype=np.float64)

@@ -24,6 +24,7 @@ from sixfold.parts.fit import FeatureGroup, FeatureKind, Fit, Fitted, Matrix, Ne
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean, spread_of
 from sixfold.train import threads
 from sixfold.train.module import ExampleReader
 from sixfold.train.network import Scheme, Starting
@@ -64,8 +65,7 @@ def spread(fit: Fit, family: str) -> tuple[FloatArray, FloatArray]:
         present(fit, family)
         return np.zeros(fit.outputs), np.ones(fit.outputs)
     y = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
-    deviation = y.std(axis=0)
-    return y.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+    return mean(y, fit.weights), spread_of(y, fit.weights)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import lightgbm
 import numpy as np
@@ -26,6 +26,7 @@ from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean
 from sixfold.runs.context import Context
 
 # Values (rows × features) up to which one thread is used. Measured on 2 cores, 32,561 × 14, 300
@@ -111,21 +112,34 @@ class Binned:
         if fit.task == "classification":
             present(fit, "boosting")
         center = (
-            0.0 if fit.task == "classification" else float(np.mean(fit.y))
+            0.0 if fit.task == "classification" else float(mean(fit.y, fit.weights))
         )  # LightGBM keeps targets as float32
-        return cls(
-            fit,
-            lightgbm.Dataset(fit.x, fit.y - center, params=parameters).construct(),
-            center,
-            threads,
-        )
+        rows = lightgbm.Dataset(fit.x, fit.y - center, weight=fit.weights, params=parameters)
+        return cls(fit, rows.construct(), center, threads)
 
     def take(self, rows: IntArray) -> lightgbm.Dataset:
         """Some rows, in the bins of all; `rows` is sorted."""
         return self.dataset if len(rows) == self.fit.rows else self.dataset.subset(rows.tolist())
 
 
-class Settings(SolverFamily):
+class BoostedRows(SolverFamily):
+    """Which rows trees are grown on, and which are watched."""
+
+    row_fraction: float = Field(
+        1.0, gt=0, le=1, description="Share of the rows that a tree is grown on."
+    )
+    patience: int | None = Field(
+        30, ge=1, description="Rounds without improvement on the rows cut off; none: all rounds."
+    )
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched."
+    )
+    refit: bool = Field(
+        True, description="After an early stop, learn all rows with the best number of rounds."
+    )
+
+
+class Settings(BoostedRows):
     """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of
     those before. Takes missing values as they are; needs no scaling. With `patience`, rows are cut
     off to be watched, the best number of rounds is kept, and (`refit`) all rows are learned with
@@ -168,20 +182,18 @@ class Settings(SolverFamily):
     feature_fraction: float = Field(
         0.5, gt=0, le=1, description="Share of the features that a tree may use."
     )
-    row_fraction: float = Field(
-        1.0, gt=0, le=1, description="Share of the rows that a tree is grown on."
-    )
     l1: float = Field(0.0, ge=0, description="Penalty on the size of leaf values.")
     l2: float = Field(0.0, ge=0, description="Penalty on the squares of leaf values.")
-    patience: int | None = Field(
-        30, ge=1, description="Rounds without improvement on the rows cut off; none: all rounds."
+    monotone: dict[str, Literal[-1, 1]] = Field(
+        default_factory=dict,
+        description="Columns of numbers with which what is predicted only rises (1) or only falls (-1): {age: 1}; of two "
+        "classes, the probability of the positive one.",
     )
-    validation: float = Field(
-        0.1, gt=0, lt=1, description="Share of the training rows that is cut off to be watched."
-    )
-    refit: bool = Field(
-        True, description="After an early stop, learn all rows with the best number of rounds."
-    )
+
+    @property
+    def constraints(self) -> Mapping[str, int]:
+        """As `monotone` says."""
+        return self.monotone
 
     @property
     def side_by_side(self) -> bool:
@@ -301,13 +313,21 @@ class Settings(SolverFamily):
         trees = read_trees(booster.model_to_string(num_iteration=best), columns)
         return BoostedTrees(trees if binned.center == 0.0 else trees.raised(binned.center), link)
 
+    def _least_leaf(self, fit: Fit) -> int:
+        """LightGBM estimates the rows of a leaf from its share of the second derivatives, in which
+        weights count, times all rows that there are: so many of these as rows that count.
+        """
+        if fit.weights is None:
+            return self.min_rows_leaf
+        return max(1, round(self.min_rows_leaf * fit.rows / float(fit.weights.sum())))
+
     def _parameters(self, fit: Fit, threads: int) -> dict[str, Any]:
         parameters: dict[str, Any] = {
             "objective": "regression",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "max_depth": self.max_depth or -1,
-            "min_data_in_leaf": self.min_rows_leaf,
+            "min_data_in_leaf": self._least_leaf(fit),
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.row_fraction,
             "bagging_freq": 1 if self.row_fraction < 1 else 0,
@@ -320,6 +340,10 @@ class Settings(SolverFamily):
             "feature_pre_filter": False,
             "verbosity": -1,
         }
+        if self.monotone:
+            parameters["monotone_constraints"] = [
+                self.monotone.get(name, 0) for name in fit.columns
+            ]
         if fit.task == "classification" and fit.outputs == 2:
             parameters["objective"] = "binary"
         elif fit.task == "classification":

@@ -179,6 +179,11 @@ class Family(Section, ABC):
         """What the time of a fit on `rows` rows is proportional to, in any unit."""
         return float(rows)
 
+    @property
+    def constraints(self) -> Mapping[str, int]:
+        """Raw columns with which what is predicted may only rise (1) or fall (−1)."""
+        return {}
+
     def folds_at_once(self, size: int) -> int:
         """Folds that are worked on as one piece of work, when the features of one take `size`
         bytes.

@@ -75,7 +75,8 @@ class Settings(SolverFamily):
             context.check_time("fitting forest")
             classes = _averaged.classes(fit, "forest")
             y, offset = centered(fit)
-            grown = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1).fit(fit.x, y)
+            estimator = self._estimator(fit, threads if fit.x.size > ONE_THREAD else 1)
+            grown = estimator.fit(fit.x, y, sample_weight=fit.weights)
             return [_averaged.collect(grown.estimators_, fit, classes, offset)]
 
         return side_by_side(fits, one, context)
@@ -101,13 +102,16 @@ class Settings(SolverFamily):
     def _nodes(self, few: Fit, rows: int) -> float:
         def grow(fit: Fit) -> Any:
             one = self.model_copy(update={"trees": 1})
-            return one._estimator(fit, 1).fit(fit.x, fit.y).estimators_[0]
+            grown = one._estimator(fit, 1).fit(fit.x, fit.y, sample_weight=fit.weights)
+            return grown.estimators_[0]
 
         return self.trees * _averaged.expected_nodes(grow, few, rows, self.max_depth)
 
     def _estimator(self, fit: Fit, threads: int) -> Any:
         classes = fit.task == "classification"
         make = RandomForestClassifier if classes else RandomForestRegressor
+        # As often as rows count they are drawn: so many of their sum, where there are weights.
+        all_rows = self.row_fraction == 1.0 and fit.weights is None
         return make(
             n_estimators=self.trees,
             criterion=_averaged.criterion(self.criterion, fit.task, "forest"),
@@ -115,7 +119,7 @@ class Settings(SolverFamily):
             min_samples_leaf=self.min_rows_leaf,
             max_leaf_nodes=self.max_leaves,
             max_features=self.feature_fraction or ("sqrt" if classes else 1 / 3),
-            max_samples=None if self.row_fraction == 1.0 else self.row_fraction,
+            max_samples=None if all_rows else self.row_fraction,
             random_state=fit.seed,
             n_jobs=threads,
         )

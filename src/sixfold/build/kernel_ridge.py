@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import Field
@@ -17,10 +17,11 @@ from scipy.linalg import cho_factor, cho_solve
 from sixfold.build import _ridge
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build.family import FitCost, FitWork, SolverFamily
-from sixfold.build.svm import Kernel, KernelMachine, stratified_sample
+from sixfold.build.svm import Kernel, KernelMachine, stratified_sample, variance_of
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import FloatArray, Task
+from sixfold.parts.weights import mean, taken
 from sixfold.runs.context import Context
 
 ROUNDING = (
@@ -92,18 +93,20 @@ class Settings(SolverFamily):
         x = np.asarray(fit.x, dtype=np.float64)
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(x), -1)
         kernel, bias = (
-            Kernel(self.kernel, self._gamma(x), self.coef0, self.degree),
-            y_RK.mean(axis=0),
+            Kernel(self.kernel, self._gamma(x, fit.weights), self.coef0, self.degree),
+            mean(y_RK, fit.weights),
         )
         positive = self.kernel == "rbf" or (self.kernel == "poly" and self.coef0 >= 0)
+        problem = RidgeProblem.of(kernel.matrix(x, x), y_RK - bias, fit.weights)
         if np.isnan(penalties).any():
             told = replace(context, facts={**context.facts, **fit.facts})
-            solved = _by_eigenvectors(kernel.matrix(x, x), y_RK - bias, penalties, told)
+            solved = _by_eigenvectors(problem, penalties, told)
         else:
-            solved = _coefficients(kernel.matrix(x, x), y_RK - bias, penalties, positive)
+            solved = _coefficients(problem, penalties, positive)
         for weights in solved:
             context.check_time("fitting kernel_ridge")
-            yield KernelMachine(kernel, x, weights, bias, fit.task, (), fit.outputs)
+            own = weights if problem.root is None else weights * problem.root[:, None]
+            yield KernelMachine(kernel, x, own, bias, fit.task, (), fit.outputs)
 
     def work(self, rows: int) -> float:
         """A matrix of so many rows is factored."""
@@ -138,17 +141,36 @@ class Settings(SolverFamily):
             "note",
             text=f"kernel_ridge: learns from {self.sample:,} of {fit.rows:,} rows, drawn at random",
         )
-        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
+        weights = taken(fit.weights, rows)
+        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None, weights=weights)
 
-    def _gamma(self, x: Matrix) -> float:
+    def _gamma(self, x: Matrix, weights: FloatArray | None) -> float:
         if self.gamma == "scale":
-            variance = float(x.var())
+            variance = variance_of(x, weights)
             return float(1.0 / (x.shape[1] * variance)) if variance > 0 else 1.0
         return 1.0 / x.shape[1] if self.gamma == "auto" else float(self.gamma)
 
 
+class RidgeProblem(NamedTuple):
+    """`matrix`: K, [R, R]; `y`: centered, [R, K]. `root`: [R], of rows that count more or less the root
+    of how often, by which K and y are multiplied then; None: all count once.
+    """
+
+    matrix: FloatArray
+    y: FloatArray
+    root: FloatArray | None
+
+    @classmethod
+    def of(cls, matrix: FloatArray, y_RK: FloatArray, weights: FloatArray | None) -> Self:
+        """min Σ w (y − f(x))² + α‖f‖²: with S the diagonal of √w, c = S (S K S + αI)⁻¹ S y."""
+        if weights is None:
+            return cls(matrix, y_RK, None)
+        root = np.sqrt(weights)
+        return cls(matrix * root[:, None] * root, y_RK * root[:, None], root)
+
+
 def _coefficients(
-    matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, positive: bool
+    problem: RidgeProblem, penalties: FloatArray, positive: bool
 ) -> Iterator[FloatArray]:
     """(K + αI)⁻¹ y for every α, each [R, K].
 
@@ -156,8 +178,9 @@ def _coefficients(
     work; more share one eigendecomposition.
     """
     if not positive or len(penalties) >= FEW:
-        yield from _by_eigenvectors(matrix, y_RK, penalties, Context())
+        yield from _by_eigenvectors(problem, penalties, Context())
         return
+    matrix, y_RK, _ = problem
     for alpha in penalties:
         shifted = matrix.copy()
         shifted.flat[:: len(matrix) + 1] += alpha
@@ -166,7 +189,7 @@ def _coefficients(
 
 
 def _by_eigenvectors(
-    matrix: FloatArray, y_RK: FloatArray, penalties: FloatArray, context: Context
+    problem: RidgeProblem, penalties: FloatArray, context: Context
 ) -> Iterator[FloatArray]:
     """The same from K = V diag(λ) Vᵀ, which leaves a division by λ + α and a product; NaN is the α
     found by `_left_out`.
@@ -175,13 +198,14 @@ def _by_eigenvectors(
     negative eigenvalues get no part: the nearest positive matrix ("spectrum clip", Chen et al.,
     2009), for otherwise K + αI may be singular.
     """
+    matrix, y_RK, root = problem
     values, vectors = np.linalg.eigh(matrix)  # not SciPy's: see _ridge._eigen
     moments = vectors.T @ y_RK
     moments[values < -ROUNDING * abs(values).max()] = 0.0
     values = np.maximum(values, 0.0)
     found = np.nan
     if np.isnan(penalties).any():
-        found = _ridge.best(float(values[-1]), partial(_left_out, values, vectors, y_RK))
+        found = _ridge.best(float(values[-1]), partial(_left_out, values, vectors, y_RK, root))
         context.emit(
             "note",
             text=f"kernel_ridge: alpha {found:.3g}, which predicts each training row best without it",
@@ -191,15 +215,21 @@ def _by_eigenvectors(
 
 
 def _left_out(
-    values: FloatArray, vectors: FloatArray, y_RK: FloatArray, penalties: FloatArray
+    values: FloatArray,
+    vectors: FloatArray,
+    y_RK: FloatArray,
+    root: FloatArray | None,
+    penalties: FloatArray,
 ) -> FloatArray:
     """The mean squared error, [A], of predicting each row by the model of all rows but that one,
     its own mean included.
 
     With M = I − K(K + αI)⁻¹ = V diag(α / (λ + α)) Vᵀ, the row's error is (M(y − m))ᵢ / Mᵢᵢ, where m
     is the mean of the other rows' targets: −yᵢ / (R − 1), for `y_RK` is centered (Allen, 1974;
-    Craven and Wahba, 1979).
+    Craven and Wahba, 1979). Of a row that counts twice, once is left out.
     """
+    if root is not None:
+        return _one_left_out(values, vectors, y_RK, root, penalties)
     ones, moments, squares = vectors.sum(axis=0), vectors.T @ y_RK, vectors**2
     means = -y_RK / (len(y_RK) - 1)
     errors = []
@@ -209,4 +239,30 @@ def _left_out(
             vectors @ (shrink[:, None] * moments) - means * (vectors @ (shrink * ones))[:, None]
         )
         errors.append(np.mean((without / (squares @ shrink)[:, None]) ** 2))
+    return np.array(errors)
+
+
+def _one_left_out(
+    values: FloatArray,
+    vectors: FloatArray,
+    y_RK: FloatArray,
+    root: FloatArray,
+    penalties: FloatArray,
+) -> FloatArray:
+    """`_left_out` of rows that count `root`² times: M of the scaled matrix gives residuals times the
+    root, and the leverage 1 − Mᵢᵢ of all copies of a row together.
+    """
+    counts = root**2
+    plain_RK = y_RK / root[:, None]
+    ones, moments, squares = vectors.T @ root, vectors.T @ y_RK, vectors**2
+    means = -plain_RK / (counts.sum() - 1)
+    errors = []
+    for alpha in penalties:
+        shrink = alpha / (values + alpha)
+        left = (vectors @ (shrink[:, None] * moments)) / root[:, None]
+        left -= means * (vectors @ (shrink * ones) / root)[:, None]
+        leverage = (1.0 - squares @ shrink) / counts
+        errors.append(
+            np.average(np.mean((left / (1.0 - leverage)[:, None]) ** 2, 1), weights=counts)
+        )
     return np.array(errors)

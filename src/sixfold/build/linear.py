@@ -28,6 +28,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense, nonzeros
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean, total
 from sixfold.runs.context import Context
 
 # Seconds of a fit on one core, measured with random rows, 1,000 to 16,000, of 10 and 60 features; iterations over all values,
@@ -202,7 +203,9 @@ class Settings(SolverFamily):
 
     def _regress(self, fit: Fit) -> LinearModel:
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
-        x = fit.x
+        x, weighing = fit.x, {} if fit.weights is None else {"sample_weight": fit.weights}
+        if self.penalty == "l1" and y_RK.shape[1] > 1:
+            return self._common_zeros(dense(x), y_RK, fit.weights)
         if self.penalty == "l2" and issparse(
             x
         ):  # conjugate gradients, as far as double precision goes
@@ -212,21 +215,43 @@ class Settings(SolverFamily):
                 alpha=self.strength, solver="cholesky" if x.shape[0] > x.shape[1] else "svd"
             )
         elif self.penalty == "l1":
-            make = Lasso if y_RK.shape[1] == 1 else MultiTaskLasso
-            x = x if make is Lasso else dense(x)
-            estimator = make(alpha=self.strength / len(y_RK), max_iter=self.max_iter, tol=1e-6)
+            rows = total(fit.rows, fit.weights)
+            estimator = Lasso(alpha=self.strength / rows, max_iter=self.max_iter, tol=1e-6)
         else:
             estimator = LinearRegression(tol=1e-10)  # the tolerance is of its sparse solver
-        estimator.fit(x, y_RK)
+        estimator.fit(x, y_RK, **weighing)
         weights = np.asarray(estimator.coef_, dtype=np.float64).reshape(y_RK.shape[1], -1).T
         bias = np.broadcast_to(np.asarray(estimator.intercept_, dtype=np.float64), y_RK.shape[1])
         return LinearModel(np.ascontiguousarray(weights), bias.copy(), "identity")
+
+    def _common_zeros(self, x: Matrix, y_RK: FloatArray, weights: FloatArray | None) -> LinearModel:
+        """Lasso of several outputs, whose weights are 0 together. scikit-learn's takes no weights: rows
+        that are centered and times the root of theirs are the same problem without a bias.
+        """
+        estimator = MultiTaskLasso(
+            alpha=self.strength / len(y_RK),
+            max_iter=self.max_iter,
+            tol=1e-6,
+            fit_intercept=weights is None,
+        )
+        if weights is None:
+            estimator.fit(x, y_RK)
+            bias = np.broadcast_to(np.asarray(estimator.intercept_), y_RK.shape[1]).copy()
+            return LinearModel(np.ascontiguousarray(estimator.coef_.T), bias, "identity")
+        root, mean_x, mean_y = (
+            np.sqrt(weights)[:, None],
+            mean(np.asarray(x, dtype=np.float64), weights),
+            mean(y_RK, weights),
+        )
+        estimator.fit((x - mean_x) * root, (y_RK - mean_y) * root)
+        found = np.ascontiguousarray(estimator.coef_.T)
+        return LinearModel(found, mean_y - mean_x @ found, "identity")
 
 
 def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
     """One model a setting; a penalty too weak for the common factorization is solved by itself."""
     y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
-    ridge = _ridge.factorized(fit.x, y_RK)
+    ridge = _ridge.factorized(fit.x, y_RK, fit.weights)
     penalties = np.array([setting.strength for setting in settings])
     if np.isnan(penalties).any():
         found = _ridge.best(float(ridge.values[-1]), partial(_ridge.left_out, ridge, fit.x, y_RK))
@@ -253,7 +278,7 @@ def _chain(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator
         if setting.strength not in found:
             estimator.set_params(C=np.inf if setting.penalty == "none" else 1.0 / setting.strength)
             with setting._told(context):
-                estimator.fit(fit.x, fit.y)
+                estimator.fit(fit.x, fit.y, sample_weight=fit.weights)
             found[setting.strength] = _model(estimator, fit, classes)
     yield from (found[setting.strength] for setting in settings)
 

@@ -27,6 +27,7 @@ from sixfold.build.network import NetworkFamily
 from sixfold.parts.fit import Fit, Fitted, Needs, Shape
 from sixfold.parts.offsets import offsets
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean, spread_of
 
 # Width of the first hidden layer: the next power of two above the features, within these bounds;
 # each further layer has half. Guessed, then seen to do on Adult (108 features), digits (64) and
@@ -244,7 +245,8 @@ class Settings(NetworkFamily):
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
-            network.target = _scale(y_RK) if wanted else (offsets(y_RK), np.ones(fit.outputs))
+            scaled = mean(y_RK, fit.weights), spread_of(y_RK, fit.weights)
+            network.target = scaled if wanted else (offsets(y_RK), np.ones(fit.outputs))
         shift, scale = network.target
         return np.asarray((y_RK - shift) / scale, dtype=np.float64)
 
@@ -294,12 +296,6 @@ class Settings(NetworkFamily):
             layer.bias = nn.Parameter(torch.from_numpy(bias.copy()))
         network.target = (fitted.target_shift, fitted.target_scale)
         return network
-
-
-def _scale(y_RK: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard deviation a column; a column that does not vary keeps scale 1."""
-    spread = y_RK.std(axis=0)
-    return y_RK.mean(axis=0), np.where(spread > 0, spread, 1.0)
 
 
 def _perceptron(module: nn.Module) -> Perceptron:

@@ -30,6 +30,7 @@ from sixfold.core.seeds import derive
 from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Offset
 from sixfold.parts.offsets import offsets
+from sixfold.parts.weights import relative
 from sixfold.recipe.strategy import MemoryStep
 from sixfold.runs.context import Context
 from sixfold.train import memory_steps, recompute, threads
@@ -327,6 +328,8 @@ class ModuleFamily(Family):
             rows_at_once=self.rows_at_once(fit),
             observe=self.observer(fit, context),
             step_points=self.step_points,
+            weights=_relative(training),
+            watched_weights=None if watched is None else _relative(watched),
         )
 
     def _compared(self, fit: Fit) -> tuple[ExampleReader, Losses]:
@@ -362,10 +365,15 @@ class ModuleFamily(Family):
 
         def score(module: nn.Module) -> float:
             kept = copy.deepcopy(module).to("cpu").eval()
-            return watch.score(whole, self.fitted(kept, watched).predict(watched.x))
+            predicted = self.fitted(kept, watched).predict(watched.x)
+            return watch.score(whole, predicted, watched.weights)
 
         whole = watched.y + np.array(watched.offset) if watched.offset else watched.y
         return score
+
+
+def _relative(fit: Fit) -> torch.Tensor | None:
+    return None if fit.weights is None else torch.from_numpy(relative(fit.weights))
 
 
 Sized = TypeVar("Sized", bound="ModuleFamily")

@@ -22,7 +22,7 @@ from sixfold.build._classes import present
 from sixfold.build._dual import Point, Solution
 from sixfold.build._gram import Gram
 from sixfold.build._side_by_side import side_by_side
-from sixfold.build._svm_grid import VALUE_BYTES, FitGrid, Problem, solve_grid, workers
+from sixfold.build._svm_grid import VALUE_BYTES, FitGrid, MachineProblem, solve_grid, workers
 from sixfold.build._warned import told
 from sixfold.build.family import FitCost, FitWork, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
@@ -30,6 +30,7 @@ from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
+from sixfold.parts.weights import mean, std, taken
 from sixfold.runs.context import Context
 
 ABSENT = -1e6  # decision value of a class that no training row has: below every other
@@ -325,14 +326,14 @@ class Settings(SolverFamily):
             for fit in fits:
                 begun.append(self._sampled(fit, context))
                 yield FitGrid(
-                    Gram(self._kernel(begun[-1].x), np.asarray(begun[-1].x, dtype=np.float64)),
+                    Gram(self._kernel(begun[-1]), np.asarray(begun[-1].x, dtype=np.float64)),
                     _problems(begun[-1]),
                 )
 
         for found in solve_grid(works(), points, threads, context):
             fit = begun.popleft()
             for point in points:
-                yield _machine(self._kernel(fit.x), fit, [one[point] for one in found])
+                yield _machine(self._kernel(fit), fit, [one[point] for one in found])
 
     def work(self, rows: int) -> float:
         """Pairs of rows; rows, where the kernel is linear."""
@@ -372,18 +373,19 @@ class Settings(SolverFamily):
         context.emit(
             "note", text=text + (" within classes" if fit.task == "classification" else "")
         )
-        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None)
+        weights = taken(fit.weights, rows)
+        return replace(fit, x=dense(fit.x[rows]), y=fit.y[rows], groups=None, weights=weights)
 
     def _solve_linear(self, fit: Fit) -> LinearMachine:
         shared = {"C": self.C, "dual": False, "max_iter": self.max_iter, "random_state": fit.seed}
         if fit.task != "classification":
-            center, scale = _units(fit.y)
+            center, scale = _units(fit)
             machine = LinearSVR(loss="squared_epsilon_insensitive", epsilon=self.epsilon, **shared)
-            machine.fit(fit.x, (fit.y - center) / scale)
+            machine.fit(fit.x, (fit.y - center) / scale, sample_weight=fit.weights)
             bias = np.reshape(machine.intercept_, 1) * scale + center
             return LinearMachine(machine.coef_.reshape(-1, 1) * scale, bias, fit.task)
         classes = present(fit, "svm")
-        machine = LinearSVC(**shared).fit(fit.x, fit.y)
+        machine = LinearSVC(**shared).fit(fit.x, fit.y, sample_weight=fit.weights)
         weights, bias = machine.coef_.T, machine.intercept_
         if fit.outputs == 2:
             return LinearMachine(np.ascontiguousarray(weights), bias, fit.task)
@@ -400,7 +402,7 @@ class Settings(SolverFamily):
         return LinearMachine(all_weights, all_bias, fit.task)
 
     def _solve_kernel(self, fit: Fit) -> KernelMachine:
-        kernel = self._kernel(fit.x)
+        kernel = self._kernel(fit)
         shared = {
             "kernel": self.kernel,
             "C": self.C,
@@ -410,14 +412,15 @@ class Settings(SolverFamily):
             "cache_size": CACHE_MB,
         }
         if fit.task != "classification":
-            center, scale = _units(fit.y)
-            machine = SVR(epsilon=self.epsilon, **shared).fit(fit.x, (fit.y - center) / scale)
+            center, scale = _units(fit)
+            machine = SVR(epsilon=self.epsilon, **shared)
+            machine.fit(fit.x, (fit.y - center) / scale, sample_weight=fit.weights)
             bias = machine.intercept_ * scale + center
             return KernelMachine(
                 kernel, fit.x[machine.support_], machine.dual_coef_.T * scale, bias, fit.task, (), 1
             )
         classes = present(fit, "svm")
-        machine = SVC(**shared).fit(fit.x, fit.y)
+        machine = SVC(**shared).fit(fit.x, fit.y, sample_weight=fit.weights)
         weights = (
             machine.dual_coef_.T
             if len(classes) == 2
@@ -429,16 +432,24 @@ class Settings(SolverFamily):
             kernel, support, np.ascontiguousarray(weights), bias, fit.task, names, fit.outputs
         )
 
-    def _kernel(self, x: Matrix) -> Kernel:
-        return Kernel(self.kernel, self._gamma(x), self.coef0, self.degree)  # type: ignore[arg-type]  # not linear here
+    def _kernel(self, fit: Fit) -> Kernel:
+        return Kernel(self.kernel, self._gamma(fit), self.coef0, self.degree)  # type: ignore[arg-type]  # not linear here
 
-    def _gamma(self, x: Matrix) -> float:
+    def _gamma(self, fit: Fit) -> float:
         if self.gamma == "auto":
-            return float(1.0 / x.shape[1])
+            return float(1.0 / fit.x.shape[1])
         if self.gamma == "scale":
-            variance = float(x.var())
-            return float(1.0 / (x.shape[1] * variance)) if variance > 0 else 1.0
+            variance = variance_of(fit.x, fit.weights)
+            return float(1.0 / (fit.x.shape[1] * variance)) if variance > 0 else 1.0
         return float(self.gamma)
+
+
+def variance_of(x: Matrix, weights: FloatArray | None) -> float:
+    """Of all features together, [R, F]; each row as often as it counts."""
+    if weights is None:
+        return float(x.var())
+    center = float(np.average(x.mean(axis=1), weights=weights))
+    return float(np.average(((x - center) ** 2).mean(axis=1), weights=weights))
 
 
 def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
@@ -455,28 +466,26 @@ def stratified_sample(labels: IntArray, count: int, seed: int) -> IntArray:
     return np.sort(np.argsort(rank, kind="stable")[:count])
 
 
-def _units(y: FloatArray | IntArray) -> tuple[float, float]:
-    """Mean and standard deviation (1 when the values are all equal)."""
-    return float(np.mean(y)), float(np.std(y)) or 1.0
+def _units(fit: Fit) -> tuple[float, float]:
+    """Mean and standard deviation of the values (1 when they are all equal)."""
+    return float(mean(fit.y, fit.weights)), float(std(fit.y, fit.weights)) or 1.0
 
 
-def _problems(fit: Fit) -> list[Problem]:
+def _problems(fit: Fit) -> list[MachineProblem]:
     """Values: one. Two classes: one, +1 for the second. More: one for each pair i < j of those
     present, +1 for i.
     """
     if fit.task != "classification":
-        center, scale = _units(fit.y)
-        return [
-            Problem(
-                np.arange(fit.rows), np.asarray((fit.y - center) / scale, dtype=np.float64), False
-            )
-        ]
+        center, scale = _units(fit)
+        targets = np.asarray((fit.y - center) / scale, dtype=np.float64)
+        return [MachineProblem(np.arange(fit.rows), targets, False, fit.weights)]
     classes = [int(name) for name in present(fit, "svm")]
     signs = itertools.combinations(classes, 2) if len(classes) > 2 else [(classes[1], classes[0])]
     problems = []
     for positive, negative in signs:
         rows = np.flatnonzero((fit.y == positive) | (fit.y == negative))
-        problems.append(Problem(rows, np.where(fit.y[rows] == positive, 1.0, -1.0), True))
+        signs_N = np.where(fit.y[rows] == positive, 1.0, -1.0)
+        problems.append(MachineProblem(rows, signs_N, True, taken(fit.weights, rows)))
     return problems
 
 
@@ -490,7 +499,7 @@ def _machine(kernel: Kernel, fit: Fit, found: Sequence[Solution]) -> KernelMachi
         weights[np.searchsorted(rows, one.rows), column] = one.weights
     support = fit.x[rows]
     if fit.task != "classification":
-        center, scale = _units(fit.y)
+        center, scale = _units(fit)
         return KernelMachine(
             kernel, support, weights * scale, bias * scale + center, fit.task, (), 1
         )

@@ -16,6 +16,7 @@ from sixfold.build._targets import centered
 from sixfold.build.family import FitCost, FitWork, SolverFamily
 from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import FloatArray, Task
+from sixfold.parts.weights import std
 from sixfold.runs.context import Context
 
 # Measured on one core with random rows, 1,000 to 16,000, of 10 and 60 features.
@@ -72,13 +73,15 @@ class Settings(SolverFamily):
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
             y, offset = centered(fit)
-            return [_averaged.collect([self._estimator(fit).fit(fit.x, y)], fit, classes, offset)]
+            grown = self._estimator(fit).fit(fit.x, y, sample_weight=fit.weights)
+            return [_averaged.collect([grown], fit, classes, offset)]
 
         def all_of(fit: Fit, threads: int, context: Context) -> list[Fitted]:
             context.check_time("fitting tree")
             classes = _averaged.classes(fit, "tree")
             y, offset = centered(fit)
-            grown = self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, y)
+            estimator = self._estimator(fit).set_params(ccp_alpha=0.0)
+            grown = estimator.fit(fit.x, y, sample_weight=fit.weights)
             links = WeakestLinks(Nodes.of(grown.tree_))
             impurity = self._root_impurity(fit)
             cut = [links.tree(setting.complexity * impurity) for setting in settings]
@@ -93,7 +96,7 @@ class Settings(SolverFamily):
         path = (
             self._estimator(fit)
             .set_params(ccp_alpha=0.0)
-            .cost_complexity_pruning_path(fit.x, centered(fit)[0])
+            .cost_complexity_pruning_path(fit.x, centered(fit)[0], sample_weight=fit.weights)
         )
         return np.unique(np.maximum(path.ccp_alphas, 0.0)) / (self._root_impurity(fit) or 1.0)
 
@@ -114,7 +117,8 @@ class Settings(SolverFamily):
 
     def _nodes(self, few: Fit, rows: int) -> float:
         def grow(fit: Fit) -> Any:
-            return self._estimator(fit).set_params(ccp_alpha=0.0).fit(fit.x, fit.y)
+            estimator = self._estimator(fit).set_params(ccp_alpha=0.0)
+            return estimator.fit(fit.x, fit.y, sample_weight=fit.weights)
 
         return _averaged.expected_nodes(grow, few, rows, self.max_depth)
 
@@ -123,19 +127,35 @@ class Settings(SolverFamily):
         return make(
             criterion=_averaged.criterion(self.criterion, fit.task, "tree"),
             max_depth=self.max_depth,
-            min_samples_leaf=self.min_rows_leaf,
             max_leaf_nodes=self.max_leaves,
             ccp_alpha=self.complexity * self._root_impurity(fit),
             random_state=fit.seed,
+            **self._least_leaf(fit),
         )
+
+    def _least_leaf(self, fit: Fit) -> dict[str, Any]:
+        """`min_rows_leaf` in scikit-learn's words: of rows that count more or less, a share of them
+        all. Rounding takes no leaf that has just enough.
+        """
+        if fit.weights is None:
+            return {"min_samples_leaf": self.min_rows_leaf}
+        share = (1.0 - 1e-9) * self.min_rows_leaf / float(fit.weights.sum())
+        if share > 0.5:  # no node can be divided
+            return {"min_samples_split": fit.rows + 1}
+        return {"min_weight_fraction_leaf": share}
 
     def _root_impurity(self, fit: Fit) -> float:
         """Impurity of all rows together: Gini, entropy in bits, or the variance (mean over the
         outputs).
         """
         if fit.task != "classification":
-            return float(np.mean(np.var(fit.y, axis=0)))
+            if fit.weights is None:
+                return float(np.mean(np.var(fit.y, axis=0)))
+            return float(np.mean(std(fit.y, fit.weights) ** 2))
         share = np.unique(fit.y, return_counts=True)[1] / len(fit.y)
+        if fit.weights is not None:
+            counts = np.bincount(np.asarray(fit.y, dtype=np.int64), fit.weights)
+            share = counts[counts > 0] / counts.sum()
         return float(
             -(share * np.log2(share)).sum()
             if self.criterion == "entropy"

@@ -130,12 +130,12 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
         )
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
-    unused = {*data.drop, *filter(None, (data.target, data.group))}
+    unused = {*data.drop, *filter(None, (data.target, data.group, data.weight))}
     for column in signature.inputs:
         if column.name in unused:
             yield (
                 SIGNATURE,
-                "no column that the recipe drops, groups by or predicts",
+                "no column that the recipe drops, groups by, weighs by or predicts",
                 shorten(column.name),
             )
         if data.types.get(column.name, column.type) != column.type:

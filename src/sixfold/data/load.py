@@ -5,7 +5,7 @@ noticed out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ import pyarrow as pa
 from sixfold.core.errors import DataError, RecipeError, did_you_mean
 from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import counted
-from sixfold.data import row_numbers
+from sixfold.data import row_numbers, row_weights
 from sixfold.data.checks import checked
 from sixfold.data.columns import Read, Reading, levels_of, read, texts
 from sixfold.data.documents import (
@@ -71,6 +71,23 @@ def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
     Raises DataError.
     """
     return dataset_of(from_pandas(frame), data, task)
+
+
+def table_like(
+    frame: pd.DataFrame, kinds: Mapping[str, ColumnKind], missing: Sequence[str]
+) -> Table:
+    """The columns `kinds` of a pandas DataFrame, read as columns of these kinds. Raises DataError for one that
+    is not there, or holds what is none of its kind.
+    """
+    raw = from_pandas(frame)
+    reading = Reading(frozenset({"", *missing}), raw.where, raw.place, tuple(missing))
+    columns = {}
+    for name, kind in kinds.items():
+        if name not in raw.columns:
+            remedy = did_you_mean(name, raw.columns)
+            raise DataError(raw.where, f"the column '{name}'", "no such column", remedy)
+        columns[name] = _read(name, raw.columns[name], kind, reading).column
+    return Table(columns, raw.rows)
 
 
 @dataclass
@@ -135,8 +152,12 @@ def dataset_of(
         if data.time is None
         else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
     )
+    weights = None
+    if data.weight is not None:
+        own = _of(reading, data, data.weight)
+        weights = row_weights.read_weights(data.weight, raw.columns[data.weight], own)
     notes = Notes(warnings=_odd_tokens(data.missing))
-    unused = {data.target, data.group, *data.drop}
+    unused = {data.target, data.group, data.weight, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
         _plan_column(raw, name, memory)
@@ -154,25 +175,26 @@ def dataset_of(
             "Look at data.drop and data.types.",
         )
     found = found or _own_target(columns, task, raw.where)
+    weighed = row_weights.weighed(found, data.weight, weights, raw)
     sentences = (
         _overview(raw.rows, columns, notes),
         *_unused(data, notes),
         *numbers.notes,
         *_rules(notes),
         *notes.described,
-        *found.notes,
+        *weighed.notes,
         *_left_out(found, raw),
     )
     warnings = (
         *raw.warnings,
-        *found.warnings,
+        *weighed.warnings,
         *notes.warnings,
         *_together(notes.marks),
         *numbers.warnings,
         *_empty(notes),
     )
     whole = Dataset(
-        Table(columns, raw.rows), found.target, groups, times, sentences, warnings, fields=fields
+        Table(columns, raw.rows), weighed.target, groups, times, sentences, warnings, fields=fields
     )
     return checked(_at_rows(whole, found.rows, raw), data)
 
@@ -272,6 +294,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
         ("target", [data.target] if data.target is not None else []),
         ("group", [data.group] if data.group is not None else []),
         ("time", [data.time] if data.time is not None else []),
+        ("weight", [data.weight] if data.weight is not None else []),
         ("drop", data.drop),
         ("types", list(data.types)),
         ("read.columns", list(data.read.columns)),
@@ -285,7 +308,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
                     f"'{name}'",
                     did_you_mean(name, raw.columns),
                 )
-            if name == data.target and key in ("group", "time", "drop"):
+            if name == data.target and key in ("group", "time", "weight", "drop"):
                 raise RecipeError(
                     f"data.{key}",
                     "a column other than the target",

@@ -20,9 +20,6 @@ FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to 
 ROWS_EACH: Final = (
     5  # rows each of them has on average, at least, when there are more than two; guessed
 )
-FREQUENT: Final = (
-    2 / 3
-)  # of the rows have a class that is then hardly the one that is looked for; guessed
 SHOWN: Final = 6  # classes named in a sentence
 
 
@@ -130,7 +127,7 @@ def _classes(name: str, held: Texts, reading: Reading) -> FoundTarget:
         )
     codes = renamed[held.codes[rows]]
     target = Target("classification", codes, (name,), classes, held.level_type)
-    notes = (_say_classes(name, target), *_say_positive(target), *_say_rule(name, held))
+    notes = (_say_classes(name, target), *_say_rule(name, held))
     return FoundTarget(target, rows, notes, _missing_classes(name, held, reading))
 
 
@@ -192,19 +189,6 @@ def _say_classes(name: str, target: Target) -> str:
     named = [f"{text} ({count:,})" for text, count in zip(target.classes, counts, strict=True)]
     shown = ", ".join(named[:SHOWN]) + (", …" if len(named) > SHOWN else "")
     return f"'{name}' is predicted: classification, {len(named):,} classes: {shown}."
-
-
-def _say_positive(target: Target) -> tuple[str, ...]:
-    """Of two classes the second is what f1 and average_precision look at: said where it is the
-    frequent one.
-    """
-    if len(target.classes) != 2 or np.mean(target.values == 1) < FREQUENT:
-        return ()
-    rare, frequent = target.classes
-    return (
-        f"The metrics f1 and average_precision look at the second class, '{frequent}', which is the frequent one. To look at "
-        f"'{rare}', name it so that it sorts behind the other; or choose mcc, balanced_accuracy or roc_auc.",
-    )
 
 
 def _no_value(name: str, reading: Reading) -> DataError:

@@ -40,7 +40,8 @@ def load(
     used = [
         name
         for name in raw.columns
-        if name in training.table.columns or name in (data.target, data.group, data.time)
+        if name in training.table.columns
+        or name in (data.target, data.group, data.time, data.weight)
     ]
     for name in used:
         if name not in test.columns:

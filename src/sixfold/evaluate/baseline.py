@@ -14,6 +14,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.parts.conversation import COLUMN, learned_text
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import LOSS_SUMS, MARGIN, Dataset, FloatArray, Target
+from sixfold.parts.weights import mean
 
 ALPHABET: Final = 256  # bytes
 
@@ -97,6 +98,8 @@ def _contents(dataset: Dataset, rejected: bool = False) -> Iterator[npt.NDArray[
 
 def _constant(target: Target) -> FloatArray:
     if target.task == "classification":
-        counts = np.bincount(target.values.astype(np.int64), minlength=target.outputs)
-        return np.asarray(counts / counts.sum())
-    return np.asarray(target.values.reshape(len(target.values), -1).mean(axis=0), dtype=np.float64)
+        counts = target.class_counts
+        return counts / counts.sum() if counts.any() else np.full(len(counts), 1 / len(counts))
+    values = target.values.reshape(len(target.values), -1)
+    counting = target.weights is not None and target.total > 0
+    return mean(values, target.weights if counting else None)

@@ -8,7 +8,7 @@ points of a curve.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import expit
@@ -18,6 +18,7 @@ from sixfold.parts.fit import OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
 from sixfold.parts.table import BoolArray, FloatArray, IntArray
+from sixfold.parts.weights import mean, std, taken
 
 # Added to both sides of a log-odds, which keeps the order: a tree's 0 and 1 mean "none of some
 # rows", not infinity. Measured on trees of 6,000 rows of Adult, log loss with platt: 0.367, with
@@ -122,24 +123,45 @@ class Isotonic(State):
 Calibrator: TypeAlias = Platt | Isotonic
 
 
-def fit(
-    method: str, scores: FloatArray, y: IntArray, source: OutputKind, seen: BoolArray
-) -> Calibrator:
+class Truth(NamedTuple):
+    """Of rows: `y`, [R] classes; `seen`, [R, K], whether the row's model knew the class: its score says
+    nothing of a class that it did not; `weights`, [R], how often each counts, None: once.
+    """
+
+    y: IntArray
+    seen: BoolArray
+    weights: FloatArray | None = None
+
+
+def fit(method: str, scores: FloatArray, truth: Truth, source: OutputKind) -> Calibrator:
     """Fit `platt` or `isotonic` on rows that the scores' model did not see.
 
-    `scores`: [R, K]; `y`: [R] classes; `source`: what the scores are, decision or probability.
-    `seen`: [R, K], whether the row's model knew the class: its score says nothing of a class that
-    it did not.
+    `scores`: [R, K]; `source`: what the scores are, decision or probability. Rows whose weight is 0 do
+    not count.
     """
+    if truth.weights is not None:
+        some = np.flatnonzero(truth.weights)
+        scores, truth = scores[some], Truth(truth.y[some], truth.seen[some], truth.weights[some])
     f_RC = evidence(scores, source)
     columns = [1] if f_RC.shape[1] == 1 else list(range(f_RC.shape[1]))
-    rows = [(f_RC[seen[:, k], c], y[seen[:, k]] == k) for c, k in enumerate(columns)]
+    rows = [
+        (f_RC[own, c], truth.y[own] == k, taken(truth.weights, np.flatnonzero(own)))
+        for c, k in enumerate(columns)
+        for own in (truth.seen[:, k],)
+    ]
     if method == "platt":
-        pairs = np.array([sigmoid(f, positive) for f, positive in rows])
+        pairs = np.array([sigmoid(*own) for own in rows])
         return Platt(pairs[:, 0].copy(), pairs[:, 1].copy(), source)
-    unit = 1.0 if source == "probability" else float(np.std(f_RC)) or 1.0
-    curves = [rising(f, positive, STEEPEST[source] / unit) for f, positive in rows]
+    unit = 1.0 if source == "probability" else _spread(f_RC, truth.weights) or 1.0
+    curves = [rising(*own, STEEPEST[source] / unit) for own in rows]
     return Isotonic(tuple(x for x, _ in curves), tuple(y for _, y in curves), source)
+
+
+def _spread(f_RC: FloatArray, weights: FloatArray | None) -> float:
+    """Of all scores together."""
+    if weights is None:
+        return float(np.std(f_RC))
+    return float(std(f_RC.reshape(-1), np.repeat(weights, f_RC.shape[1])))
 
 
 def evidence(scores: FloatArray, source: OutputKind) -> FloatArray:
@@ -155,27 +177,32 @@ def evidence(scores: FloatArray, source: OutputKind) -> FloatArray:
     return np.asarray(logs - np.log(scores @ _others(scores.shape[1]) + EXTRA))
 
 
-def sigmoid(f: FloatArray, positive: BoolArray) -> tuple[float, float]:
+def sigmoid(
+    f: FloatArray, positive: BoolArray, weights: FloatArray | None = None
+) -> tuple[float, float]:
     """a and b of 1 / (1 + exp(a f + b)) that minimize the cross-entropy with Platt's targets.
 
     The targets are (N₊ + 1) / (N₊ + 2) and 1 / (N₋ + 2): one more row of either class, against
     overfitting. Newton's method with halved steps (Lin, Lin and Weng, 2007), on f standardized.
     """
-    count, positives = len(f), int(positive.sum())
+    each = np.ones(len(f)) if weights is None else weights
+    count, positives = float(each.sum()), float(each[positive].sum())
     t = np.where(positive, (positives + 1.0) / (positives + 2.0), 1.0 / (count - positives + 2.0))
-    center, scale = (float(np.mean(f)), float(np.std(f)) or 1.0) if count else (0.0, 1.0)
-    design = np.stack([(f - center) / scale, np.ones(count)], axis=1)
+    center, scale = (
+        (float(mean(f, weights)), float(std(f, weights)) or 1.0) if count else (0.0, 1.0)
+    )
+    design = np.stack([(f - center) / scale, np.ones(len(f))], axis=1)
     theta = np.array([0.0, np.log((count - positives + 1.0) / (positives + 1.0))])
 
     def loss(theta: FloatArray) -> float:
         u = design @ theta
-        return float(np.sum(np.logaddexp(0.0, u) - (1.0 - t) * u))
+        return float(np.sum(each * (np.logaddexp(0.0, u) - (1.0 - t) * u)))
 
     best = loss(theta)
     for _ in range(STEPS):
         p = expit(-(design @ theta))
-        gradient = design.T @ (t - p)
-        hessian = (design * (p * (1.0 - p))[:, None]).T @ design + 1e-12 * np.eye(2)
+        gradient = design.T @ (each * (t - p))
+        hessian = (design * (each * (p * (1.0 - p)))[:, None]).T @ design + 1e-12 * np.eye(2)
         if np.abs(gradient).max() <= 1e-9 * max(1, count):
             break
         step, share = np.linalg.solve(hessian, gradient), 1.0
@@ -190,7 +217,10 @@ def sigmoid(f: FloatArray, positive: BoolArray) -> tuple[float, float]:
 
 
 def rising(
-    f: FloatArray, positive: BoolArray, steepest: float = np.inf
+    f: FloatArray,
+    positive: BoolArray,
+    weights: FloatArray | None = None,
+    steepest: float = np.inf,
 ) -> tuple[FloatArray, FloatArray]:
     """Points x, y of the rising curve nearest to the rows in least squares: pool adjacent
     violators, by scikit-learn.
@@ -201,7 +231,7 @@ def rising(
     if len(f) == 0:
         return np.zeros(1), np.zeros(1)
     regression = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(
-        f, positive.astype(np.float64)
+        f, positive.astype(np.float64), sample_weight=weights
     )
     x = np.asarray(regression.X_thresholds_, dtype=np.float64)
     y = np.asarray(regression.y_thresholds_, dtype=np.float64)

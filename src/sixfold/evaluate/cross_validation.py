@@ -34,6 +34,7 @@ from sixfold.evaluate.model import (
     own_part,
     prepare_rows,
     watch_of,
+    weighed,
 )
 from sixfold.parts import state
 from sixfold.parts.fit import Fitted, OutputKind
@@ -345,7 +346,12 @@ class Group:
         """Fold by fold, candidate by candidate; each is trained when it is asked for."""
         first, target = self.candidates[0], self.dataset.target
         fits = [
-            fit_of(one, target.take(self.folds[number].train), self._of(number), {"fold": number})
+            fit_of(
+                one,
+                weighed(first, target.take(self.folds[number].train)),
+                self._of(number),
+                {"fold": number},
+            )
             for number, one in batch
         ]
         if context.saves is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from sixfold.parts.table import FloatArray, IntArray, Target
+from sixfold.parts.weights import taken
 
 POINTS = 120
 DOTS = 800
@@ -54,7 +55,9 @@ def roc(target: Target, predictions: FloatArray) -> list[Points]:
     for label in _labels(target):
         truth = target.values[rows] == label
         if 0 < truth.sum() < len(rows):
-            x, y, _ = roc_curve(truth, predictions[rows, label])
+            x, y, _ = roc_curve(
+                truth, predictions[rows, label], sample_weight=taken(target.weights, rows)
+            )
             found.append(_thinned(target.classes[label], x, y))
     return found
 
@@ -65,7 +68,9 @@ def precision_recall(target: Target, predictions: FloatArray) -> list[Points]:
     for label in _labels(target):
         truth = target.values[rows] == label
         if truth.any():
-            precision, recall, _ = precision_recall_curve(truth, predictions[rows, label])
+            precision, recall, _ = precision_recall_curve(
+                truth, predictions[rows, label], sample_weight=taken(target.weights, rows)
+            )
             found.append(_thinned(target.classes[label], recall[::-1], precision[::-1]))
     return found
 
@@ -77,9 +82,10 @@ def calibration(target: Target, predictions: FloatArray) -> list[Points]:
         probability = predictions[rows, label]
         order = np.argsort(probability, kind="stable")
         parts = [part for part in np.array_split(order, BINS) if len(part)]
-        truth = target.values[rows] == label
-        x = np.array([probability[part].mean() for part in parts])
-        y = np.array([truth[part].mean() for part in parts])
+        truth, own = target.values[rows] == label, target.take(rows)
+        parts = [part for part in parts if own.take(part).total > 0]
+        x = np.array([own.take(part).mean(probability[part]) for part in parts])
+        y = np.array([own.take(part).mean(truth[part]) for part in parts])
         found.append(Points(target.classes[label], x, y))
     return found
 

@@ -35,7 +35,7 @@ def rarest(target: Target) -> tuple[int, float] | None:
     """
     if target.task != "classification":
         return None
-    counts = np.bincount(target.values.astype(np.int64), minlength=len(target.classes))
+    counts = target.class_counts
     present = np.flatnonzero(counts)
     if len(present) < 2:
         return None
@@ -56,7 +56,7 @@ def defaults(target: Target, parts: Iterable[Target] = ()) -> Defaults:
         first = ("preference_accuracy",) if MARGIN in target.names else ()
         return Defaults((*first, *DEFAULTS[target.task]))
     label, share = rare
-    most = np.bincount(target.values.astype(np.int64)).max() / len(target.values)
+    most = target.class_counts.max() / target.total
     start = (
         f"not accuracy: only {100 * share:.2g}% of the rows are of the class {target.classes[label]!r}, and always answering "
         f"the most frequent class is right for {100 * most:.4g}%"

@@ -12,10 +12,11 @@ import numpy as np
 
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
-from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of
+from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of, weighed
 from sixfold.parts.fit import Fit
 from sixfold.parts.sparse import dense
 from sixfold.parts.table import Target
+from sixfold.parts.weights import taken
 from sixfold.runs.context import Context, silent
 
 FEW_ROWS = 200  # of the first fit
@@ -34,7 +35,7 @@ def expected_s(
     twice: it takes more (imports, threads). They take little of the time left, and end where even a
     longer time would fit.
     """
-    whole = fit_of(prepared, target, context)
+    whole = fit_of(prepared, weighed(candidates[0], target), context)
     most, count = max(1, whole.rows // 4), min(max(1, whole.rows // 4), FEW_ROWS)
     watch = watch_of(candidates[0], target)
     quiet = replace(context, emit_to=silent, saves=None, deadline=None)
@@ -85,4 +86,4 @@ def _some(fit: Fit, count: int) -> Fit:
     """`count` rows, evenly spaced in the order of the target, so that classes have their shares."""
     order = np.argsort(fit.y.reshape(fit.rows, -1)[:, 0], kind="stable")
     rows = np.sort(order[np.linspace(0, fit.rows - 1, count).astype(np.int64)])
-    return replace(fit, x=fit.x[rows], y=fit.y[rows])
+    return replace(fit, x=fit.x[rows], y=fit.y[rows], weights=taken(fit.weights, rows))

@@ -14,7 +14,8 @@ class Metric(Section):
 
     `needs`: what it looks at: the `label` that is decided on, a `score` that orders the rows, a
     `probability`, or a `value`. `bounds`: the worst and the best score there is, None without
-    limits. `measures_ranking`: only the order of the rows counts.
+    limits. `measures_ranking`: only the order of the rows counts. Where `target.weights` are given
+    (all above 0), a row with the weight 2 counts as two rows.
     """
 
     tasks: ClassVar[frozenset[Task]]

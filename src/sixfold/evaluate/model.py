@@ -24,11 +24,11 @@ from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
+from sixfold.parts.weights import balanced
 from sixfold.prepare import preparer
 from sixfold.prepare.documents import DocumentPreparer
 from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.kinds import FAMILY
-from sixfold.recipe.schema import Calibration
 from sixfold.runs.context import Context
 
 AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their features need not fit into memory
@@ -163,13 +163,33 @@ class Prepared:
 
 
 def prepare_rows(candidate: Candidate, training: Dataset, context: Context) -> Prepared:
-    """Step 1 on training rows only."""
+    """Step 1 on training rows only. Rows whose weight is 0 are no part of it, nor of what follows.
+    Raises FitError where all are such.
+    """
+    counting = _counting(training.target)
+    training = training if counting is None else training.take(counting)
     needs, seed, units = candidate.family.needs, derive(context.seed, "prepare"), training.units
     fitted, x, rows = preparer.fit(
         training.table, training.target, candidate.prepare, needs, seed, units
     )
     _check_read(candidate, fitted)
-    return Prepared(fitted, x, rows, None if units is None else units[rows])
+    groups = None if units is None else units[rows]
+    return Prepared(fitted, x, rows if counting is None else counting[rows], groups)
+
+
+def _counting(target: Target) -> IntArray | None:
+    """The rows that count; None: all of them."""
+    if target.weights is None or (target.weights > 0).all():
+        return None
+    rows = np.flatnonzero(target.weights)
+    if not len(rows):
+        raise FitError(
+            "data.weight",
+            "a row with a weight above 0 among the training rows of every fold",
+            f"{len(target.weights):,} rows with the weight 0",
+            "Leave rows out that are not to count, or use fewer folds.",
+        )
+    return rows
 
 
 def _check_read(candidate: Candidate, fitted: Preparer | DocumentPreparer) -> None:
@@ -200,6 +220,7 @@ def fit_of(
     levels = prepared.preparer.feature_levels if isinstance(prepared.preparer, Preparer) else ()
     seed = derive(context.seed, "fit")
     layout = prepared.preparer.layout if isinstance(prepared.preparer, Preparer) else ()
+    columns = prepared.preparer.plain_columns if isinstance(prepared.preparer, Preparer) else ()
     made = Fit(
         prepared.x,
         kept.values,
@@ -211,7 +232,23 @@ def fit_of(
         levels,
         prepared.groups,
     )
-    return replace(made, layout=layout)
+    return replace(made, layout=layout, weights=kept.weights, columns=columns)
+
+
+def weighed(candidate: Candidate, target: Target) -> Target:
+    """`target`, of training rows, as the candidate learns it: with the weights of `train.class_weight`,
+    too. They count in the fit alone; whatever is scored counts rows by `data.weight`.
+    """
+    asked = candidate.train.class_weight
+    if asked is None or target.task != "classification":
+        return target
+    codes = target.values.astype(np.int64)
+    if isinstance(asked, dict):
+        factor = np.array([asked.get(name, 1.0) for name in target.classes])
+    else:
+        factor = balanced(codes, len(target.classes), target.weights)
+    weights = factor[codes]
+    return replace(target, weights=weights if target.weights is None else weights * target.weights)
 
 
 def fit_prepared(
@@ -225,7 +262,8 @@ def fit_prepared(
     """Steps 2 to 4: `target` is that of all training rows; `start` is what training continues from,
     `teacher` as in `Fit`.
     """
-    work = replace(fit_of(prepared, target, context, start=start), teacher=teacher)
+    own = weighed(candidate, target)
+    work = replace(fit_of(prepared, own, context, start=start), teacher=teacher)
     fits = fits_of([candidate], [work], watch_of(candidate, target))
     fitted = next(candidate.family.fit(fits, context))
     return Model(prepared.preparer, fitted, target.task, target.names, target.classes)
@@ -252,33 +290,34 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
     for, both fitted on predictions of inner folds of the same rows. Raises DataError, FitError,
     BudgetError.
     """
+    asked = candidate.calibration
     if not needs_inner_folds(candidate):
-        return model
+        return (
+            model if isinstance(asked.threshold, str) else replace(model, threshold=asked.threshold)
+        )
 
     def fit(rows: Dataset, part: Context) -> Model:
         return fit_prepared(candidate, prepare_rows(candidate, rows, part), rows.target, part)
 
-    asked, found = (
-        candidate.calibration,
-        cross_fit.cross_fit(training, fit, context.within("calibrate")),
-    )
+    found = cross_fit.cross_fit(training, fit, context.within("calibrate"))
     target, scores = training.target.take(found.rows), found.scores
     if asked.calibrate != "none":
         classes = target.values.astype(np.int64)
         calibrator = calibrators.fit(
-            asked.calibrate, scores, classes, model.fitted.output, found.seen
+            asked.calibrate,
+            scores,
+            calibrators.Truth(classes, found.seen, target.weights),
+            model.fitted.output,
         )
         model, scores = replace(model, calibrator=calibrator), calibrator.apply(scores)
-    if asked.threshold != "none":
-        model = replace(
-            model, threshold=thresholds.best(asked.threshold, target, scores, model.output)
-        )
-    return model
+    threshold = thresholds.chosen(asked.threshold, target, scores, model.output)
+    return replace(model, threshold=threshold)
 
 
 def needs_inner_folds(candidate: Candidate) -> bool:
     """Whether fits on inner folds follow the model's own."""
-    return candidate.calibration != Calibration()
+    asked = candidate.calibration
+    return asked.calibrate != "none" or asked.threshold_is_found
 
 
 def watch_of(candidate: Candidate, target: Target) -> Watch | None:
@@ -290,9 +329,10 @@ def watch_of(candidate: Candidate, target: Target) -> Watch | None:
         return None
     scoring.check([name], target.task, "train.stop.metric")
 
-    def score(y: FloatArray | IntArray, predicted: FloatArray) -> float:
+    def score(y: FloatArray | IntArray, predicted: FloatArray, weights: FloatArray | None) -> float:
         kind: OutputKind = "probability" if target.task == "classification" else "value"
-        found = scoring.score_all([name], replace(target, values=y), predicted, kind)[name]
+        rows = replace(target, values=y, weights=weights)
+        found = scoring.score_all([name], rows, predicted, kind)[name]
         if found is None:
             raise FitError(
                 "train.stop.metric",

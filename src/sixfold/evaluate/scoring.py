@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from sixfold.core.errors import RecipeError
-from sixfold.evaluate.thresholds import decided
+from sixfold.evaluate.thresholds import counting, decided
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import FloatArray, Target, Task
 from sixfold.recipe.kinds import METRIC
@@ -103,11 +103,13 @@ def score_all(
     RecipeError for a metric of another task.
     """
     check(names, target.task)
+    target, predicted = counting(target, predicted)
     scores: dict[str, float | None] = {}
     for name in names:
         metric: Any = METRIC.load(name)()
         given = _given(metric, predicted, threshold)
-        score = metric.score(target, given) if metric.needs in POSSIBLE[output] else math.nan
+        possible = metric.needs in POSSIBLE[output] and target.total > 0
+        score = metric.score(target, given) if possible else math.nan
         scores[name] = None if math.isnan(score) else score
     return scores
 
@@ -126,8 +128,13 @@ def score_pieces(
     """
     metric: Any = METRIC.load(name)()
     rows = metric.rows(target, _given(metric, predicted, threshold))
-    piece = np.arange(len(rows)) % pieces
-    means = np.bincount(piece, rows) / np.bincount(piece)
+    piece, weights = np.arange(len(rows)) % pieces, target.weights
+    if weights is None:
+        means = np.bincount(piece, rows) / np.bincount(piece)
+    else:  # of rows that do not count, the piece has the score of all
+        total = np.bincount(piece, weights)
+        sums = np.bincount(piece, rows * weights)
+        means = np.where(total > 0, sums, target.mean(rows)) / np.where(total > 0, total, 1.0)
     return np.array([metric.of_mean(mean) for mean in means.tolist()])
 
 

@@ -96,12 +96,12 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class Watch:
     """The metric that `train.stop.metric` names: `score(y, predicted)` with `y` as in `Fit` and
-    `predicted` as `Fitted` predicts it.
+    `predicted` as `Fitted` predicts it; its third argument: `Fit.weights`.
     """
 
     name: str
     greater_is_better: bool
-    score: Callable[[FloatArray | IntArray, FloatArray], float]
+    score: Callable[[FloatArray | IntArray, FloatArray, FloatArray | None], float]
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class Fit:
     to be watched; None: each is alone. `setting`: how it is made. `layout`: what the features are,
     in order; () for numbers all. `teacher`: a model of the same features, whose answers count
     beside the labels (of families of one module). `offset`: of each output, what was subtracted
-    from `y`; () for nothing.
+    from `y`; () for nothing. `columns`: the raw column that each feature is, in another scale perhaps, ''
+    for what is made otherwise; () where nobody asks. `weights`: float64 [rows], above 0, how often each row counts; None: once.
     """
 
     x: Features
@@ -148,6 +149,8 @@ class Fit:
     layout: tuple[FeatureGroup, ...] = ()
     teacher: Fitted | None = None
     offset: tuple[float, ...] = ()
+    weights: FloatArray | None = None
+    columns: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -158,7 +161,8 @@ class Fit:
         """The same work on some of its rows."""
         groups = None if self.groups is None else self.groups[rows]
         x = self.x.take(rows) if isinstance(self.x, StoredFeatures) else self.x[rows]
-        return replace(self, x=x, y=self.y[rows], groups=groups)
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, x=x, y=self.y[rows], groups=groups, weights=weights)
 
     def whole_groups(self, count: int, seed: int) -> IntArray:
         """Sorted rows to be watched while the others train, near `count`: whole groups, and of no

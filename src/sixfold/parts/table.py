@@ -150,7 +150,8 @@ class Target(State):
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression),
     float64 [rows, outputs] (reconstruction; of a generation LOSS_SUMS, as a model gives them that finds
     all bytes equally likely). `names`: the target column, the reconstructed columns, or the sums.
-    `class_type`: what the classes are, as of a category's levels.
+    `class_type`: what the classes are, as of a category's levels. `weights`: float64 [rows], how often
+    each row counts, not negative; None where each counts once.
     """
 
     task: Task
@@ -158,10 +159,30 @@ class Target(State):
     names: tuple[str, ...]
     classes: tuple[str, ...] = ()
     class_type: LevelType = "text"
+    weights: FloatArray | None = None
 
     def take(self, rows: IntArray) -> Target:
         """The same target at `rows`."""
-        return replace(self, values=self.values[rows])
+        weights = None if self.weights is None else self.weights[rows]
+        return replace(self, values=self.values[rows], weights=weights)
+
+    def mean(self, each: FloatArray | BoolArray) -> float:
+        """Mean over rows of `each`, [rows] or [rows · outputs], by their weights, which are not all 0."""
+        if self.weights is None:
+            return float(np.mean(each))
+        own = each.reshape(len(self.weights), -1).mean(axis=1)
+        return float(self.weights @ own / self.weights.sum())
+
+    @property
+    def total(self) -> float:
+        """Rows, each as often as it counts."""
+        return float(len(self.values) if self.weights is None else self.weights.sum())
+
+    @property
+    def class_counts(self) -> FloatArray:
+        """[classes] rows of each class, each as often as it counts."""
+        codes = self.values.astype(np.int64)
+        return np.bincount(codes, self.weights, minlength=len(self.classes)).astype(np.float64)
 
     @property
     def outputs(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 from sixfold.build import auto, grid
 from sixfold.build.candidate import Candidate
 from sixfold.build.family import TrainDefaults
-from sixfold.core.errors import RecipeError
+from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.deciding import Defaults, defaults
 from sixfold.evaluate.fold import Fold
@@ -22,7 +22,7 @@ from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER, SCHEDULE
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import Calibration, Recipe, Train
+from sixfold.recipe.schema import Calibration, Recipe, Train, Weighing
 from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.range_test import with_default
 
@@ -81,7 +81,8 @@ def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candid
     why = "; ".join(text for text in (reason, chosen) if text)
     calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
-    _check_scores(calibration, target)
+    _check_scores(calibration, target, made.decides)
+    _check_weights(settings, target)
     found = Candidate(
         name,
         family,
@@ -126,7 +127,8 @@ def _auto(
     share = TRAIN_SHARE if recipe.compress is not None else WORK_SHARE
     training_s = None if budget_s is None else share * shared_s(budget_s)
     asked = recipe.evaluate.calibration()
-    inner_fits = any(value != "none" for value in asked.values()) if asked else None
+    fitted = [value for value in asked.values() if not isinstance(value, float)]
+    inner_fits = any(value != "none" for value in fitted) if fitted else None
     if folds is None:
         return auto.candidates(dataset, training_s, inner_fits=inner_fits)
     evaluated = sum(len(fold.train) for fold in folds) / max(1, dataset.table.rows)
@@ -172,8 +174,17 @@ def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -
 
 
 def _trains(family: str, settings: list[Options]) -> list[Options]:
-    """A grid over the loop's settings multiplies only families that the loop trains."""
-    return settings if FAMILY.load(family).trained_by_the_loop else settings[:1]
+    """A grid over the loop's settings multiplies only families that the loop trains; one over what every
+    family is trained by, all of them.
+    """
+    if FAMILY.load(family).trained_by_the_loop:
+        return settings
+    first: dict[str, Options] = {}
+    for options in settings:
+        first.setdefault(
+            json.dumps({key: options.get(key) for key in Weighing.model_fields}), options
+        )
+    return list(first.values())
 
 
 def _family_fields(options: Options) -> Schema:
@@ -190,7 +201,7 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     family.check_task(task)
 
 
-def _check_scores(asked: Calibration, target: Target) -> None:
+def _check_scores(asked: Calibration, target: Target, decides: bool) -> None:
     """What is calibrated, and what gets a threshold, are classes."""
     if asked.calibrate != "none" and target.task != "classification":
         raise RecipeError(
@@ -200,4 +211,27 @@ def _check_scores(asked: Calibration, target: Target) -> None:
             "Leave it out.",
         )
     if asked.threshold != "none":
-        thresholds.check(asked.threshold, target)
+        raw = decides and asked.calibrate == "none"
+        thresholds.check(asked.threshold, target, "decision" if raw else "probability")
+
+
+def _check_weights(settings: Train, target: Target) -> None:
+    """Weights of classes name classes that there are."""
+    asked = settings.class_weight
+    if asked is None:
+        return
+    if target.task != "classification":
+        raise RecipeError(
+            "train.class_weight",
+            "no weights of classes, where values are predicted",
+            asked if isinstance(asked, str) else ", ".join(asked),
+            "Leave it out; data.weight weighs rows.",
+        )
+    for name in asked if isinstance(asked, dict) else ():
+        if name not in target.classes:
+            raise RecipeError(
+                "train.class_weight",
+                f"classes of '{target.names[0]}'",
+                f"'{name}'",
+                did_you_mean(name, target.classes),
+            )

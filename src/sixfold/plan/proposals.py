@@ -15,7 +15,7 @@ from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import Calibration, Recipe, Train
+from sixfold.recipe.schema import Calibration, Recipe, Train, Weighing
 
 Schema = dict[str, Any]
 
@@ -42,7 +42,9 @@ class Proposer:
         )
         item = items[number]
         settings: Any = FAMILY.load(str(item["family"]))
-        loop = self.recipe.train if settings.trained_by_the_loop else {}
+        loop = dict(self.recipe.train)
+        if not settings.trained_by_the_loop:
+            loop = {key: loop[key] for key in Weighing.model_fields if key in loop}
         scores = self.recipe.evaluate.calibration()
         options = suggest(trial, item, _fields(settings.model_json_schema()), f"build.{number}.")
         train = suggest(trial, loop, _fields(Train.model_json_schema()), "train.")

@@ -27,6 +27,7 @@ from sixfold.evaluate.nested import divide
 from sixfold.evaluate.questions import read_questions
 from sixfold.parts.table import Dataset, FloatArray, IntArray
 from sixfold.plan.candidates import metrics_of, resolve
+from sixfold.plan.constraints import check_constraints
 from sixfold.plan.forecast import check_disk
 from sixfold.plan.limits import MemoryBounds, Placed, Work, check_plan, groups, place
 from sixfold.plan.machines import Machine
@@ -228,6 +229,14 @@ def methods_fit_their_columns(plan: Planning) -> None:
         treatments(plan.recipe.prepare, candidate.family.needs, plan.training.table)
 
 
+def constraints_can_hold(plan: Planning) -> None:
+    """Columns with which a prediction only rises or falls are numbers whose order preparation keeps; of
+    more than two classes no probability rises without others.
+    """
+    for candidate in plan.candidates:
+        check_constraints(candidate, plan.recipe.prepare, plan.training)
+
+
 def watched_metric_is_of_the_task(plan: Planning) -> None:
     """`train.stop.metric`, where a network is trained."""
     for candidate in plan.candidates:
@@ -341,6 +350,7 @@ RULES: Final[tuple[Callable[[Planning], None], ...]] = (
     questions_can_be_read,
     named_columns_are_there,
     methods_fit_their_columns,
+    constraints_can_hold,
     watched_metric_is_of_the_task,
     signature_can_be_written,
     first_metric_is_defined,

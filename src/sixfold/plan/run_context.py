@@ -102,7 +102,8 @@ def digest(dataset: Dataset) -> str:
     target = dataset.target
     sha.update(json.dumps([target.task, target.names, target.classes, target.class_type]).encode())
     sha.update(np.ascontiguousarray(dataset.target.values).data)
-    for order in (dataset.groups, dataset.times):  # they decide which rows a fold holds
+    # Groups and times decide which rows a fold holds, weights how often each counts.
+    for order in (dataset.groups, dataset.times, target.weights):
         if order is not None:
             sha.update(np.ascontiguousarray(order).data)
     return sha.hexdigest()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sixfold.build.candidate import Candidate, fits_of
-from sixfold.evaluate.model import calibrate, fit_of, fit_prepared, prepare_rows, watch_of
+from sixfold.evaluate.model import calibrate, fit_of, fit_prepared, prepare_rows, watch_of, weighed
 from sixfold.parts import state
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.runs.context import Context
@@ -88,7 +88,8 @@ def together_s(
     epochs, short = candidates[0].train.epochs, [_short(candidate) for candidate in candidates]
     rows = training.take(some(training, count))
     prepared = prepare_rows(short[0], rows, context)
-    work = [fit_of(prepared, rows.target, context, {"fold": number}) for number in range(fits)]
+    target = weighed(short[0], rows.target)
+    work = [fit_of(prepared, target, context, {"fold": number}) for number in range(fits)]
     seen = _Seen(time.monotonic())
     context = _lenient(context, seen, seen.begun + part_s)
     for _ in short[0].family.fit(fits_of(short, work, watch_of(short[0], rows.target)), context):

@@ -23,6 +23,7 @@ from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.sparse import SparseStack, bounds, dense, side_by_side
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Table, Target
+from sixfold.parts.weights import taken
 from sixfold.prepare.block import Block, Rules, fit_block
 from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
@@ -86,6 +87,14 @@ class Preparer(State):
             for step in self.after:
                 x = step.transform(x)
             yield rows, _as_precision(x, self.precision)
+
+    @property
+    def plain_columns(self) -> tuple[str, ...]:
+        """The raw column that each feature is, in another scale perhaps; '' for what is made otherwise."""
+        named = zip(self.feature_names, self.feature_sources, self.feature_levels, strict=True)
+        return tuple(
+            source if name == source and not levels else "" for name, source, levels in named
+        )
 
     @property
     def categories(self) -> frozenset[str]:
@@ -154,9 +163,9 @@ def fit(
     cleaned = clean(table, target, prepare.denoise, seed)
     kept, y = cleaned.table, outputs(target.take(cleaned.rows))
     near = y - offsets(y)  # methods compare with y, and add none of it back
-    training = Training(
-        (), near, target.task, seed, groups=None if groups is None else groups[cleaned.rows]
-    )
+    own_groups = None if groups is None else groups[cleaned.rows]
+    weights = taken(target.weights, cleaned.rows)
+    training = Training((), near, target.task, seed, groups=own_groups, weights=weights)
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
     origins = [

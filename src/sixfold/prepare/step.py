@@ -38,7 +38,7 @@ class Training:
 
     `levels`: for categories, the known values of each input column (codes index them). `groups`:
     [rows] equal numbers for rows that stay together where a method is cross-fitted; None: each is
-    alone.
+    alone. `weights`: [rows], above 0, how often each counts; None: once.
     """
 
     names: tuple[str, ...]
@@ -47,6 +47,7 @@ class Training:
     seed: int
     levels: tuple[tuple[str, ...], ...] = ()
     groups: IntArray | None = None
+    weights: FloatArray | None = None
 
 
 class PreparationStep(Protocol):
@@ -77,6 +78,13 @@ class CrossFitted(Protocol):
 
     def fit_cross(self, x: Block, training: Training) -> tuple[PreparationStep, Block]:
         """The step for every other row, and the training rows' own result."""
+
+
+@runtime_checkable
+class KeepsOrder(Protocol):
+    """Ability of a method: one feature a column, which rises where the column's values rise."""
+
+    keeps_order: ClassVar[bool]
 
 
 @runtime_checkable

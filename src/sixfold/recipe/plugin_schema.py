@@ -56,13 +56,13 @@ def _facts(settings: Any) -> Schema:
 
 
 def as_grid(schema: Schema) -> Schema:
-    """Every option may list values to try; a number may be a range."""
+    """Every option may list values to try; a number may be a range, unless it says otherwise (`x-range`)."""
 
     def tried(node: Schema) -> Schema:
         numeric = any(
             branch.get("type") in ("integer", "number") for branch in node.get("anyOf", [node])
         )
-        ranges = [{"$ref": "#/$defs/Range"}] if numeric else []
+        ranges = [{"$ref": "#/$defs/Range"}] if numeric and node.get("x-range", True) else []
         return {
             "x-grid": node,
             "anyOf": [node, {"type": "array", "items": node, "minItems": 1}, *ranges],

@@ -20,9 +20,10 @@ from sixfold.recipe.budget_rules import (
 )
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
-from sixfold.recipe.schema import Recipe
+from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
+from sixfold.recipe.weight_rules import texts_are_not_weighed
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
@@ -36,6 +37,7 @@ FITS: Final = {
     "support_vectors": ("svm",),
 }
 UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
+OF_EVERY_FAMILY: Final = tuple(Weighing.model_fields)  # keys of `train` that are not the loop's
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 
@@ -59,10 +61,10 @@ def task_and_target(recipe: Recipe, document: Document) -> Problems:
 
 
 def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
-    """The target is not dropped, groups no rows and orders none."""
+    """The target is not dropped, groups no rows, orders and weighs none."""
     data = recipe.data
     named: list[tuple[Path, str | None]] = [
-        (("data", key), getattr(data, key)) for key in ("group", "time")
+        (("data", key), getattr(data, key)) for key in ("group", "time", "weight")
     ]
     for path, name in [
         *named,
@@ -383,12 +385,15 @@ def grids_can_be_counted(recipe: Recipe, document: Document) -> Problems:
     if recipe.build == "auto" or recipe.evaluate.search is not None:
         return
     loops, total = grid_size("Train", recipe.train), 0
+    weighings = grid_size(
+        "Train", {key: recipe.train[key] for key in OF_EVERY_FAMILY if key in recipe.train}
+    )
     calibrations = grid_size("Evaluate", recipe.evaluate.calibration())
     for item in recipe.build:
         looped = facts(FAMILY.name, item["family"]).get("trained_by_the_loop", False)
         total += (
             grid_size(f"{FAMILY.name}.{item['family']}", item)
-            * (loops if looped else 1)
+            * (loops if looped else weighings)
             * calibrations
         )
     if total > MOST_CANDIDATES:
@@ -475,6 +480,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     names_without_a_header,
     families_fit_the_task,
     metrics_fit_the_task,
+    texts_are_not_weighed,
     texts_are_filtered_for_generation,
     scheme_has_its_column,
     scheme_has_the_option,

@@ -99,6 +99,10 @@ class Data(TableFile):
     time: str | None = Field(
         None, description="Column that orders the rows for time_series splits."
     )
+    weight: str | None = Field(
+        None,
+        description="Column of numbers, 0 or more: as often as they say each row counts. It is no feature.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the holdout split.")
     duplicates: Literal["keep_together", "ignore"] = Field(
         "keep_together", description="Whether rows that are equal stay on one side of every split."
@@ -275,7 +279,17 @@ class Average(Section):
         return self
 
 
-class Train(Section):
+class Weighing(Section):
+    """What every family is trained by, with a loop or without."""
+
+    class_weight: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = Field(
+        None,
+        description="Of every family: how often a row of each class counts in training: {CLASS: number above 0} (left out: "
+        "1), or balanced: every class the same in total. What is measured does not change.",
+    )
+
+
+class Train(Weighing):
     """Step 4: the loop of gradient families. `batch_size: full` is gradient descent, 1 is
     stochastic gradient descent.
     """
@@ -320,25 +334,27 @@ class Train(Section):
 
 
 class Calibration(Section):
-    """What becomes of the scores of one candidate: both keys of `evaluate`, fitted on inner folds
-    of the training rows.
+    """What becomes of the scores of one candidate: both keys of `evaluate`. What is not given as a number
+    is fitted on inner folds of the training rows.
     """
 
     calibrate: CalibrationMethod = Field(
         "none", description="For classes: how scores become probabilities."
     )
-    threshold: LabelMetric = Field(
+    threshold: LabelMetric | float = Field(
         "none",
-        description="For two classes: the metric of labels that the decision threshold maximizes.",
+        description="For two classes: the metric of labels that the decision threshold maximizes, or the threshold.",
+        json_schema_extra={"x-range": False},
     )
 
+    @property
+    def threshold_is_found(self) -> bool:
+        """Whether the threshold is one that a metric likes best."""
+        return isinstance(self.threshold, str) and self.threshold != "none"
 
-class Evaluate(Section):
-    """Step 5: which folds, which metrics, and what becomes of the scores of every family.
 
-    `calibrate` and `threshold` are fitted on predictions of inner folds of the training rows; a
-    list is a grid.
-    """
+class Division(Section):
+    """How rows are divided to compare candidates."""
 
     scheme: Annotated[str, name_of("splitter", "auto")] = Field(
         "auto", description="A splitter's name; auto: stratified for classes, kfold for values."
@@ -348,8 +364,28 @@ class Evaluate(Section):
     )
     repeats: int | None = Field(None, ge=1, description="Repeats, for `repeated`.")
     share: float | None = Field(None, gt=0, lt=1, description="Validation share, for `holdout`.")
+    nested: int | None = Field(
+        None,
+        ge=2,
+        description="Outer folds of a nested cross-validation: what to expect of the choice. Left out: none.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the folds.")
+
+
+class Evaluate(Division):
+    """Step 5: which folds, which metrics, and what becomes of the scores of every family.
+
+    `calibrate` and `threshold` are fitted on predictions of inner folds of the training rows; a
+    list is a grid.
+    """
+
     metrics: tuple[Annotated[str, name_of("metric")], ...] = Field(
         (), description="Names of metrics; the first one decides. Left out: by task."
+    )
+    positive: str | int | float | bool | None = Field(
+        None,
+        description="Of two classes the one that is looked for, by precision, recall, f1, average_precision and the "
+        "threshold. Left out: the last in order.",
     )
     select: Annotated[
         Options, BeforeValidator(lambda v: choice(v, "method")), plugin("selection")
@@ -364,20 +400,15 @@ class Evaluate(Section):
     ensemble: bool = Field(
         False, description="Compare the weighted mean of the candidates as one more of them."
     )
-    nested: int | None = Field(
-        None,
-        ge=2,
-        description="Outer folds of a nested cross-validation: what to expect of the choice. Left out: none.",
-    )
     calibrate: CalibrationMethod | tuple[CalibrationMethod, ...] | None = Field(
         None,
         description="For classes: how scores become probabilities. Left out: none; platt for an svm of `build: auto`.",
     )
-    threshold: LabelMetric | tuple[LabelMetric, ...] | None = Field(
+    threshold: LabelMetric | float | tuple[LabelMetric | float, ...] | None = Field(
         None,
-        description="For two classes: the metric of labels that the decision threshold maximizes. Left out: none.",
+        description="For two classes: the metric of labels that the decision threshold maximizes, or the threshold as a "
+        "number: above it, a row is of the positive class. Left out: none.",
     )
-    seed: int = Field(0, ge=0, description="Seed of the folds.")
 
     def calibration(self) -> Options:
         """What the recipe says of `calibrate` and `threshold`: a value, or a list of values to try;

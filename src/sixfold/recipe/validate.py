@@ -191,6 +191,7 @@ def _grid(value: Any, node: Schema, path: Place, document: Document) -> Iterator
     numeric = any(branch.get("type") in NUMBERS for branch in branches)
     if (
         numeric
+        and node.get("x-range", True)
         and isinstance(value, dict)
         and not any(branch.get("type") == "object" for branch in branches)
     ):

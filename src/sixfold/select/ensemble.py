@@ -101,10 +101,10 @@ def blend(
     target: Target,
     rows: IntArray,
     metric: str,
-    threshold: str = "none",
+    threshold: str | float = "none",
 ) -> Blend:
     """Weights that make the mean of the out-of-fold predictions at `rows` best by `metric`, and the
-    threshold that `threshold` (a metric of labels, or none) asks for.
+    threshold that `threshold` (a metric of labels, a number, or none) asks for.
     """
     some = rows[np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).astype(np.int64)]
     own, output = target.take(some), _output(evaluations)
@@ -116,10 +116,9 @@ def blend(
         return np.nan if found is None else sign * found
 
     weights = select(predictions, score)
-    if threshold == "none":
-        return Blend(tuple(weights.tolist()), None)
     mean = np.tensordot(weights, np.stack(predictions), axes=1)
-    return Blend(tuple(weights.tolist()), thresholds.best(threshold, own, mean, output))
+    cut = thresholds.chosen(threshold, own, mean, output)
+    return Blend(tuple(weights.tolist()), cut)
 
 
 def combine(models: Sequence[Model], found: Blend) -> Model:
@@ -176,7 +175,7 @@ def cross_validate(
     dataset: Dataset,
     folds: Sequence[Fold],
     metrics: Sequence[str],
-    threshold: str = "none",
+    threshold: str | float = "none",
     store: ModelStore | None = None,
 ) -> FoldScores:
     """The ensemble of `evaluations` (two or more `members`) as one more candidate, on all folds.

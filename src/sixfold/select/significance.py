@@ -17,6 +17,7 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import FloatArray, IntArray, Target
+from sixfold.parts.weights import mean, taken
 from sixfold.recipe.kinds import METRIC
 
 MOST_ROWS = (
@@ -178,7 +179,7 @@ def by_rows(
     draws: Draws = Draws(),  # noqa: B008
 ) -> Difference:
     """The bootstrap of out-of-fold predictions: rows (or whole groups) drawn with replacement, the
-    same for both candidates.
+    same for both candidates. Of those that are drawn, each counts by its weight.
 
     Percentile interval (Efron and Tibshirani, 1993, ch. 13); p: twice the smaller share of draws on
     one side of zero. The models are taken as they are: what other training rows would do is not in
@@ -192,6 +193,8 @@ def by_rows(
     known = np.flatnonzero(
         np.isfinite(first.values).all(axis=1) & np.isfinite(second.values).all(axis=1)
     )
+    if target.weights is not None:
+        known = known[target.weights[known] > 0]
     units = _units(known, None if groups is None else groups[known])
     averaged = isinstance(settings, scoring.MeanOverRows)
     most = MOST_ROWS if averaged else MOST_SCORED
@@ -234,8 +237,12 @@ def _difference(
         return lambda rows: math.nan
     if isinstance(settings, scoring.MeanOverRows):
         one, other = (settings.rows(target, each.values) for each in pair)
-        of = settings.of_mean
-        return lambda rows: sign * (of(float(one[rows].mean())) - of(float(other[rows].mean())))
+        of, weights = settings.of_mean, target.weights
+
+        def of_rows(each: FloatArray, rows: IntArray) -> float:
+            return float(of(float(mean(each[rows], taken(weights, rows)))))
+
+        return lambda rows: sign * (of_rows(one, rows) - of_rows(other, rows))
 
     def score(rows: IntArray) -> float:
         truth = target.take(rows)

@@ -164,9 +164,9 @@ def _members(
     return ChosenMembers(tuple(named[part.name] for part in parts), found)
 
 
-def _threshold(plan: Plan) -> str:
-    """The metric that the ensemble's own threshold maximizes: that of all candidates, or none where
-    they differ.
+def _threshold(plan: Plan) -> str | float:
+    """The metric that the ensemble's own threshold maximizes, or the number that it is: that of all
+    candidates, or none where they differ.
     """
     asked = {candidate.calibration.threshold for candidate in plan.candidates}
     return asked.pop() if len(asked) == 1 else "none"

@@ -65,7 +65,8 @@ class SomeRows:
 @dataclass(frozen=True)
 class Batches:
     """The rows of one replica. `x`: [rows, F], dense or sparse; `y`: [rows] or [rows, outputs],
-    where it is trained; `size`: rows a step; `seed`: of the order of rows.
+    where it is trained; `size`: rows a step; `seed`: of the order of rows; `weights`: [rows], with the
+    mean 1, how often each row counts; None: once.
 
     One row a step draws a random row each time, without repeating one before all were seen (a
     permutation an epoch).
@@ -75,6 +76,7 @@ class Batches:
     y: torch.Tensor
     size: int
     seed: int
+    weights: torch.Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -89,7 +91,8 @@ class Batches:
 class Batch(NamedTuple):
     """One step of all replicas. `x`: [K, B, F]; `target`, `weight`: what `encode` made of y, [K, B]
     or [K, B, outputs], and of 1 / rows of the replica's own batch, 0 where it has no row, [K, B]: Σ
-    weight · loss is each replica's mean loss. `number`: of the step in its epoch, from 0.
+    weight · loss is each replica's mean loss; rows that count more or less, in that proportion. `number`:
+    of the step in its epoch, from 0.
     """
 
     x: torch.Tensor
@@ -168,6 +171,20 @@ class ReplicaBatches:
         for first in range(0, self.count, step := self._at_once()):
             yield from self._block(orders, first, min(first + step, self.count), encode)
 
+    def _weight(self, orders: Sequence[torch.Tensor], first: int, last: int) -> torch.Tensor:
+        """Of the rows of batches `first` to `last` − 1, [K, S, B]."""
+        weight = self.weight[:, first:last]
+        if all(one.weights is None for one in self.replicas):
+            return weight
+        weight = weight.clone()
+        for part, one, order in zip(weight, self.replicas, orders, strict=True):
+            if one.weights is not None:
+                own = one.weights[order[first * one.size : last * one.size].to(self.device)]
+                for number in range(-(-len(own) // one.size)):
+                    batch = own[number * one.size : (number + 1) * one.size]
+                    part[number, : len(batch)] *= batch
+        return weight
+
     def _at_once(self) -> int:
         """Batches of one block."""
         x = self.replicas[0].x
@@ -197,8 +214,7 @@ class ReplicaBatches:
             else:
                 x_KRF[at, : len(block)] = one.x[block]
             torch.index_select(one.y, 0, there, out=y_KR[at, : len(block)])
-        weight = self.weight[:, first:last]
-        weight = weight[:, :, self.own.start : self.own.stop]
+        weight = self._weight(orders, first, last)[:, :, self.own.start : self.own.stop]
         encoded = encode(y_KR.view(*weight.shape, *y.shape[1:]), weight)
         steps = x_KRF.view(*weight.shape, -1), *encoded
         numbers = range(first, last)

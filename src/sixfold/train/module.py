@@ -110,7 +110,8 @@ class ModuleFit:
     added up; the step is that of the whole batch. `observe`: is shown the module after each epoch.
     `step_points`: as in `Learner`. `shorten`: what of a batch is used when so much of the training is
     done, from 0 to 1. `first`: the row that takes most memory, which is read in the first step: what
-    does not fit is known at once.
+    does not fit is known at once. `weights`, `watched_weights`: [rows], with the mean 1, how often the
+    examples count, and those watched; None: once.
     """
 
     module: nn.Module
@@ -133,6 +134,8 @@ class ModuleFit:
     step_points: int = 0
     shorten: Shortening | None = None
     first: int | None = None
+    weights: torch.Tensor | None = None
+    watched_weights: torch.Tensor | None = None
 
 
 class RowBatch(NamedTuple):
@@ -140,6 +143,19 @@ class RowBatch(NamedTuple):
 
     rows: IntArray
     number: int
+
+
+class BatchExamples(NamedTuple):
+    """Inputs and targets, rows first; `weight`: [rows], how often each counts, None: once."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor | None
+
+    def take(self, rows: slice) -> BatchExamples:
+        """Some of them."""
+        weight = None if self.weight is None else self.weight[rows]
+        return BatchExamples(self.x[rows], self.y[rows], weight)
 
 
 class ModuleLearner:
@@ -284,12 +300,13 @@ class ModuleLearner:
         )
         if self.work.shorten is not None:
             x, y = self.work.shorten(x, y, step / (self.steps * self.epochs))
-        x, y, seed = self._placed(x), self._placed(y), self._seed("dropout", step)
+        seed = self._seed("dropout", step)
+        examples = self._examples(x, y, self.work.weights, batch.rows)
         if self.halved is None:
             first = self.ranks.rank == 0
-            self.halved = self.ranks.agree(first and self._is_faster_halved(x, y, seed))
+            self.halved = self.ranks.agree(first and self._is_faster_halved(examples, seed))
         left = self.steps * self.epochs - step - 1
-        self.loss = self.compiling.gradient(lambda: self._loss(x, y, seed), left)
+        self.loss = self.compiling.gradient(lambda: self._loss(examples, seed), left)
         self.parts.add_up(self.loss)
         if self.train.clip is not None or self.divided:
             clip = math.inf if self.train.clip is None else self.train.clip
@@ -303,6 +320,13 @@ class ModuleLearner:
         return (
             torch.linalg.vector_norm(self.gradient) if self.sharded is None else self.sharded.norm()
         )
+
+    def _examples(
+        self, x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None, rows: IntArray
+    ) -> BatchExamples:
+        """Of some rows, where they are trained."""
+        own = None if weights is None else self._placed(weights[torch.from_numpy(rows)])
+        return BatchExamples(self._placed(x), self._placed(y), own)
 
     def step(self, batch: RowBatch) -> None:
         """By the gradient that stands there; a spike is no step, and takes those before it back."""
@@ -333,15 +357,14 @@ class ModuleLearner:
         self.stepper.step = step + 1
         return True
 
-    def _is_faster_halved(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> bool:
+    def _is_faster_halved(self, examples: BatchExamples, seed: int) -> bool:
         """Measured on some rows of a batch, which changes nothing."""
-        rows = tried_rows(self.work.parts, len(y))
-        x, y = x[:rows], y[:rows]
+        some = examples.take(slice(0, tried_rows(self.work.parts, len(examples.y))))
         buffers = [buffer.clone() for buffer in self.module.buffers()]
 
         def step(on: bool) -> torch.Tensor:
             self.halved = on
-            return self._loss(x, y, seed)
+            return self._loss(some, seed)
 
         times = measured(step)
         for buffer, before in zip(self.module.buffers(), buffers, strict=True):
@@ -349,11 +372,11 @@ class ModuleLearner:
         self.work.context.emit("note", text=times.describe())
         return times.pays
 
-    def _loss(self, inputs: torch.Tensor, targets: torch.Tensor, seed: int) -> torch.Tensor:
-        count = max(1, self.work.counted(targets))
+    def _loss(self, examples: BatchExamples, seed: int) -> torch.Tensor:
+        count = max(1, self.work.counted(examples.y))
 
         def backward(module: nn.Module, some: RowSlice) -> torch.Tensor:
-            x, y = inputs[some.rows], targets[some.rows]
+            x, y, weight = examples.take(some.rows)
             own = seed if some.number == 0 else derive(seed, "part", some.number)
             rows = self._rows_at_once()
             total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
@@ -364,15 +387,17 @@ class ModuleLearner:
                     with halved(self.device, bool(self.halved)):
                         outputs = self._drawing(module.train(), x[part], drawn)
                     outputs = outputs.to(self.theta.dtype)
-                    loss = self.work.losses(outputs, y[part]).sum() / count
+                    losses = self.work.losses(outputs, y[part])
+                    losses = losses if weight is None else losses * weight[part]
+                    loss = losses.sum() / count
                     if not some.counts:
                         loss = 0.0 * loss
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
-                del outputs, loss  # before the next forward pass
+                del outputs, losses, loss  # before the next forward pass
             return total
 
-        return self.parts.gradient(len(targets), backward).reshape(1)
+        return self.parts.gradient(len(examples.y), backward).reshape(1)
 
     def _drawing(self, module: nn.Module, x: torch.Tensor, seed: int) -> torch.Tensor:
         """The module's outputs. Dropout draws from the one generator that all threads share: one at
@@ -443,9 +468,11 @@ class ModuleLearner:
     def _mean_loss(self, watched: ExampleReader) -> float:
         total, count, size = 0.0, 0, min(self.size, self.work.rows_at_once)
         for first in range(0, len(watched), size):
-            x, y = watched.read(np.arange(first, min(first + size, len(watched))), None)
-            total += float(self.work.losses(self.module(self._placed(x)), self._placed(y)).sum())
-            count += self.work.counted(y)
+            rows = np.arange(first, min(first + size, len(watched)))
+            examples = self._examples(*watched.read(rows, None), self.work.watched_weights, rows)
+            losses = self.work.losses(self.module(examples.x), examples.y)
+            total += float((losses if examples.weight is None else losses * examples.weight).sum())
+            count += self.work.counted(examples.y)
         return total / max(1, count)
 
     def weights(self, place: int) -> torch.Tensor:

@@ -260,7 +260,9 @@ def _some(batches: Batches, seed: int) -> Batches:
     count = min(step_count(rows // size), rows // size)
     drawn = permutation(rows, torch.Generator().manual_seed(seed))[: count * size]
     x, y = SomeRows(batches.x, drawn, torch.float64), batches.y[drawn]
-    return Batches(x, y.to(torch.float64) if y.is_floating_point() else y, size, seed)
+    y = y.to(torch.float64) if y.is_floating_point() else y
+    weights = None if batches.weights is None else batches.weights[drawn].to(torch.float64)
+    return Batches(x, y, size, seed, weights)
 
 
 def _with_rate(replica: Replica, curve: RangeCurve) -> Replica:

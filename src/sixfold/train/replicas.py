@@ -34,12 +34,13 @@ UNSEEN = 1000  # steps at most before their losses are looked at, should they gr
 @dataclass(frozen=True)
 class Watched:
     """Rows cut off to be looked at after every epoch: `x` [rows, features], `y`, and `score` of a
-    network on them where it is not the loss that is watched.
+    network on them where it is not the loss that is watched. `weights`: [rows], as in `Batches`.
     """
 
     x: torch.Tensor
     y: torch.Tensor
     score: Callable[[nn.Module], float] | None = None
+    weights: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -399,6 +400,8 @@ class ReplicaLearner:
             if each is not None:
                 x[at, : len(each.y)], y[at, : len(each.y)] = each.x, each.y
                 weight[at, : len(each.y)] = 1.0 / len(each.y)
+                if each.weights is not None:
+                    weight[at, : len(each.y)] *= each.weights
         judge = self.judge if self.shown is not self.theta else self.program
         means = torch.linalg.vecdot(judge.losses(x, y), weight).tolist()
         return [None if each is None else mean for each, mean in zip(rows, means, strict=True)]

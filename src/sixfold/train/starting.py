@@ -14,6 +14,8 @@ from sixfold.core.seeds import derive
 from sixfold.initialize import check
 from sixfold.parts.fit import UNWATCHED, Fit, Setting
 from sixfold.parts.sparse import dense
+from sixfold.parts.table import FloatArray
+from sixfold.parts.weights import relative
 from sixfold.recipe.kinds import INITIALIZER
 from sixfold.recipe.schema import Initialize
 from sixfold.runs.context import Context
@@ -49,7 +51,9 @@ class WatchedSplit:
         that matters here.
         """
         one = self.of
-        return one is not None and one.x is fit.x and one.y is fit.y and one.seed == fit.seed
+        if one is None or one.weights is not fit.weights:
+            return False
+        return one.x is fit.x and one.y is fit.y and one.seed == fit.seed
 
 
 def replicas_of(family: Network, fits: dict[int, Fit], context: Context) -> list[Replica]:
@@ -134,7 +138,14 @@ def _batches(
 ) -> Batches:
     fit, wanted = rows.training, whole.setting.train.batch_size
     size = fit.rows if wanted == "full" else min(wanted, fit.rows)
-    return Batches(rows.x, _targets(family, module, fit).to(device), size, _seed(whole, "order"))
+    dtype = next(module.parameters()).dtype
+    weights = None if fit.weights is None else _relative(fit.weights).to(device, dtype)
+    y = _targets(family, module, fit).to(device)
+    return Batches(rows.x, y, size, _seed(whole, "order"), weights)
+
+
+def _relative(weights: FloatArray) -> torch.Tensor:
+    return torch.from_numpy(relative(weights))
 
 
 def _start(family: Network, fit: Fit) -> nn.Module:
@@ -192,8 +203,9 @@ def _watch(
     if fit is None or rows.x_watched is None:
         return None
     y = _targets(family, module, fit).to(rows.x_watched.device)
+    weights = None if fit.weights is None else _relative(fit.weights).to(rows.x_watched)
     if metric == "loss":
-        return Watched(rows.x_watched, y)
+        return Watched(rows.x_watched, y, weights=weights)
     if watch is None or watch.name != metric:
         raise RecipeError(
             "train.stop.metric",
@@ -203,9 +215,10 @@ def _watch(
         )
 
     def score(network: nn.Module) -> float:
-        return watch.score(fit.y, family.fitted(network, fit.shape).predict(dense(fit.x)))
+        predicted = family.fitted(network, fit.shape).predict(dense(fit.x))
+        return watch.score(fit.y, predicted, fit.weights)
 
-    return Watched(rows.x_watched, y, score)
+    return Watched(rows.x_watched, y, score, weights)
 
 
 def _seed(fit: Fit, purpose: str) -> int:

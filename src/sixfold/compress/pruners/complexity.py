@@ -14,6 +14,7 @@ from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep
 from sixfold.compress.retraining import retrained
 from sixfold.compress.subject import Basis, CompressionState, Job
+from sixfold.evaluate.model import weighed
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.section import Section
@@ -50,9 +51,9 @@ class Settings(Section):
         basis: Basis = subject.basis
         family: Any = basis.candidate.family
         training = basis.rows(-1)
-        target = training.target
+        target = weighed(basis.candidate, training.target)
         x = subject.model.preparer.transform(training.table)
-        fit = Fit(x, target.values, target.task, target.outputs)
+        fit = Fit(x, target.values, target.task, target.outputs, weights=target.weights)
         path: FloatArray = np.unique(np.asarray(family.complexity_path(fit), dtype=np.float64))
         path = path[path > family.complexity]
         if not len(path):

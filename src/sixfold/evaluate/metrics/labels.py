@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import (
+    cohen_kappa_score,
+    f1_score,
+    matthews_corrcoef,
+    multilabel_confusion_matrix,
+    precision_score,
+    recall_score,
+)
 
 from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
@@ -14,8 +21,23 @@ PLUGINS: Final = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "BalancedAccuracy",
     "f1": "F1",
+    "kappa": "CohenKappa",
     "mcc": "MatthewsCorrelation",
+    "precision": "Precision",
+    "recall": "Recall",
+    "specificity": "Specificity",
 }
+
+TINY: Final = np.finfo(np.float64).tiny
+
+
+def averaging(target: Target) -> dict[str, Any]:
+    """How scikit-learn's functions average over classes: of two the last one counts (the positive one,
+    `evaluate.positive`), of more their mean.
+    """
+    if len(target.classes) == 2:
+        return {"average": "binary", "pos_label": 1}
+    return {"average": "macro"}
 
 
 class Accuracy(Metric):
@@ -28,7 +50,7 @@ class Accuracy(Metric):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        return float(np.mean(predicted.argmax(axis=1) == target.values))
+        return target.mean(predicted.argmax(axis=1) == target.values)
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what the score is a mean of."""
@@ -51,8 +73,10 @@ class BalancedAccuracy(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         best = predicted.argmax(axis=1)
-        present = np.unique(target.values)
-        return float(np.mean([np.mean(best[target.values == label] == label) for label in present]))
+        parts = [np.flatnonzero(target.values == label) for label in np.unique(target.values)]
+        return float(
+            np.mean([target.take(own).mean(best[own] == target.values[own]) for own in parts])
+        )
 
 
 class F1(Metric):
@@ -67,9 +91,98 @@ class F1(Metric):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        binary = len(target.classes) == 2
-        kind = {"average": "binary", "pos_label": 1} if binary else {"average": "macro"}
-        return float(f1_score(target.values, predicted.argmax(axis=1), zero_division=0.0, **kind))
+        found = f1_score(
+            target.values,
+            predicted.argmax(axis=1),
+            zero_division=0.0,
+            sample_weight=target.weights,
+            **averaging(target),
+        )
+        return float(found)
+
+
+class Precision(Metric):
+    """Share of the rows for which a class is predicted that are of it: of the positive class (the last)
+    when there are two, else the mean over classes. 0 for a class that is never predicted.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
+    greater_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    needs: ClassVar[str] = "label"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        found = precision_score(
+            target.values,
+            predicted.argmax(axis=1),
+            zero_division=0.0,
+            sample_weight=target.weights,
+            **averaging(target),
+        )
+        return float(found)
+
+
+class Recall(Metric):
+    """Share of the rows of a class for which it is predicted (sensitivity): of the positive class (the
+    last) when there are two, else the mean over classes. 0 for a class without a row.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
+    greater_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    needs: ClassVar[str] = "label"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        found = recall_score(
+            target.values,
+            predicted.argmax(axis=1),
+            zero_division=0.0,
+            sample_weight=target.weights,
+            **averaging(target),
+        )
+        return float(found)
+
+
+class Specificity(Metric):
+    """Share of the rows of other classes for which a class is not predicted: of the positive class (the
+    last) when there are two, so the recall of the other one; else the mean over classes. 0 without such
+    rows.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
+    greater_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    needs: ClassVar[str] = "label"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        best = predicted.argmax(axis=1)
+        labels = [1] if len(target.classes) == 2 else np.union1d(target.values, best)
+        counts = multilabel_confusion_matrix(
+            target.values, best, labels=labels, sample_weight=target.weights
+        )
+        right, wrong = counts[:, 0, 0], counts[:, 0, 1]
+        return float(np.mean(right / np.maximum(right + wrong, TINY)))
+
+
+class CohenKappa(Metric):
+    """Cohen's kappa (1960): by how much accuracy exceeds that of labels drawn with the same shares, as a
+    part of what is possible. 0 where all rows are of one class.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
+    greater_is_better: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float] | None] = (-1.0, 1.0)
+    needs: ClassVar[str] = "label"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        if (target.values == target.values[0]).all():  # chance alone would be right always
+            return 0.0
+        best = predicted.argmax(axis=1)
+        return float(cohen_kappa_score(target.values, best, sample_weight=target.weights))
 
 
 class MatthewsCorrelation(Metric):
@@ -87,4 +200,4 @@ class MatthewsCorrelation(Metric):
         best = predicted.argmax(axis=1)
         if (target.values == target.values[0]).all():  # scikit-learn gives 0 with a warning
             return 0.0
-        return float(matthews_corrcoef(target.values, best))
+        return float(matthews_corrcoef(target.values, best, sample_weight=target.weights))

@@ -26,8 +26,7 @@ class LogLoss(Metric):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        own = predicted[np.arange(len(predicted)), target.values.astype(np.int64)]
-        return float(np.mean(-np.log(np.clip(own, 1e-15, 1.0))))
+        return target.mean(self.rows(target, predicted))
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what the score is a mean of."""
@@ -57,7 +56,7 @@ class BrierScore(Metric):
         """`predicted`: [rows, outputs]."""
         truth = np.eye(len(target.classes))[target.values.astype(np.int64)]
         squares = (predicted - truth) ** 2
-        return float(np.mean(squares[:, 1] if len(target.classes) == 2 else squares.sum(axis=1)))
+        return target.mean(squares[:, 1] if len(target.classes) == 2 else squares.sum(axis=1))
 
 
 class CalibrationError(Metric):
@@ -76,5 +75,8 @@ class CalibrationError(Metric):
         confidence = predicted.max(axis=1)
         correct = predicted.argmax(axis=1) == target.values
         bin_of = np.minimum((confidence * self.bins).astype(np.int64), self.bins - 1)
-        gap = np.bincount(bin_of, weights=confidence - correct, minlength=self.bins)
-        return float(np.abs(gap).sum() / len(predicted))
+        excess, total = confidence - correct, float(len(predicted))
+        if target.weights is not None:
+            excess, total = excess * target.weights, float(target.weights.sum())
+        gap = np.bincount(bin_of, weights=excess, minlength=self.bins)
+        return float(np.abs(gap).sum() / total)

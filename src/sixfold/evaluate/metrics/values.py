@@ -16,6 +16,7 @@ PLUGINS: Final = {
     "pinball": "PinballLoss",
     "r2": "R2",
     "rmse": "RootMeanSquaredError",
+    "rmsle": "RootMeanSquaredLogError",
 }
 
 
@@ -29,7 +30,7 @@ class MeanAbsoluteError(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         error = predicted.reshape(-1) - target.values.reshape(-1)
-        return float(np.mean(np.abs(error)))
+        return target.mean(np.abs(error))
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what the score is a mean of."""
@@ -51,7 +52,7 @@ class MeanSquaredError(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         error = predicted.reshape(-1) - target.values.reshape(-1)
-        return float(np.mean(error**2))
+        return target.mean(error**2)
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what the score is a mean of."""
@@ -73,11 +74,37 @@ class RootMeanSquaredError(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         error = predicted.reshape(-1) - target.values.reshape(-1)
-        return float(np.sqrt(np.mean(error**2)))
+        return float(np.sqrt(target.mean(error**2)))
 
     def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
         """[rows] what the score is a mean of."""
         each: FloatArray = ((predicted - target.values.reshape(predicted.shape)) ** 2).mean(axis=1)
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return float(np.sqrt(mean))
+
+
+class RootMeanSquaredLogError(Metric):
+    """Root of the mean squared difference of ln(1 + value): of values that span orders of magnitude.
+    Predictions below 0 count as 0; NaN where a true value is below 0.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, outputs]."""
+        return float(np.sqrt(target.mean(self.rows(target, predicted))))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        truth = target.values.reshape(predicted.shape)
+        known = np.where(truth >= 0, truth, np.nan)
+        error = np.log1p(np.maximum(predicted, 0.0)) - np.log1p(known)
+        each: FloatArray = (error**2).mean(axis=1)
         return each
 
     def of_mean(self, mean: float) -> float:
@@ -95,12 +122,8 @@ class MeanAbsolutePercentageError(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         error = predicted.reshape(-1) - target.values.reshape(-1)
-        return float(
-            np.mean(
-                np.abs(error)
-                / np.maximum(np.abs(target.values.reshape(-1)), np.finfo(np.float64).eps)
-            )
-        )
+        size = np.maximum(np.abs(target.values.reshape(-1)), np.finfo(np.float64).eps)
+        return target.mean(np.abs(error) / size)
 
 
 QUANTILE = 0.5  # predictions stand for the middle of the target; another quantile needs a family that predicts it
@@ -118,7 +141,7 @@ class PinballLoss(Metric):
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
         error = target.values.reshape(-1) - predicted.reshape(-1)
-        return float(np.mean(np.maximum(QUANTILE * error, (QUANTILE - 1) * error)))
+        return target.mean(np.maximum(QUANTILE * error, (QUANTILE - 1) * error))
 
 
 class R2(Metric):
@@ -136,6 +159,11 @@ class R2(Metric):
         varies = (truth != truth[:1]).any(axis=0)
         if not varies.any():
             return float("nan")
-        total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)[varies]
-        left = ((predicted - truth) ** 2).sum(axis=0)[varies]
+        if target.weights is None:
+            total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)[varies]
+            left = ((predicted - truth) ** 2).sum(axis=0)[varies]
+            return float(np.mean(1 - left / total))
+        center = np.average(truth, axis=0, weights=target.weights)
+        total = (target.weights @ (truth - center) ** 2)[varies]
+        left = (target.weights @ (predicted - truth) ** 2)[varies]
         return float(np.mean(1 - left / total))

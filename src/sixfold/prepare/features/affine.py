@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
+from sixfold.parts.weights import known, mean, quantile, std
 from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training, same
 from sixfold.recipe.section import Section
 
@@ -48,10 +50,15 @@ class Standard(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
-        shift, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+        if training.weights is None:
+            shift, scale = np.nanmean(x, axis=0), np.nanstd(x, axis=0)
+        else:
+            shift = known(x, training.weights, mean)
+            scale = known(x, training.weights, std)
         return Affine(shift, np.where(scale > 0, scale, 1.0))
 
 
@@ -60,6 +67,7 @@ class MinMax(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
@@ -73,9 +81,15 @@ class Robust(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Affine:
         """Learn from training rows, [rows, m]."""
-        low, shift, high = np.nanpercentile(x, [25.0, 50.0, 75.0], axis=0)
+        if training.weights is None:
+            low, shift, high = np.nanpercentile(x, [25.0, 50.0, 75.0], axis=0)
+        else:
+            low, shift, high = (
+                known(x, training.weights, partial(quantile, at=at)) for at in (0.25, 0.5, 0.75)
+            )
         scale = high - low
         return Affine(shift, np.where(scale > 0, scale, 1.0))

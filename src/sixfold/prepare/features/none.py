@@ -14,6 +14,7 @@ class Settings(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> Identity:
         """Nothing is learned."""

@@ -80,6 +80,7 @@ class Settings(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     def fit(self, x: Block, training: Training) -> YeoJohnson:
         """The powers of greatest likelihood, by scikit-learn."""

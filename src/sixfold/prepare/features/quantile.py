@@ -96,6 +96,7 @@ class Settings(Section):
 
     takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
     role: ClassVar[Role] = "change"
+    keeps_order: ClassVar[bool] = True
 
     quantiles: int = Field(
         100, ge=2, le=10_000, description="Points of the rank curve; between them it is linear."

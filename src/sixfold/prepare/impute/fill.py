@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import Field
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
+from sixfold.parts.weights import known, mean, quantile
 from sixfold.prepare.step import Block, FittedFeatures, Takes, Training, same
 from sixfold.prepare.vocabulary import MISSING, UNSEEN
 from sixfold.recipe.section import Section
@@ -48,13 +50,14 @@ class Fill(State):
         return same(names)
 
 
-def most_frequent_code(x: IntArray) -> IntArray:
+def most_frequent_code(x: IntArray, weights: FloatArray | None = None) -> IntArray:
     """Of each column of codes the most frequent one, the lowest of equals; -2 (unseen) where all
     are missing.
     """
     modes = []
     for column in x.T:
-        counts = np.bincount(column[column >= 0])
+        there = column >= 0
+        counts = np.bincount(column[there], None if weights is None else weights[there])
         modes.append(int(counts.argmax()) if len(counts) else -2)
     return np.array(modes, dtype=np.int64)
 
@@ -67,6 +70,8 @@ class MeanFill(Section):
 
     def fit(self, x: Block, training: Training) -> Fill:
         """Learn from training rows, [rows, m]."""
+        if training.weights is not None:
+            return Fill(known(x, training.weights, mean))
         return Fill(np.nanmean(x, axis=0))
 
 
@@ -78,6 +83,8 @@ class MedianFill(Section):
 
     def fit(self, x: Block, training: Training) -> Fill:
         """Learn from training rows, [rows, m]."""
+        if training.weights is not None:
+            return Fill(known(x, training.weights, partial(quantile, at=0.5)))
         return Fill(np.nanmedian(x, axis=0))
 
 
@@ -90,14 +97,16 @@ class MostFrequentFill(Section):
     def fit(self, x: Block, training: Training) -> Fill:
         """Learn from training rows, [rows, m]."""
         if x.dtype.kind != "f":
-            step = Fill(most_frequent_code(x))
+            step = Fill(most_frequent_code(x, training.weights))
         else:
-            step = Fill(np.array([_mode(column[~np.isnan(column)]) for column in x.T]))
+            step = Fill(np.array([_mode(column, training.weights) for column in x.T]))
         return step
 
 
-def _mode(values: FloatArray) -> float:
-    distinct, counts = np.unique(values, return_counts=True)
+def _mode(column: FloatArray, weights: FloatArray | None) -> float:
+    there = ~np.isnan(column)
+    distinct, place = np.unique(column[there], return_inverse=True)
+    counts = np.bincount(place, None if weights is None else weights[there])
     return float(distinct[counts.argmax()])
 
 
