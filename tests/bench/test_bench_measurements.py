@@ -72,6 +72,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "the replica itself, no key",
         },
     ),
+    "explain": (
+        {"rows": 40, "features": 6, "trees": 5},
+        {"ERRORS": 6.0},
+        {"LightGBM pred_contrib"},
+    ),
     "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
     "end_to_end": (
         {

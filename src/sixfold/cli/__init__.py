@@ -53,6 +53,7 @@ class Verbs(click.Group):
             "plan",
             "run",
             "predict",
+            "explain",
             "serve",
             "chat",
             "export",
