@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -65,3 +66,32 @@ def test_what_is_no_row_is_refused(bundle: Path, row: str, message: str) -> None
         explained(bundle, row)
     with pytest.raises(RowError, match="a JSON object"):
         explained(bundle, "-", stdin="[1]")
+
+
+def test_faithfulness_of_a_file(bundle: Path, tmp_path: Path) -> None:
+    rows = [json.dumps(tiny_bundle.raw(size=size)) for size in (1, 2, 7)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    arguments = (bundle, "--faithfulness", tmp_path / "rows.jsonl")
+    found = json.loads(explained(*arguments, "--json"))["faithfulness"]
+    assert found["rows"] == 3
+    assert set(found["areas"]) == {"deletion", "insertion", "random_deletion", "random_insertion"}
+    assert explained(*arguments).startswith("Faithfulness over 3 rows")
+    with pytest.raises(click.UsageError, match="Give a ROW, or --faithfulness"):
+        group.main(["explain", str(bundle)], standalone_mode=False)
+
+
+def test_the_least_change_and_the_nearest_rows(bundle: Path) -> None:
+    row = json.dumps(tiny_bundle.raw(size=-8.0, colour="café"))
+    arguments = (bundle, row, "--counterfactual", "--fixed", "colour,label", "--nearest", 2)
+    found = json.loads(explained(*arguments, "--json"))
+    assert len(found["nearest"]) == 2
+    moved = {each["column"] for each in found["counterfactual"]["changes"]}
+    assert moved
+    assert not moved & {"colour", "label"}
+    text = explained(*arguments)
+    assert " → " in text
+    assert " away, answered " in text
+    everything = "size,label,new,since,colour"
+    assert "No change" in explained(bundle, row, "--counterfactual", "--fixed", everything)
+    with pytest.raises(click.UsageError, match="are of --counterfactual"):
+        group.main(["explain", str(bundle), row, "--fixed", "size"], standalone_mode=False)

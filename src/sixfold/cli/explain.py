@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import sys
@@ -19,7 +20,7 @@ BAR = 24  # characters
 
 @click.command(name="explain")
 @click.argument("bundle", type=EXISTING)
-@click.argument("row")
+@click.argument("row", required=False)
 @click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
 @click.option(
     "--method",
@@ -32,6 +33,27 @@ BAR = 24  # characters
     "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
 )
 @click.option(
+    "--faithfulness",
+    type=EXISTING,
+    metavar="FILE",
+    help="Measure on 50 rows of FILE, in the place of ROW, whether contributions tell what the model looks at.",
+)
+@click.option(
+    "--counterfactual",
+    is_flag=True,
+    help="The least change of ROW that makes the answer another class.",
+)
+@click.option("--fixed", metavar="NAMES", help="Columns that may not change: age,sex.")
+@click.option(
+    "--to", "wanted", metavar="CLASS", help="The class that is wanted; left out: another."
+)
+@click.option(
+    "--nearest",
+    type=click.IntRange(0, 50),
+    default=0,
+    help="So many stored training rows near ROW.",
+)
+@click.option(
     "--seconds",
     type=click.FloatRange(0.01),
     default=60.0,
@@ -42,10 +64,15 @@ BAR = 24  # characters
 @JSON
 def command(
     bundle: Path,
-    row: str,
+    row: str | None,
     output: str | None,
     method: Any,
     rows: int,
+    faithfulness: Path | None,
+    counterfactual: bool,
+    fixed: str | None,
+    wanted: str | None,
+    nearest: int,
     seconds: float,
     allow: tuple[str, ...],
     as_json: bool,
@@ -57,8 +84,21 @@ def command(
     from sixfold.bundle.explain.explainer import ExplainEffort
     from sixfold.bundle.load import load
 
+    if (row is None) == (faithfulness is None):
+        raise click.UsageError("Give a ROW, or --faithfulness FILE.")
+    if (fixed or wanted) and not counterfactual:
+        raise click.UsageError("--fixed and --to are of --counterfactual.")
     loaded = load(bundle, allow)
+    if row is None:
+        _faithfulness(loaded, str(faithfulness), method, seconds, as_json)
+        return
     asked = _rows(loaded, row, rows)
+    if counterfactual or nearest:
+        kept = next(csv.reader([fixed]), []) if fixed else []
+        change = _changed(loaded, asked[:1], kept, wanted) if counterfactual else {}
+        beside = {**change, **(_near(loaded, asked[:1], nearest) if nearest else {})}
+        show_json(beside) if as_json else _show_beside(beside)
+        return
     found = loaded.explain(asked, method, ExplainEffort(seconds))
     records = found.records(output)
     if as_json:
@@ -76,6 +116,49 @@ def command(
             click.echo()
     if found.asked:
         click.echo(f"Sampled: the model answered {found.asked:,} rows.", err=True)
+
+
+def _changed(bundle: Any, row: list[Any], fixed: list[str], wanted: str | None) -> dict[str, Any]:
+    from sixfold.bundle.explain.what_if import counterfactual
+
+    found = counterfactual(bundle.explainer, row, fixed, wanted)
+    if found is None:
+        return {"counterfactual": None}
+    changes = [each._asdict() for each in found.changes]
+    return {"counterfactual": {**found._asdict(), "changes": changes}}
+
+
+def _near(bundle: Any, row: list[Any], count: int) -> dict[str, Any]:
+    from sixfold.bundle.explain.what_if import nearest
+
+    return {"nearest": [each._asdict() for each in nearest(bundle.explainer, row, count)]}
+
+
+def _show_beside(beside: dict[str, Any]) -> None:
+    if "counterfactual" in beside:
+        found = beside["counterfactual"]
+        if found is None:
+            click.echo("No change of up to four columns was found that changes the answer.")
+        else:
+            click.echo(one_line(f"{found['before']['label']} → {found['after']['label']}, if:"))
+            for each in found["changes"]:
+                click.echo(one_line(f"  {each['column']}: {each['before']} → {each['after']}"))
+    for near in beside.get("nearest", []):
+        answer = near["answer"].get("label", near["answer"].get("value"))
+        values = ", ".join(f"{name}={value}" for name, value in near["values"].items())
+        click.echo(one_line(f"{near['distance']:.4f} away, answered {answer}: {values:.300}"))
+
+
+def _faithfulness(bundle: Any, file: str, method: Any, seconds: float, as_json: bool) -> None:
+    from sixfold.bundle.explain.explainer import ExplainEffort
+    from sixfold.bundle.explain.faithfulness import ROWS
+
+    some = _rows(bundle, file, ROWS)
+    found = bundle.explainer.faithfulness(some, method, ExplainEffort(seconds))
+    if as_json:
+        show_json({"faithfulness": found.record()})
+        return
+    click.echo(one_line(found.sentence()))
 
 
 def _rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:

@@ -1,16 +1,30 @@
-"""What a bundle keeps so that its answers can be explained where nothing of training is installed."""
+"""What a bundle keeps so that its answers can be explained where nothing of training is installed,
+and what the report says of attributions.
+"""
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.stored import Stored, smallest
+from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
+from sixfold.core.errors import RowError
 from sixfold.evaluate.model import Model
-from sixfold.package.receipt import Measured
+from sixfold.package.receipt import Measured, predictor_of
 from sixfold.parts.fit import Attributable, Wrapping
 from sixfold.parts.table import FloatArray, Table
 from sixfold.prepare.preparer import Preparer
+from sixfold.recipe.report import Attribution, Explained
+
+EXACT_ROWS: Final = 100  # that the report's attributions are the mean of
+SAMPLED_ROWS: Final = 10
+ANSWERS: Final = 2_000  # of the model, for a row whose attributions are sampled
+MOST_S: Final = 10.0
+MOST_COLUMNS: Final = 100
 
 
 def explanation(model: Model, training: Table, measured: Measured) -> bytes:
@@ -46,3 +60,33 @@ def _means(preparer: Preparer, training: Table) -> FloatArray:
     for _, x in preparer.batches(training):
         total += x.sum(axis=0, dtype=np.float64)
     return total / max(1, training.rows)
+
+
+def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> Explained | None:
+    """What the report says of attributions of the served model, over stored training rows; None
+    where they cannot be had, or not in the time that is left.
+    """
+    where = "the model"
+    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: kept}
+    predictor = predictor_of(measured.model, measured.signature, runtime)
+    explainer = Explainer(predictor, files, where)
+    seconds = min(MOST_S, left_s)
+    if not explainer.is_possible or not measured.parity.real or seconds <= 0:
+        return None
+    count = SAMPLED_ROWS if explainer.not_exact else EXACT_ROWS
+    rows = list(measured.parity.rows[: min(count, measured.parity.real)])
+    effort = ExplainEffort(seconds, ANSWERS)
+    try:
+        found = explainer.explain(rows, effort=effort)
+        sentence = "" if explainer.not_sampled else explainer.faithful(found, effort).sentence()
+    except RowError:  # it would take longer
+        return None
+    # of two classes both have the same size; of more, and of several values, the mean
+    size = np.abs(found.contributions).mean(axis=(0, 2))
+    order = np.argsort(-size, kind="stable").tolist()
+    columns = tuple(
+        Attribution(column=found.columns[at], mean=float(size[at])) for at in order[:MOST_COLUMNS]
+    )
+    return Explained(
+        how=found.how, scale=found.scale, rows=len(rows), columns=columns, faithfulness=sentence
+    )

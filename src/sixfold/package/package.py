@@ -20,7 +20,7 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, planned, receipt, report
-from sixfold.package.explanation import explanation
+from sixfold.package.explanation import explained, explanation
 from sixfold.package.html import render
 from sixfold.package.made import Made, settled
 from sixfold.package.thumbnails import thumbnails
@@ -111,7 +111,7 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
         winner.evaluation, data.training, winner.plan.folds, run.context.seed, effort
     )
     made = settled(measured.receipt, winner)
-    explained = explanation(compressed.model, data.training.table, measured)
+    kept = explanation(compressed.model, data.training.table, measured)
     parts = BundleParts(  # the report is not served
         measured.model,
         measured.signature,
@@ -121,16 +121,17 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
         "{}",
         measured.parity,
         run.loaded.recipe.runtime,
-        explained,
+        kept,
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
     lines = planned.lines(run.folder, run.limits.started)
+    told = explained(measured, kept, run.loaded.recipe.runtime, effort.left_s())
     findings = report.Findings(
-        shuffled, run.folder.history(), compressed.model.fitted, shown, lines
+        shuffled, run.folder.history(), compressed.model.fitted, shown, lines, told
     )
     content = report.report(made, data.training, winner, findings)
-    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: explained}
+    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: kept}
     return Made(files, measured.signature, content)
 
 
@@ -151,9 +152,9 @@ def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     else:
         parity = unpack((done / PARITY).read_bytes(), str(done / PARITY), signature)
         model = (done / MODEL).read_bytes()
-        explained = (done / EXPLAIN).read_bytes() if (done / EXPLAIN).is_file() else b""
+        kept = (done / EXPLAIN).read_bytes() if (done / EXPLAIN).is_file() else b""
         parts = BundleParts(
-            model, signature, loaded.text, made, texts[0], texts[1], parity, runtime, explained
+            model, signature, loaded.text, made, texts[0], texts[1], parity, runtime, kept
         )
     size = sum(path.stat().st_size for path in done.rglob("*") if path.is_file())
     folder.disk.room(

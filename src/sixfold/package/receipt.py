@@ -297,7 +297,7 @@ def measure(
     real = min(training.table.rows, _wanted(training.table) // 2)
     parity = Parity(texts, expected_answers(after, rows), real).fitting()
     runtime = recipe.runtime
-    worst = check_parity(_predictor(new, signature, runtime), parity)
+    worst = check_parity(predictor_of(new, signature, runtime), parity)
     first, second = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before = counted(_sized(first, old, runtime), before)
     cost_after = counted(_sized(second, new, runtime), after)
@@ -324,7 +324,7 @@ def measure(
     return Measured(new, signature, receipt, parity)
 
 
-def _predictor(graph: bytes, signature: Signature, runtime: str) -> Predictor:
+def predictor_of(graph: bytes, signature: Signature, runtime: str) -> Predictor:
     """As the bundle will answer."""
     sealed = Sealed(Path("bundle"), runtime, packed_by(runtime, graph))
     return Predictor(runtime_plugin(runtime).open(sealed, signature), signature, "the model")

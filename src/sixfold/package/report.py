@@ -23,6 +23,7 @@ from sixfold.recipe.report import (
     ColumnSummary,
     Confusion,
     Curve,
+    Explained,
     Figure,
     Importance,
     Layer,
@@ -51,7 +52,8 @@ class Epoch(NamedTuple):
 @dataclass(frozen=True)
 class Findings:
     """What else a report tells of: importances of raw columns, the events of the run, and the
-    fitted model (for its layers). `examples`: rows that each list may show; `plan`: as `Report.plan`.
+    fitted model (for its layers). `examples`: rows that each list may show; `plan` and `explained`:
+    as in `Report`.
     """
 
     importances: Sequence[Shuffled]
@@ -59,6 +61,7 @@ class Findings:
     fitted: Any
     examples: int = 0
     plan: tuple[PlanLine, ...] = ()
+    explained: Explained | None = None
 
 
 def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
@@ -102,6 +105,7 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
         importances=tuple(
             Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances
         ),
+        explained=found.explained,
         receipt=receipt,
         plan=found.plan,
         layers=tuple(

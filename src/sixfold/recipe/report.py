@@ -118,6 +118,25 @@ class Importance(Section):
     spread: float
 
 
+class Attribution(Section):
+    """The mean size of what a raw column adds to an answer, over stored training rows."""
+
+    column: str
+    mean: float = Field(ge=0)
+
+
+class Explained(Section):
+    """Attributions of the served model, the largest first; `how`: the method; `scale`: their unit;
+    `faithfulness`: what deletion and insertion curves say, in words.
+    """
+
+    how: str
+    scale: str
+    rows: int = Field(ge=1)
+    columns: tuple[Attribution, ...]
+    faithfulness: str = ""
+
+
 class Layer(Section):
     """One layer of a network."""
 
@@ -187,6 +206,7 @@ class Report(Section):
     figures: tuple[Figure, ...] = ()
     examples: tuple[ExampleList, ...] = ()
     importances: tuple[Importance, ...] = ()
+    explained: Explained | None = None
     layers: tuple[Layer, ...] = ()
     language: LanguageReport | None = None
     plan: tuple[PlanLine, ...] = Field(

@@ -14,8 +14,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain import stored as stored_file
 from sixfold.bundle.explain.attributions import Attributions, Floats, Method, Scale
+from sixfold.bundle.explain.faithfulness import Faithfulness
 from sixfold.bundle.explain.sampling import LEAST_PAIRS, Player, Players, SamplingEffort, sampled
 from sixfold.bundle.explain.stored import Stored
 from sixfold.bundle.explain.sums import SCALES, Sum, answers, of_classes, sum_of
@@ -143,6 +145,30 @@ class Explainer:
                 "Look at the report: it has the importances of columns.",
             )
         return False
+
+    def faithfulness(
+        self, rows: RawRows, method: Method = "auto", effort: ExplainEffort | None = None
+    ) -> Faithfulness:
+        """Deletion and insertion curves of the attributions of the first rows. Raises RowError as
+        `explain` does, and for columns that cannot be put in the place of others.
+        """
+        if self.not_sampled:
+            raise RowError(
+                "this model",
+                "columns of a table, which can be taken from stored rows",
+                self.not_sampled,
+                "Look at the report: it has the importances of columns.",
+            )
+        effort = effort or ExplainEffort()
+        return self.faithful(self.explain(rows, method, effort), effort)
+
+    def faithful(self, found: Attributions, effort: ExplainEffort) -> Faithfulness:
+        """The same of attributions that are known; of so many rows as there is time for."""
+        a_row_s = faithfulness.answered(len(self.columns)) * self._row_s
+        rows = int(min(len(found), effort.seconds / max(a_row_s, 1e-9)))
+        if rows < 1:
+            raise self._too_much(1, a_row_s, effort)
+        return faithfulness.measure(self.players, dict(found.predictions.feeds), found, rows)
 
     def exact(self, feeds: Feeds, effort: ExplainEffort) -> Attributions:
         """Of what the front end made."""
