@@ -285,8 +285,8 @@ def _report_columns(report: Report, signature: Signature) -> Findings:
             )
     if other := {importance.column for importance in report.importances} - columns.keys():
         yield REPORT, "importances of its columns", _some(other)
-    told = () if report.explained is None else report.explained.columns
-    if other := {each.column for each in told} - columns.keys():
+    told = set() if report.explained is None else report.explained.named()
+    if other := told - columns.keys():
         yield REPORT, "attributions of its columns", _some(other)
 
 

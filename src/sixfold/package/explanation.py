@@ -9,22 +9,28 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain.dependence import answered, dependence
+from sixfold.bundle.explain.distance import shown_value
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.stored import Stored, smallest
 from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
 from sixfold.core.errors import RowError
 from sixfold.evaluate.model import Model
+from sixfold.evaluate.shuffling import Effort
+from sixfold.explain.cohorts import row_losses, worst_slices
 from sixfold.package.receipt import Measured, predictor_of
 from sixfold.parts.fit import Attributable, Wrapping
-from sixfold.parts.table import FloatArray, Table
+from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.prepare.preparer import Preparer
-from sixfold.recipe.report import Attribution, Explained
+from sixfold.recipe.report import Attribution, Cohort, Cohorts, Dependence, Explained
+from sixfold.select.winner import Winner
 
 EXACT_ROWS: Final = 100  # that the report's attributions are the mean of
 SAMPLED_ROWS: Final = 10
 ANSWERS: Final = 2_000  # of the model, for a row whose attributions are sampled
 MOST_S: Final = 10.0
 MOST_COLUMNS: Final = 100
+DRAWN: Final = 4  # columns whose dependence is drawn
 
 
 def explanation(model: Model, training: Table, measured: Measured) -> bytes:
@@ -87,6 +93,53 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
     columns = tuple(
         Attribution(column=found.columns[at], mean=float(size[at])) for at in order[:MOST_COLUMNS]
     )
+    drawn = [] if explainer.not_sampled else order[:DRAWN]
     return Explained(
-        how=found.how, scale=found.scale, rows=len(rows), columns=columns, faithfulness=sentence
+        how=found.how,
+        scale=found.scale,
+        rows=len(rows),
+        columns=columns,
+        faithfulness=sentence,
+        dependences=tuple(
+            _dependence(explainer, at) for at in drawn if explainer.row_s * answered() <= seconds
+        ),
+    )
+
+
+def _dependence(explainer: Explainer, column: int) -> Dependence:
+    """Of the output that the column moves most."""
+    found, outputs = dependence(explainer.players, column), explainer.outputs
+    output = int(np.ptp(found.mean, axis=0).argmax()) if len(outputs) != 2 else 1
+    told = explainer.predictor.signature.inputs[column]
+    is_number = told.type == "number"
+    return Dependence(
+        column=told.name,
+        output=outputs[output],
+        x=tuple(found.values) if is_number else (),
+        names=() if is_number else tuple(str(shown_value(told, each)) for each in found.values),
+        mean=_drawn(found.mean[:, output]),
+        lines=tuple(_drawn(line[:, output]) for line in found.lines),
+    )
+
+
+def _drawn(values: FloatArray) -> tuple[float, ...]:
+    """Six digits: a chart is some hundred pixels wide."""
+    return tuple(float(f"{value:.6g}") for value in values.tolist())
+
+
+def cohorts(training: Dataset, winner: Winner, effort: Effort) -> Cohorts | None:
+    """Slices of the training rows where the winner's out-of-fold loss is far above that of all."""
+    losses = row_losses(training, winner.evaluation, winner.plan.folds)
+    found = worst_slices(training, losses, effort)
+    if not found.tried:
+        return None
+    classes = training.target.task == "classification"
+    return Cohorts(
+        loss="share of wrong classes" if classes else "mean distance from the target",
+        overall=found.overall,
+        tried=found.tried,
+        worst=tuple(
+            Cohort(text=each.text, rows=int(each.rows.sum()), loss=each.loss)
+            for each in found.slices
+        ),
     )

@@ -20,7 +20,7 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, planned, receipt, report
-from sixfold.package.explanation import explained, explanation
+from sixfold.package.explanation import cohorts, explained, explanation
 from sixfold.package.html import render
 from sixfold.package.made import Made, settled
 from sixfold.package.thumbnails import thumbnails
@@ -126,7 +126,10 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
     lines = planned.lines(run.folder, run.limits.started)
-    told = explained(measured, kept, run.loaded.recipe.runtime, effort.left_s())
+    told = report.Told(
+        explained(measured, kept, run.loaded.recipe.runtime, effort.left_s()),
+        cohorts(data.training, winner, effort),
+    )
     findings = report.Findings(
         shuffled, run.folder.history(), compressed.model.fitted, shown, lines, told
     )

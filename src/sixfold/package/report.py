@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import (
+    Cohorts,
     ColumnSummary,
     Confusion,
     Curve,
@@ -49,11 +50,18 @@ class Epoch(NamedTuple):
     validation: float | None
 
 
+class Told(NamedTuple):
+    """As in `Report`."""
+
+    explained: Explained | None = None
+    cohorts: Cohorts | None = None
+
+
 @dataclass(frozen=True)
 class Findings:
     """What else a report tells of: importances of raw columns, the events of the run, and the
-    fitted model (for its layers). `examples`: rows that each list may show; `plan` and `explained`:
-    as in `Report`.
+    fitted model (for its layers). `examples`: rows that each list may show; `plan`: as
+    `Report.plan`; `told`: what explains the model.
     """
 
     importances: Sequence[Shuffled]
@@ -61,7 +69,7 @@ class Findings:
     fitted: Any
     examples: int = 0
     plan: tuple[PlanLine, ...] = ()
-    explained: Explained | None = None
+    told: Told = field(default_factory=Told)
 
 
 def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
@@ -105,7 +113,8 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
         importances=tuple(
             Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances
         ),
-        explained=found.explained,
+        explained=found.told.explained,
+        cohorts=found.told.cohorts,
         receipt=receipt,
         plan=found.plan,
         layers=tuple(

@@ -164,7 +164,7 @@ class Explainer:
 
     def faithful(self, found: Attributions, effort: ExplainEffort) -> Faithfulness:
         """The same of attributions that are known; of so many rows as there is time for."""
-        a_row_s = faithfulness.answered(len(self.columns)) * self._row_s
+        a_row_s = faithfulness.answered(len(self.columns)) * self.row_s
         rows = int(min(len(found), effort.seconds / max(a_row_s, 1e-9)))
         if rows < 1:
             raise self._too_much(1, a_row_s, effort)
@@ -186,7 +186,7 @@ class Explainer:
             method="linear" if self.stored.kind == "linear" else "trees",
             scale=SCALES[link],
             columns=self.columns,
-            outputs=self._names,
+            outputs=self.outputs,
             base=base,
             contributions=found.values,
             prediction=scores,
@@ -196,7 +196,7 @@ class Explainer:
     def sampled(self, feeds: Feeds, effort: ExplainEffort) -> Attributions:
         """Of what the front end made, row after row."""
         rows, players = len(next(iter(feeds.values()))), self.players
-        least_s = rows * LEAST_PAIRS * 2 * len(self.columns) * self._row_s
+        least_s = rows * LEAST_PAIRS * 2 * len(self.columns) * self.row_s
         if least_s > effort.seconds:
             raise self._too_much(rows, least_s, effort)
         started, found = time.monotonic(), []
@@ -210,7 +210,7 @@ class Explainer:
             method="sampled",
             scale=scale,
             columns=self.columns,
-            outputs=self._names,
+            outputs=self.outputs,
             base=np.stack([each.base for each in found]),
             contributions=np.stack([each.values for each in found]),
             prediction=predictions.outputs[scale],
@@ -220,7 +220,8 @@ class Explainer:
         )
 
     @property
-    def _names(self) -> tuple[str, ...]:
+    def outputs(self) -> tuple[str, ...]:
+        """The classes, or the names of the values."""
         return () if self._output is None else self._output.columns
 
     @cached_property
@@ -243,7 +244,7 @@ class Explainer:
         return Players(self.places, self.background, self.answer)
 
     @property
-    def _row_s(self) -> float:
+    def row_s(self) -> float:
         """Seconds that the model takes for a row, about."""
         with self._lock:
             return self._measured_s
