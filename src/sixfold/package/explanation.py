@@ -14,7 +14,7 @@ from sixfold.bundle.explain.distance import shown_value
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.stored import Stored, smallest
 from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
-from sixfold.core.errors import RowError
+from sixfold.core.errors import BundleError, RowError
 from sixfold.evaluate.model import Model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.cohorts import row_losses, worst_slices
@@ -33,16 +33,31 @@ MOST_COLUMNS: Final = 100
 DRAWN: Final = 4  # columns whose dependence is drawn
 
 
-def explanation(model: Model, training: Table, measured: Measured) -> bytes:
+def explanation(model: Model, training: Table, measured: Measured, runtime: str) -> bytes:
     """The content of `explain.safetensors`: of a sum of trees the training rows of every leaf, of a
-    linear model its weights and the means of its features; of any model how many of the stored rows
-    are real.
+    linear model its weights and the means of its features, where these add up to the answers; of
+    any model how many of the stored rows are real.
     """
+    whole, plain = _stored(model, training, measured), Stored(real=measured.parity.real)
+    try:
+        _explainer(whole.packed(), measured, runtime).check(measured.parity.rows)
+    except BundleError:  # nothing that is explained is worth more than a bundle
+        return plain.packed()
+    return whole.packed()
+
+
+def _explainer(kept: bytes, measured: Measured, runtime: str) -> Explainer:
+    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: kept}
+    predictor = predictor_of(measured.model, measured.signature, runtime)
+    return Explainer(predictor, files, "the model")
+
+
+def _stored(model: Model, training: Table, measured: Measured) -> Stored:
     real = measured.parity.real
     fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
     additive = fitted.additive() if isinstance(fitted, Attributable) else None
     if additive is None or not isinstance(model.preparer, Preparer):
-        return Stored(real=real).packed()
+        return Stored(real=real)
     columns = {column.name: at for at, column in enumerate(measured.signature.inputs)}
     sources = [columns.get(name, -1) for name in model.preparer.feature_sources]
     arrays = {"source": np.array(sources, dtype=np.int32)}
@@ -57,7 +72,7 @@ def explanation(model: Model, training: Table, measured: Measured) -> bytes:
         value=model.features_name(),
         real=real,
         arrays=arrays,
-    ).packed()
+    )
 
 
 def _means(preparer: Preparer, training: Table) -> FloatArray:
@@ -72,10 +87,7 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
     """What the report says of attributions of the served model, over stored training rows; None
     where they cannot be had, or not in the time that is left.
     """
-    where = "the model"
-    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: kept}
-    predictor = predictor_of(measured.model, measured.signature, runtime)
-    explainer = Explainer(predictor, files, where)
+    explainer = _explainer(kept, measured, runtime)
     seconds = min(MOST_S, left_s)
     if not explainer.is_possible or not measured.parity.real or seconds <= 0:
         return None
@@ -85,7 +97,7 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
     try:
         found = explainer.explain(rows, effort=effort)
         sentence = "" if explainer.not_sampled else explainer.faithful(found, effort).sentence()
-    except RowError:  # it would take longer
+    except (RowError, BundleError):  # it would take longer, or does not add up
         return None
     # of two classes both have the same size; of more, and of several values, the mean
     size = np.abs(found.contributions).mean(axis=(0, 2))
@@ -101,7 +113,9 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
         columns=columns,
         faithfulness=sentence,
         dependences=tuple(
-            _dependence(explainer, at) for at in drawn if explainer.row_s * answered() <= seconds
+            _dependence(explainer, at)
+            for at in drawn
+            if DRAWN * answered() * explainer.row_s <= seconds
         ),
     )
 

@@ -111,7 +111,8 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
         winner.evaluation, data.training, winner.plan.folds, run.context.seed, effort
     )
     made = settled(measured.receipt, winner)
-    kept = explanation(compressed.model, data.training.table, measured)
+    runtime = run.loaded.recipe.runtime
+    kept = explanation(compressed.model, data.training.table, measured, runtime)
     parts = BundleParts(  # the report is not served
         measured.model,
         measured.signature,
@@ -120,14 +121,14 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
         "",
         "{}",
         measured.parity,
-        run.loaded.recipe.runtime,
+        runtime,
         kept,
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
     lines = planned.lines(run.folder, run.limits.started)
     told = report.Told(
-        explained(measured, kept, run.loaded.recipe.runtime, effort.left_s()),
+        explained(measured, kept, runtime, effort.left_s()),
         cohorts(data.training, winner, effort),
     )
     findings = report.Findings(

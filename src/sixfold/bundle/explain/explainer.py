@@ -204,17 +204,20 @@ class Explainer:
             one = {name: array[row : row + 1] for name, array in feeds.items()}
             end = started + effort.seconds * (row + 1) / rows
             found.append(sampled(players, one, SamplingEffort(effort.rows, end, effort.seed)))
-        predictions = self.predictor.run(feeds)
         scale: Scale = self._output.name if self._output is not None else "value"  # type: ignore[assignment]
+        base, contributions = (
+            np.stack([each.base for each in found]),
+            np.stack([each.values for each in found]),
+        )
         return Attributions(
             method="sampled",
             scale=scale,
             columns=self.columns,
             outputs=self.outputs,
-            base=np.stack([each.base for each in found]),
-            contributions=np.stack([each.values for each in found]),
-            prediction=predictions.outputs[scale],
-            predictions=predictions,
+            base=base,
+            contributions=contributions,
+            prediction=base + contributions.sum(axis=1),  # the answer to the row, asked alone
+            predictions=self.predictor.run(feeds),
             error=np.stack([each.error for each in found]),
             asked=sum(each.asked for each in found),
         )

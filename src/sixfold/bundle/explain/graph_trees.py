@@ -85,10 +85,12 @@ def _table(node: Node, takers: dict[str, Node], graph: ModelGraph) -> Floats | N
     """
     cast = takers.get(node.outputs[0])
     gather = takers.get(cast.outputs[0]) if cast is not None and cast.operator == "Cast" else None
-    if gather is None or gather.operator != "Gather":
+    if gather is None or gather.operator != "Gather" or cast is None:
         return None
     table = graph.tensors.get(gather.inputs[0])
-    if table is None or len(table.dims) != 2:
+    if table is None or gather.inputs[1] != cast.outputs[0]:
+        return None
+    if len(table.dims) != 2:
         raise WireError("leaves whose values are no table")
     return table.floats().reshape(table.dims)
 
