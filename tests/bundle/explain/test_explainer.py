@@ -29,7 +29,7 @@ def linear(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """Without a file of attributions, as bundles were written before there was one."""
-    return load(tiny_bundle.make(tmp_path_factory.mktemp("explain") / "bundle"))
+    return load(tiny_bundle.make(tmp_path_factory.mktemp("explain") / "bundle", explain=b""))
 
 
 def test_a_linear_model_is_weights_times_distances_from_the_mean(linear: Bundle) -> None:
@@ -119,6 +119,7 @@ def test_verify_says_that_attributions_add_up(linear: Bundle, other: Bundle) -> 
     assert verify(linear.path)[-1].endswith("attributions add up to the answers")
     assert "attributions" not in verify(other.path)[-1]
     assert manifest.EXPLAIN in {path.name for path in linear.path.iterdir()}
+    assert manifest.EXPLAIN not in {path.name for path in other.path.iterdir()}
 
 
 def test_a_file_is_read_as_it_was_written() -> None:

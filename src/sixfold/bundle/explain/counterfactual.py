@@ -82,7 +82,8 @@ class Search:
                 places = np.linspace(0, len(values) - 1, min(VALUES, len(values))).round()
                 values = values[places.astype(int)]
             else:
-                texts, counts = np.unique(values.astype(str), return_counts=True)
+                known = values[values != ""].astype(str)
+                texts, counts = np.unique(known, return_counts=True)
                 values = texts[np.argsort(-counts, kind="stable")[:VALUES]]
             found += [Move(number, value) for value in values.tolist() if value != now]
         return found

@@ -99,7 +99,14 @@ def read(content: bytes, where: str) -> Stored:
     """What `packed` wrote. Raises BundleError for anything else."""
     try:
         return _read(content)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         found = str(error)[:100] or type(error).__name__
         raise BundleError(where, "a file of attributions", found, AGAIN) from None
 
