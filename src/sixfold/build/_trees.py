@@ -46,6 +46,7 @@ NODE_PARTS: Final = (
 BRANCH_LEQ: Final = 0  # TreeEnsemble's numbers of modes, aggregates and transforms
 SUM: Final = 1
 NO_TRANSFORM: Final = 0
+WHOLE_TREE: Final = 2.0**31  # that weighted training rows are counted in parts of
 FLOAT32_BITS = (
     24  # multiples of q are exact in float32 up to 2^24 q, and so are their sums, in any order
 )
@@ -337,8 +338,18 @@ def from_sklearn(estimators: Sequence[Any], value: Sequence[FloatArray], feature
         gain=np.concatenate([_gain(tree) for tree in nodes]),
         features=features,
         outputs=values.shape[1],
-        cover=np.concatenate([tree.weighted_n_node_samples for tree in nodes]).astype(np.uint32),
+        cover=np.concatenate([_cover(tree) for tree in nodes]),
     )
+
+
+def _cover(tree: Any) -> npt.NDArray[np.uint32]:
+    """Training rows of every node; where they have weights, in parts of the tree's so small that no
+    share is off by more than 1e-9.
+    """
+    rows = np.asarray(tree.weighted_n_node_samples)
+    if not (rows == np.rint(rows)).all():
+        rows = np.maximum(np.rint(rows * (WHOLE_TREE / rows[0])), 1.0)
+    return rows.astype(np.uint32)
 
 
 def _gain(tree: Any) -> FloatArray:

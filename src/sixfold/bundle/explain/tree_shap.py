@@ -33,7 +33,9 @@ from sixfold.core.cores import cores
 
 ROWS: Final = 64  # that are explained at once
 BLOCK: Final = 200  # branches of the trees that are walked at once, or one tree's: ~1 MB a value
-CELL_S: Final = 1.5e-8  # a row, a point and an edge: measured on one core
+CELL_S: Final = (
+    1.5e-8  # a row, a point and an edge: ten operations of a nanosecond or two (guessed)
+)
 Bools = npt.NDArray[np.bool_]
 
 
