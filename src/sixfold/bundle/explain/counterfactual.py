@@ -9,7 +9,7 @@ It finds a small change, and not always the least.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.explain.distance import Distance
-from sixfold.bundle.explain.sampling import Answer, Player
+from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.frontend import Feeds
 from sixfold.recipe.signature import NUMBERS
 
@@ -26,6 +26,15 @@ BEAM: Final = 6
 MOST_COLUMNS: Final = 4  # that change
 HALVINGS: Final = 12
 Floats = npt.NDArray[np.float64]
+
+
+class Decided(NamedTuple):
+    """[rows, classes] scores, and [rows] the numbers of the classes that are answered: a threshold may
+    make these others than the largest scores.
+    """
+
+    scores: Floats
+    labels: npt.NDArray[np.int64]
 
 
 class Move(NamedTuple):
@@ -44,14 +53,14 @@ class Search:
 
     columns: Sequence[Player]
     background: Feeds
-    answer: Answer
+    decide: Callable[[Feeds], Decided]
     movable: npt.NDArray[np.bool_]
     whole: npt.NDArray[np.bool_]
     wanted: int | None = None
 
     def least(self, row: Feeds) -> list[Move] | None:
         """Of one row; None where no change of up to four columns was found."""
-        own = int(self.answer(row)[0].argmax())
+        own = int(self.decide(row).labels[0])
         if self.wanted == own:
             return []
         singles = self._singles(row)
@@ -63,10 +72,11 @@ class Search:
                 for move in singles
                 if all(move.column != each.column for each in moves)
             ]
-            gain = self._gain(row, tried, own)
-            flipped = np.flatnonzero(gain > 0)
+            found = self.decide(self._changed(row, tried))
+            flipped = np.flatnonzero(self._is_other(found, own))
             if len(flipped):
                 return self._nearest(row, [tried[at] for at in flipped.tolist()], own)
+            gain = self._gain(found.scores, own)
             beam = [tried[at] for at in np.argsort(-gain, kind="stable")[:BEAM].tolist()]
         return None
 
@@ -96,12 +106,16 @@ class Search:
                 feeds[column.group][at, column.place] = move.value
         return feeds
 
-    def _gain(self, row: Feeds, tried: Sequence[Sequence[Move]], own: int) -> Floats:
-        """[tried] by how much the class that is wanted is ahead: above 0, it is the answer."""
-        scores = self.answer(self._changed(row, tried))
+    def _is_other(self, found: Decided, own: int) -> npt.NDArray[np.bool_]:
+        """[rows] whether the answer is the one that is wanted."""
         if self.wanted is None:
-            others = np.delete(scores, own, axis=1).max(axis=1)
-            return np.asarray(others - scores[:, own])
+            return np.asarray(found.labels != own)
+        return np.asarray(found.labels == self.wanted)
+
+    def _gain(self, scores: Floats, own: int) -> Floats:
+        """[rows] by how much what is wanted is ahead."""
+        if self.wanted is None:
+            return np.asarray(np.delete(scores, own, axis=1).max(axis=1) - scores[:, own])
         others = np.delete(scores, self.wanted, axis=1).max(axis=1)
         return np.asarray(scores[:, self.wanted] - others)
 
@@ -127,7 +141,7 @@ class Search:
             if middle in (near, far):
                 break
             tried = [*moves[:at], Move(moves[at].column, float(middle)), *moves[at + 1 :]]
-            if self._gain(row, [tried], own)[0] > 0:
+            if self._is_other(self.decide(self._changed(row, [tried])), own)[0]:
                 moves, far = tried, float(middle)
             else:
                 near = float(middle)

@@ -5,11 +5,12 @@ that are nearest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sixfold.bundle.explain.counterfactual import Search
+from sixfold.bundle.explain.counterfactual import Decided, Search
 from sixfold.bundle.explain.distance import Distance, shown_value
 from sixfold.bundle.explain.explainer import Explainer
 from sixfold.bundle.frontend import Feeds, RawRows
@@ -70,7 +71,7 @@ def counterfactual(
     search = Search(
         columns=explainer.places,
         background=values,
-        answer=explainer.answer,
+        decide=partial(_decided, explainer),
         movable=np.array(
             [each.name not in fixed and each.type in PLAIN_KINDS for each in signature.inputs]
         ),
@@ -110,6 +111,13 @@ def nearest(explainer: Explainer, rows: RawRows, count: int) -> list[NearRow]:
         answer = explainer.predictor.run(one).records()[0]
         found.append(NearRow(near.distance, values, answer))
     return found
+
+
+def _decided(explainer: Explainer, feeds: Feeds) -> Decided:
+    found, classes = explainer.predictor.run(feeds).outputs, explainer.predictor.signature.classes
+    numbers = {name: number for number, name in enumerate(classes)}
+    scores = found["probability"] if "probability" in found else found["decision"]
+    return Decided(scores, np.array([numbers[str(label)] for label in found["label"]]))
 
 
 def _one(explainer: Explainer, rows: RawRows) -> Feeds:
