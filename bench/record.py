@@ -51,6 +51,7 @@ MEASUREMENTS = (
     "boosting_folds",
     "selection",
     "one_row",
+    "explain",
     "serving",
     "gateway",
     "console_pages",

@@ -77,6 +77,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"ALLOWED_S": 60.0},
         {"the 300 ms that are allowed"},
     ),
+    "explain": (
+        {"rows": 40, "features": 6, "trees": 5},
+        {"ERRORS": 6.0},
+        {"LightGBM pred_contrib"},
+    ),
     "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
     "end_to_end": (
         {

@@ -258,7 +258,18 @@ def manifests(size: int) -> Iterator[Named]:
     )
 
 
+def attributions(size: int) -> Iterator[Named]:
+    yield "a header of brackets", size.to_bytes(8, "little") + b"[" * size
+    yield "a header longer than the file", b"\xff" * 8 + b" " * size
+    names = b",".join(b'"%d":{"dtype":"U8"}' % number for number in range(size // 24))
+    yield "a header of arrays", (len(names) + 2).to_bytes(8, "little") + b"{" + names + b"}"
+    header = b'{"__metadata__":{},"cover":{"dtype":"U8","shape":[%s],"data_offsets":[0,1]}}'
+    long = header % (b"9" * 30)
+    yield "more than there is", len(long).to_bytes(8, "little") + long + b"x"
+
+
 KINDS = {
+    "explain.safetensors": attributions,
     "signature.json": signatures,
     "receipt.json": receipts,
     "report.json": reports,

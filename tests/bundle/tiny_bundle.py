@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.bundle.explain.stored import Stored
 from sixfold.bundle.page import START
 from sixfold.bundle.parity import Parity
 from sixfold.bundle.write import BundleParts, write_bundle
@@ -153,6 +154,7 @@ def parts(task: str = "classification", **changes: Any) -> BundleParts:
         "report_html": f"{START}<p>Report</p>",
         "report_json": report(receipt, task).model_dump_json(),
         "parity": Parity(ROWS, expected(task)),
+        "explain": Stored(real=len(ROWS)).packed(),
         **changes,
     }
     return BundleParts(**content)

@@ -22,6 +22,7 @@ VERBS = [
     "check",
     "run",
     "predict",
+    "explain",
     "serve",
     "chat",
     "export",

@@ -16,10 +16,15 @@ from sixfold.package import charts
 from sixfold.package.html import render
 from sixfold.recipe.receipt import Cost, Nested, Outer, Quality, Receipt, Step
 from sixfold.recipe.report import (
+    Attribution,
+    Cohort,
+    Cohorts,
     ColumnSummary,
     Confusion,
     Curve,
+    Dependence,
     ExampleList,
+    Explained,
     Figure,
     Importance,
     Layer,
@@ -331,3 +336,39 @@ def test_a_page_with_other_elements_is_refused(tmp_path: Path, text: str) -> Non
         page.check(f"{whole}{text}".encode(), tmp_path)
     with pytest.raises(BundleError, match="starts with the policy"):
         page.check(f" {whole}".encode(), tmp_path)
+
+
+def test_what_explains_the_model_is_shown() -> None:
+    explained = Explained(
+        how="exact: by <hand>",
+        scale="log-odds",
+        rows=7,
+        columns=(Attribution(column="col1", mean=0.5),),
+        faithfulness="Faithfulness over 7 rows.",
+        dependences=(
+            Dependence(
+                column="col1", output="yes", x=(0.0, 1.0), mean=(0.25, 0.5), lines=((0.0, 1.0),)
+            ),
+            Dependence(column="col2", output="yes", names=("<a>", "b"), mean=(0.25, 0.5)),
+        ),
+    )
+    worst = Cohorts(
+        loss="share of wrong classes",
+        overall=0.25,
+        tried=12,
+        worst=(Cohort(text="col1 = <b>", rows=40, loss=0.75),),
+    )
+    text = render(
+        sample().model_copy(update={"explained": explained, "cohorts": worst}), REPRODUCTION
+    )
+    for part in (
+        "exact: by &lt;hand&gt;",
+        "Faithfulness over 7 rows.",
+        "Partial dependence",
+        "0: &lt;a&gt;, 1: b",
+        "col1 = &lt;b&gt;",
+        "12 slices were looked at",
+    ):
+        assert part in text, part
+    assert "<b>" not in text.partition("Where it is worst")[2].partition("</table>")[0]
+    page.check(text.encode(), Path("report.html"))

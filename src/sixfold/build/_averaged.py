@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sixfold.build import _links
 from sixfold.build._classes import present
 from sixfold.build._trees import Trees, from_sklearn, on_grid
 from sixfold.core.errors import RecipeError
-from sixfold.parts.fit import Fit, Matrix, OutputKind
+from sixfold.parts.fit import Additive, Fit, Matrix, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
@@ -69,6 +69,14 @@ class AveragedTrees(State):
         mean = graph.op("Div", total, graph.constant(float(self.trees.count), np.float64))
         return mean if self.task != "classification" else _links.both_classes(graph, mean)
 
+    def additive(self) -> Additive | None:
+        """A mean of trees; of two classes that of the second one's share."""
+        cover = self.trees.leaf_cover()
+        link: Literal["identity", "share"] = (
+            "share" if self.task == "classification" else "identity"
+        )
+        return Additive("mean of trees", link, {"cover": cover}) if len(cover) else None
+
     def importances(self) -> FloatArray:
         """Share of the decrease of impurity that each feature brought, [F], sum 1; every tree has
         the same weight.
@@ -76,7 +84,7 @@ class AveragedTrees(State):
         return self.trees.importances()
 
 
-NODE_BYTES = 33  # of a node in `Trees`, without its values
+NODE_BYTES = 37  # of a node in `Trees`, without its values
 GROWN_BYTES = 72  # of a node while it grows, without its values: scikit-learn's nodes, and room for more of them
 
 

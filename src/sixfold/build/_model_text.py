@@ -53,6 +53,10 @@ def read_trees(text: str, outputs: int) -> Trees:
     }
     itself, value = np.arange(len(leaf)), np.zeros(len(leaf))
     value[leaf] = _numbers(found["leaf_value"])
+    cover = np.zeros(len(leaf), dtype=np.uint32)
+    # a tree of one leaf may say 0 rows, or none
+    cover[leaf] = np.maximum(_numbers([line or "1" for line in found["leaf_count"]]), 1)
+    cover[branch] = _numbers(found["internal_count"])
     return Trees(
         first=first,
         feature=_spread(_numbers(found["split_feature"]).astype(np.int32), branch, len(leaf)),
@@ -68,6 +72,7 @@ def read_trees(text: str, outputs: int) -> Trees:
         gain=_spread(np.maximum(_numbers(found["split_gain"]), 0.0), branch, len(leaf)),
         features=int(head.partition("\nmax_feature_idx=")[2].partition("\n")[0]) + 1,
         outputs=outputs,
+        cover=cover,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Self, TypeVar
 
 import numpy as np
@@ -33,13 +33,27 @@ AT_ONCE = (
     1 << 11
 )  # leaf values a row that the graph holds at once: 64 MB of float32 in a batch of 8192 rows
 Block = TypeVar("Block")
-NODE_PARTS: Final = ("feature", "threshold", "left", "right", "missing_left", "value", "gain")
+NODE_PARTS: Final = (
+    "feature",
+    "threshold",
+    "left",
+    "right",
+    "missing_left",
+    "value",
+    "gain",
+    "cover",
+)
 BRANCH_LEQ: Final = 0  # TreeEnsemble's numbers of modes, aggregates and transforms
 SUM: Final = 1
 NO_TRANSFORM: Final = 0
+WHOLE_TREE: Final = 2.0**31  # that weighted training rows are counted in parts of
 FLOAT32_BITS = (
     24  # multiples of q are exact in float32 up to 2^24 q, and so are their sums, in any order
 )
+
+
+def _not_known() -> npt.NDArray[np.uint32]:
+    return np.empty(0, dtype=np.uint32)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,9 @@ class Trees(State):
     children are itself. `first`: int64 [T], the roots. `feature`, `left`, `right`: int32 [N];
     `threshold`: float32 [N] (x is float32, so a double threshold is rounded down: no comparison
     changes). `value`: float64 [N, W], 0 at branches. W = K: every tree adds to every output; W = 1:
-    tree t adds to output t mod K. `gain`: float64 [N], what a split improved.
+    tree t adds to output t mod K. `gain`: float64 [N], what a split improved. `cover`: uint32 [N],
+    the training rows that came to a node, with repetition where they were drawn so; [0] where it is
+    not known, as in runs of older versions.
     """
 
     first: npt.NDArray[np.int64]
@@ -63,6 +79,7 @@ class Trees(State):
     gain: npt.NDArray[np.float64]
     features: int
     outputs: int
+    cover: npt.NDArray[np.uint32] = field(default_factory=_not_known)
 
     @property
     def count(self) -> int:
@@ -146,6 +163,12 @@ class Trees(State):
         """
         gain_F = np.bincount(self.feature, weights=self.gain, minlength=self.features)
         return np.asarray(gain_F / max(gain_F.sum(), np.finfo(np.float64).tiny), dtype=np.float64)
+
+    def leaf_cover(self) -> npt.NDArray[np.uint32]:
+        """[leaves] the training rows of each leaf, in the order in which `export` numbers them; [0]
+        where they are not known.
+        """
+        return self.cover[self.leaves()] if len(self.cover) else self.cover
 
     def export(self, graph: Graph, x: str) -> str:
         """TreeEnsemble nodes; `x` is a float32 value. Returns the sums as double [R, K].
@@ -315,7 +338,18 @@ def from_sklearn(estimators: Sequence[Any], value: Sequence[FloatArray], feature
         gain=np.concatenate([_gain(tree) for tree in nodes]),
         features=features,
         outputs=values.shape[1],
+        cover=np.concatenate([_cover(tree) for tree in nodes]),
     )
+
+
+def _cover(tree: Any) -> npt.NDArray[np.uint32]:
+    """Training rows of every node; where they have weights, in parts of the tree's so small that no
+    share is off by more than 1e-9.
+    """
+    rows = np.asarray(tree.weighted_n_node_samples)
+    if not (rows == np.rint(rows)).all():
+        rows = np.maximum(np.rint(rows * (WHOLE_TREE / rows[0])), 1.0)
+    return rows.astype(np.uint32)
 
 
 def _gain(tree: Any) -> FloatArray:

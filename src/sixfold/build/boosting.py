@@ -22,7 +22,7 @@ from sixfold.build._model_text import read_trees
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._trees import Trees
 from sixfold.build.family import FitCost, FitWork, SolverFamily
-from sixfold.parts.fit import UNWATCHED, Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.fit import UNWATCHED, Additive, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray, Task
@@ -43,7 +43,7 @@ TRAINING_PART = 0.4
 # Measured on one core with random rows, 1,000 to 16,000, of 10 and 60 features.
 START_S, VALUE_S = 0.05, 3e-6
 BINS = 255  # of a feature, as LightGBM has them by itself
-HISTOGRAM_BYTES, NODE_BYTES = 16, 40  # of a bin: a gradient and a Hessian; of a node
+HISTOGRAM_BYTES, NODE_BYTES = 16, 44  # of a bin: a gradient and a Hessian; of a node
 USUAL_ROUNDS = 120  # on tables that stopped early
 
 
@@ -81,6 +81,11 @@ class BoostedTrees(State):
     def export(self, graph: Graph, x: str) -> str:
         """The ensemble's sums, then the link in double precision."""
         return _links.export(self.link, graph, self.trees.export(graph, x))
+
+    def additive(self) -> Additive | None:
+        """A sum of trees, before the link."""
+        cover = self.trees.leaf_cover()
+        return Additive("trees", self.link, {"cover": cover}) if len(cover) else None
 
     def first_rounds(self, rounds: int) -> Self:
         """The model as it was after `rounds` rounds, at least 1."""

@@ -23,7 +23,7 @@ from sixfold.build._classes import present
 from sixfold.build._warned import told
 from sixfold.build.family import FitWork, SolverFamily
 from sixfold.core.errors import RecipeError
-from sixfold.parts.fit import Fit, Fitted, Matrix, Needs, OutputKind
+from sixfold.parts.fit import Additive, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense, nonzeros
 from sixfold.parts.state import State
@@ -71,6 +71,10 @@ class LinearModel(State):
     def with_parameters(self, parameters: dict[str, npt.NDArray[np.float64]]) -> Self:
         """The same model with other numbers."""
         return replace(self, weights=parameters["weights"], bias=parameters["bias"])
+
+    def additive(self) -> Additive:
+        """Features times weights, before the link."""
+        return Additive("linear", self.link, {"weights": self.weights, "bias": self.bias})
 
     def importances(self) -> FloatArray:
         """|θ| summed over the columns, [F]; comparable where features have one scale."""

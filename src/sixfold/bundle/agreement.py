@@ -285,6 +285,9 @@ def _report_columns(report: Report, signature: Signature) -> Findings:
             )
     if other := {importance.column for importance in report.importances} - columns.keys():
         yield REPORT, "importances of its columns", _some(other)
+    told = set() if report.explained is None else report.explained.named()
+    if other := told - columns.keys():
+        yield REPORT, "attributions of its columns", _some(other)
 
 
 def _report_charts(report: Report, signature: Signature) -> Findings:

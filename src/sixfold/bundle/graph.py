@@ -48,16 +48,16 @@ class CheckedModel:
 
     def session(self, where: str) -> ort.InferenceSession:
         """On one thread, the way a receipt's latency was measured. Raises BundleError."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            return ort.InferenceSession(self.content, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises classes that it does not export
-            raise BundleError(
-                where, "a model that onnxruntime can run", first_line(error), AGAIN
-            ) from None
+        return _session(self.content, where)
+
+    def session_of(self, value: str, elem_type: int, where: str) -> ort.InferenceSession:
+        """The same graph, whose one output is its inner value `value`, of this type. Raises
+        BundleError.
+        """
+        message = onnx_messages.read(self.content)
+        output = {1: [value.encode()], 2: [{1: [{1: [elem_type]}]}]}
+        inner = {**message, 7: [{**message[7][0], 12: [output]}]}
+        return _session(b"".join(onnx_messages.written(inner)), where)
 
     def classes(self) -> tuple[str, ...] | None:
         """The labels that the output `label` is taken from, in the order of the classes' columns;
@@ -79,6 +79,19 @@ class CheckedModel:
         if names is None:
             raise WireError("a label that is not taken from a list of classes")
         return names.texts()
+
+
+def _session(content: bytes, where: str) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises classes that it does not export
+        raise BundleError(
+            where, "a model that onnxruntime can run", first_line(error), AGAIN
+        ) from None
 
 
 def first_line(error: Exception) -> str:

@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from sixfold.bundle import manifest
+from sixfold.bundle.explain.attributions import Attributions, Method
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.file_values import with_paths
 from sixfold.bundle.frontend import Extra, RawRows, shorten
 from sixfold.bundle.manifest import Sealed
@@ -41,6 +43,7 @@ class Bundle:
     recipe: Recipe
     receipt: Receipt
     predictor: Predictor
+    explainer: Explainer
 
     @property
     def name(self) -> str:
@@ -60,6 +63,19 @@ class Bundle:
         Raises RowError with the row and the column that do not fit.
         """
         return self.predictor.predict(with_paths(rows, self.predictor.file_columns, Path()), extra)
+
+    def explain(
+        self, rows: RawRows, method: Method = "auto", effort: ExplainEffort | None = None
+    ) -> Attributions:
+        """How much every raw column adds to the answer to each row: exact for linear models, trees
+        and boosting, by sampling otherwise. Rows as in `predict`.
+
+        Raises RowError for rows that do not fit, a method that the model does not have, and more
+        work than `effort` allows (a minute).
+        """
+        return self.explainer.explain(
+            with_paths(rows, self.predictor.file_columns, Path()), method, effort
+        )
 
     def _repr_html_(self) -> str:
         inputs = ", ".join(
@@ -92,7 +108,11 @@ def from_files(sealed: Sealed, allow: Collection[str] = ()) -> Bundle:
     runtime = open_runtime(sealed, signature, allow)
     receipt = section_of(Receipt, "receipt.json", files, folder)
     recipe = _recipe(files["recipe.yaml"], folder / "recipe.yaml")
-    return Bundle(folder, signature, recipe, receipt, Predictor(runtime, signature, str(folder)))
+    predictor = Predictor(runtime, signature, str(folder))
+    kept = manifest.EXPLAINED if manifest.EXPLAIN in files else (manifest.PARITY,)
+    some = {name: files[name] for name in kept if name in files}
+    explainer = Explainer(predictor, some, str(folder))
+    return Bundle(folder, signature, recipe, receipt, predictor, explainer)
 
 
 def section_of(section: type[S], name: str, files: Mapping[str, bytes], folder: Path) -> S:

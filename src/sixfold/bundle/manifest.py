@@ -42,6 +42,7 @@ COMMON: Final = {
     "report.html": 16 * MIB,  # 5,000 columns take 2 MB
     "report.json": 20 * MIB,  # charts are bounded where they are made (`reporting`)
     "parity.jsonl.gz": 16 * MIB,  # packed; what it may unpack to is the business of `parity`
+    "explain.safetensors": 64 * MIB,  # 16 million leaves of up to 4 bytes
 }
 MODEL: Final = "model.onnx"
 # Of a bundle that onnxruntime answers for: protobuf's own limit; what a session takes beyond it is
@@ -58,8 +59,12 @@ LIMITS: Final = {
 }
 MANIFEST_LIMITS: Final = json_limits.JsonLimits(
     size_bytes=16 << 10, values=100
-)  # seven files and four facts
+)  # eight files and four facts
 PARITY: Final = "parity.jsonl.gz"
+EXPLAIN: Final = "explain.safetensors"
+EXPLAINED: Final = (MODEL, PARITY, EXPLAIN)  # what explaining takes
+OF_GRAPHS: Final = frozenset({PARITY, EXPLAIN})  # not of a runtime that keeps files on disk
+OPTIONAL: Final = frozenset({EXPLAIN})  # bundles were written before there was such a file
 PLAIN_NAME: Final = re.compile(
     r"([a-z0-9]{1,20}/)?[a-z0-9][a-z0-9._-]{0,62}"
 )  # in a folder at most
@@ -134,7 +139,8 @@ def largest(runtime: str) -> Mapping[str, int]:
     if runtime == ONNX:
         return LARGEST
     plugin = RUNTIME.load(runtime)
-    common = {name: most for name, most in COMMON.items() if name != PARITY or not on_disk(runtime)}
+    left_out = OF_GRAPHS if on_disk(runtime) else frozenset()
+    common = {name: most for name, most in COMMON.items() if name not in left_out}
     return {**common, **plugin.files}
 
 
@@ -229,7 +235,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
                 str(folder / MANIFEST), f"the files of a bundle ({known})", repr(name), AGAIN
             )
     for name in allowed:
-        if name not in manifest.files:
+        if name not in manifest.files and name not in OPTIONAL:
             raise BundleError(str(folder / MANIFEST), f"an entry for {name}", "none", AGAIN)
     own = {MANIFEST, *manifest.files}
     foreign = sorted(

@@ -17,10 +17,12 @@ from sixfold.bundle.onnx_operators import ATTRIBUTES, ML, VERSIONS
 
 MOST_DIMS: Final = 6
 LARGEST_DIM: Final = (1 << 31) - 1
+FLOAT: Final = 1
 STRING: Final = 8
+DOUBLE: Final = 11
 # TensorProto's data types that Sixfold writes → their NumPy type (strings have none).
 TYPES: Final[dict[int, str]] = {
-    1: "<f4",
+    FLOAT: "<f4",
     2: "u1",
     3: "i1",
     5: "<i2",
@@ -28,7 +30,7 @@ TYPES: Final[dict[int, str]] = {
     7: "<i8",
     STRING: "",
     9: "?",
-    11: "<f8",
+    DOUBLE: "<f8",
 }
 # Field of a tensor → the data types whose numbers it may hold, besides raw_data (9).
 PAYLOADS: Final[dict[int, frozenset[int]]] = {
@@ -106,6 +108,14 @@ class Tensor:
         if 9 in self.message:
             return np.frombuffer(self.message[9][0], dtype=TYPES[self.data_type]).astype(np.int64)
         return unpacked(next(iter(self.message.get(5) or self.message.get(7) or [b""])))
+
+    def floats(self) -> npt.NDArray[np.float64]:
+        """Its numbers in one row, as doubles. Raises WireError for others than floating ones."""
+        if self.data_type not in (FLOAT, DOUBLE):
+            raise WireError("a tensor of others than floating numbers where such are due")
+        field = next((number for number in (9, 4, 10) if number in self.message), None)
+        values = self.message[field][0] if field is not None else b""
+        return np.frombuffer(values, dtype=TYPES[self.data_type]).astype(np.float64)
 
     def texts(self) -> tuple[str, ...]:
         """Its strings. Raises WireError for what is no UTF-8."""

@@ -65,11 +65,13 @@ RERUN: Final = "The exported graph disagrees with the trained pipeline: report i
 @dataclass(frozen=True)
 class Parity:
     """`rows`: column → text. `expected`: output → the pipeline's answers, `label` [rows], others
-    [rows, columns].
+    [rows, columns]. `real`: so many rows, the first ones, are of the training table as they are
+    (what was read from a file does not say it: 0).
     """
 
     rows: Sequence[Mapping[str, str]]
     expected: Mapping[str, npt.NDArray[Any]]
+    real: int = 0
 
     def fitting(self) -> Parity:
         """Itself, or some of its rows: as many as `unpack` takes, no more than STORED_CELLS, and of
@@ -100,6 +102,7 @@ class Parity:
         return Parity(
             [self.rows[at] for at in rows.tolist()],
             {name: array[rows] for name, array in self.expected.items()},
+            int((rows < self.real).sum()),
         )
 
     def packed(self) -> bytes:

@@ -69,6 +69,14 @@ class ReadsImages(Protocol):
 
 
 @runtime_checkable
+class EncodesInputs(Protocol):
+    """Ability of a runtime: it answers by the file `model.onnx`, and says what that graph takes."""
+
+    def encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:
+        """Input of the graph → its values."""
+
+
+@runtime_checkable
 class Generates(Protocol):
     """Ability of a runtime: it generates texts, token by token."""
 

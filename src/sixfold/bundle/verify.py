@@ -72,7 +72,8 @@ def _proved(bundle: Bundle, content: bytes) -> str:
             f"largest difference of a log-probability {proved.worst:.1e}"
         )
     worst = _stored_rows(bundle, content)
-    return f"parity: {told:,} stored rows answered again, largest difference {worst:.1e}"
+    explained = "" if bundle.explainer.not_exact else "; attributions add up to the answers"
+    return f"parity: {told:,} stored rows answered again, largest difference {worst:.1e}{explained}"
 
 
 def _stored_rows(bundle: Bundle, content: bytes) -> float:
@@ -83,6 +84,7 @@ def _stored_rows(bundle: Bundle, content: bytes) -> float:
             str(bundle.path / "receipt.json"), "a number of stored rows", f"{rows}", manifest.AGAIN
         )
     parity = unpack(content, str(where), bundle.signature, rows)
+    bundle.explainer.check(parity.rows)
     with bundle.predictor.within(ANSWER_S):
         return check_parity(bundle.predictor, parity, str(bundle.path / "model.onnx"))
 

@@ -32,7 +32,8 @@ LANGUAGE: Final = "language"  # the runtime of language models
 @dataclass(frozen=True)
 class BundleParts:
     """What a bundle is made of. `model`: the trained pipeline as an ONNX graph, of which the
-    recipe's runtime makes its files; `recipe`: YAML text; `report_json`: JSON text.
+    recipe's runtime makes its files; `recipe`: YAML text; `report_json`: JSON text; `explain`: what
+    attributions take, none where it is empty.
     """
 
     model: bytes
@@ -43,14 +44,16 @@ class BundleParts:
     report_json: str
     parity: Parity
     runtime: str = ONNX
+    explain: bytes = b""
 
     def check(self, folder: Path, files: dict[str, bytes | Path]) -> None:
-        """The stored rows are asked again, through the files that will be written. Raises
-        BundleError.
+        """The stored rows are asked again, through the files that will be written, and attributions
+        of a few add up to the answers. Raises BundleError.
         """
         held = {name: content for name, content in files.items() if isinstance(content, bytes)}
         bundle = from_files(Sealed(folder, self.runtime, held), self.plugins)
         check_parity(bundle.predictor, self.parity, str(folder / "model.onnx"))
+        bundle.explainer.check(self.parity.rows)
 
     @property
     def plugins(self) -> tuple[str, ...]:
@@ -67,6 +70,7 @@ class BundleParts:
             **packed_by(self.runtime, self.model),
             **_common(self),
             manifest.PARITY: self.parity.packed(),
+            **({manifest.EXPLAIN: self.explain} if self.explain else {}),
         }
 
 

@@ -57,6 +57,7 @@ class Verbs(click.Group):
             "plan",
             "run",
             "predict",
+            "explain",
             "serve",
             "chat",
             "export",

@@ -126,11 +126,7 @@ class Model(State):
                 "Look at data.drop.",
             )
         graph = Graph()
-        named = [name for name in self.preparer.inputs if name not in self.preparer.texts]
-        inputs = RawInputs(graph, named, self.preparer.categories)
-        scores = graph.cast(
-            self.fitted.export(graph, self.preparer.export(graph, inputs)), TensorProto.DOUBLE
-        )
+        scores = graph.cast(self.fitted.export(graph, self._features(graph)), TensorProto.DOUBLE)
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])
             return graph.model()
@@ -140,6 +136,14 @@ class Model(State):
         graph.output("label", label, TensorProto.STRING, ["rows", 1])
         graph.output(self.output, scores, TensorProto.DOUBLE, ["rows", len(self.classes)])
         return graph.model()
+
+    def features_name(self) -> str:
+        """What `export` calls the features: names are counted from the beginning of a graph."""
+        return self._features(Graph())
+
+    def _features(self, graph: Graph) -> str:
+        named = [name for name in self.preparer.inputs if name not in self.preparer.texts]
+        return self.preparer.export(graph, RawInputs(graph, named, self.preparer.categories))
 
     def _export_decision(self, graph: Graph, scores: str) -> str:
         if self.threshold is None:

@@ -29,6 +29,10 @@ class Effort(NamedTuple):
         """Whether the time is."""
         return time.monotonic() >= self.deadline
 
+    def left_s(self) -> float:
+        """Seconds until the deadline."""
+        return self.deadline - time.monotonic()
+
     repeats: int = 1
     deadline: float = float("inf")
 

@@ -17,6 +17,7 @@ from sixfold.package import charts
 from sixfold.package.thumbnails import Thumbnails
 from sixfold.recipe.report import (
     Curve,
+    Explained,
     Figure,
     LanguageReport,
     Line,
@@ -63,6 +64,7 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
         importances=charts.bar_chart(report.importances[:25], "importance of columns")
         if report.importances
         else "",
+        dependences=_dependences(report.explained),
         mean=lambda values: float(np.mean(values)),
         spread=_spread,
         cells=_cells,
@@ -73,6 +75,23 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
         linked={(each.truth, each.predicted) for each in report.examples if each.kind == "cell"},
         thumbnails=thumbnails or {},
     )
+
+
+def _dependences(explained: Explained | None) -> list[tuple[str, Markup]]:
+    """Of numbers a chart over their values; of other columns over the places of their names."""
+    charted = []
+    for each in () if explained is None else explained.dependences:
+        x = each.x or tuple(map(float, range(len(each.names))))
+        mean, thin = (
+            Line(name="mean", x=x, y=each.mean),
+            [Line(name="", x=x, y=y) for y in each.lines],
+        )
+        heights = [*each.mean, *(value for line in each.lines for value in line)]
+        axes = charts.Axes(each.column, each.output, charts.padded(x), charts.padded(heights))
+        names = f" ({', '.join(f'{at}: {name}' for at, name in enumerate(each.names))})"
+        title = each.column + (names[:200] if each.names else "")
+        charted.append((title, charts.line_chart([mean], axes, title, behind=[thin])))
+    return charted
 
 
 def _cells(row: Row, metric: str, count: int) -> list[float | None]:

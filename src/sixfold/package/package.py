@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sixfold.bundle.manifest import MODEL, PARITY
+from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.runtime import runtime_plugin
 from sixfold.bundle.write import BundleParts, LanguageParts, write_bundle
@@ -20,6 +20,7 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, planned, receipt, report
+from sixfold.package.explanation import cohorts, explained, explanation
 from sixfold.package.html import render
 from sixfold.package.made import Made, settled
 from sixfold.package.thumbnails import thumbnails
@@ -110,6 +111,8 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
         winner.evaluation, data.training, winner.plan.folds, run.context.seed, effort
     )
     made = settled(measured.receipt, winner)
+    runtime = run.loaded.recipe.runtime
+    kept = explanation(compressed.model, data.training.table, measured, runtime)
     parts = BundleParts(  # the report is not served
         measured.model,
         measured.signature,
@@ -118,16 +121,21 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
         "",
         "{}",
         measured.parity,
-        run.loaded.recipe.runtime,
+        runtime,
+        kept,
     )
     made = receipt.with_http(made, http_latency.over_http(parts, run.limits.deadline(1.0)))
     shown = run.loaded.recipe.report.examples
     lines = planned.lines(run.folder, run.limits.started)
+    told = report.Told(
+        explained(measured, kept, runtime, effort.left_s()),
+        cohorts(data.training, winner, effort),
+    )
     findings = report.Findings(
-        shuffled, run.folder.history(), compressed.model.fitted, shown, lines
+        shuffled, run.folder.history(), compressed.model.fitted, shown, lines, told
     )
     content = report.report(made, data.training, winner, findings)
-    files = {MODEL: measured.model, PARITY: measured.parity.packed()}
+    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: kept}
     return Made(files, measured.signature, content)
 
 
@@ -148,8 +156,9 @@ def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     else:
         parity = unpack((done / PARITY).read_bytes(), str(done / PARITY), signature)
         model = (done / MODEL).read_bytes()
+        kept = (done / EXPLAIN).read_bytes() if (done / EXPLAIN).is_file() else b""
         parts = BundleParts(
-            model, signature, loaded.text, made, texts[0], texts[1], parity, runtime
+            model, signature, loaded.text, made, texts[0], texts[1], parity, runtime, kept
         )
     size = sum(path.stat().st_size for path in done.rglob("*") if path.is_file())
     folder.disk.room(

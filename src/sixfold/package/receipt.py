@@ -71,7 +71,7 @@ def stored_rows(table: Table, seed: int) -> Table:
     """
     rng = np.random.default_rng(derive(seed, "parity"))
     order = rng.permutation(table.rows)
-    wanted = min(PARITY_ROWS, max(50, PARITY_CELLS // max(1, len(table.columns))))
+    wanted = _wanted(table)
     real = table.take(order[: wanted // 2])
     mixed = wanted + 24 - real.rows
     starts = _starts(rng, len(table.columns), table.rows, -(-mixed // table.rows))
@@ -89,6 +89,10 @@ def stored_rows(table: Table, seed: int) -> Table:
             column, values=np.concatenate([real.columns[name].values, values]), levels=levels
         )
     return Table(columns, real.rows + mixed)
+
+
+def _wanted(table: Table) -> int:
+    return min(PARITY_ROWS, max(50, PARITY_CELLS // max(1, len(table.columns))))
 
 
 def _may_be_missing(kind: str) -> bool:
@@ -290,9 +294,10 @@ def measure(
     signature = signature_of(after, training, recipe.data.missing, recipe.data.read)
     rows = stored_rows(training.table, seed)
     texts = text_rows(rows, after.preparer.inputs, recipe.data.read)
-    parity = Parity(texts, expected_answers(after, rows)).fitting()
+    real = min(training.table.rows, _wanted(training.table) // 2)
+    parity = Parity(texts, expected_answers(after, rows), real).fitting()
     runtime = recipe.runtime
-    worst = check_parity(_predictor(new, signature, runtime), parity)
+    worst = check_parity(predictor_of(new, signature, runtime), parity)
     first, second = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before = counted(_sized(first, old, runtime), before)
     cost_after = counted(_sized(second, new, runtime), after)
@@ -319,7 +324,7 @@ def measure(
     return Measured(new, signature, receipt, parity)
 
 
-def _predictor(graph: bytes, signature: Signature, runtime: str) -> Predictor:
+def predictor_of(graph: bytes, signature: Signature, runtime: str) -> Predictor:
     """As the bundle will answer."""
     sealed = Sealed(Path("bundle"), runtime, packed_by(runtime, graph))
     return Predictor(runtime_plugin(runtime).open(sealed, signature), signature, "the model")

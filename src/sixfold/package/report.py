@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -20,9 +20,11 @@ from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import (
+    Cohorts,
     ColumnSummary,
     Confusion,
     Curve,
+    Explained,
     Figure,
     Importance,
     Layer,
@@ -48,10 +50,18 @@ class Epoch(NamedTuple):
     validation: float | None
 
 
+class Told(NamedTuple):
+    """As in `Report`."""
+
+    explained: Explained | None = None
+    cohorts: Cohorts | None = None
+
+
 @dataclass(frozen=True)
 class Findings:
     """What else a report tells of: importances of raw columns, the events of the run, and the
-    fitted model (for its layers). `examples`: rows that each list may show; `plan`: as `Report.plan`.
+    fitted model (for its layers). `examples`: rows that each list may show; `plan`: as
+    `Report.plan`; `told`: what explains the model.
     """
 
     importances: Sequence[Shuffled]
@@ -59,6 +69,7 @@ class Findings:
     fitted: Any
     examples: int = 0
     plan: tuple[PlanLine, ...] = ()
+    told: Told = field(default_factory=Told)
 
 
 def report(receipt: Receipt, training: Dataset, compared: Winner, found: Findings) -> Report:
@@ -102,6 +113,8 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
         importances=tuple(
             Importance(column=i.column, mean=i.mean, spread=i.spread) for i in found.importances
         ),
+        explained=found.told.explained,
+        cohorts=found.told.cohorts,
         receipt=receipt,
         plan=found.plan,
         layers=tuple(

@@ -234,6 +234,26 @@ class Offset(Protocol):
     offset: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Additive:
+    """What exact attributions take besides the graph. `kind`: how the score is a sum: of trees, of
+    their mean, or of features times weights. `link`: from scores to outputs. `arrays`: `cover` of
+    trees (training rows of every leaf, as the graph numbers them); `weights` and `bias` of a linear model.
+    """
+
+    kind: Literal["trees", "mean of trees", "linear"]
+    link: Literal["identity", "sigmoid", "softmax", "share"]
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+@runtime_checkable
+class Attributable(Protocol):
+    """Ability: how much each feature adds to a score is known exactly."""
+
+    def additive(self) -> Additive | None:
+        """None where it is not known of this model."""
+
+
 @runtime_checkable
 class Multiplying(Protocol):
     """Ability: mostly products with weights, which integers of 8 bits can do."""

@@ -118,6 +118,63 @@ class Importance(Section):
     spread: float
 
 
+class Attribution(Section):
+    """The mean size of what a raw column adds to an answer, over stored training rows."""
+
+    column: str
+    mean: float = Field(ge=0)
+
+
+class Dependence(Section):
+    """The answers to stored rows when a column has one value in all of them: their mean, and `lines`
+    of single rows, at each of `x` (numbers) or `names` (other columns). `output`: class or value.
+    """
+
+    column: str
+    output: str
+    x: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    mean: tuple[float, ...]
+    lines: tuple[tuple[float, ...], ...] = ()
+
+
+class Cohort(Section):
+    """Rows that have something in common, in words, and their mean out-of-fold loss."""
+
+    text: str
+    rows: int = Field(ge=1)
+    loss: float
+
+
+class Cohorts(Section):
+    """Where the model is worst. `loss`: what is the mean; `overall`: of all rows; `tried`: slices of
+    the table that were looked at; `worst`: those far above it.
+    """
+
+    loss: str
+    overall: float
+    tried: int = Field(ge=0)
+    worst: tuple[Cohort, ...] = ()
+
+
+class Explained(Section):
+    """Attributions of the served model, the largest first; `how`: the method; `scale`: their unit;
+    `faithfulness`: what deletion and insertion curves say, in words; `dependences` of the columns
+    that add most.
+    """
+
+    how: str
+    scale: str
+    rows: int = Field(ge=1)
+    columns: tuple[Attribution, ...]
+    faithfulness: str = ""
+    dependences: tuple[Dependence, ...] = ()
+
+    def named(self) -> set[str]:
+        """The columns that are told of."""
+        return {each.column for each in self.columns} | {each.column for each in self.dependences}
+
+
 class Layer(Section):
     """One layer of a network."""
 
@@ -187,6 +244,8 @@ class Report(Section):
     figures: tuple[Figure, ...] = ()
     examples: tuple[ExampleList, ...] = ()
     importances: tuple[Importance, ...] = ()
+    explained: Explained | None = None
+    cohorts: Cohorts | None = None
     layers: tuple[Layer, ...] = ()
     language: LanguageReport | None = None
     plan: tuple[PlanLine, ...] = Field(

@@ -36,6 +36,7 @@ from sixfold.serve.multipart import FORM, Form
 
 FORMS = '{"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list of rows'
 JSON_TYPES = ("", "application/json")
+EXPLAIN_KEY: Final = "explain"
 CHUNKED: Final = 1 << 20  # bytes looked at in one go
 CHUNK: Final = 512  # rows of a large body, and of a large answer, that are objects of Python's at the same time
 FEW_VALUES: Final = 100_000  # values of a large body that are never too many
@@ -68,12 +69,14 @@ class Reader:
             return self._counted(columns)
         if len(content) > LARGE_BODY:
             return self._read_large(content, kind)
+        if kind in JSON_TYPES:
+            return self._counted(*_asked(read_json(content)))
         return self._counted(parse(content, kind, self._separator, self._fields, self._columns))
 
-    def _counted(self, rows: RawRows) -> Question:
+    def _counted(self, rows: RawRows, explain: bool = False) -> Question:
         number = count(rows)
         check_count(number, self._max_rows)
-        return Question(rows, number, answer)
+        return Question(rows, number, answer, explain=explain)
 
     def _read_large(self, content: bytes | bytearray, kind: str) -> Question:
         if kind == "text/csv":
@@ -90,7 +93,7 @@ class Reader:
             _drop(
                 content
             )  # neither it and its values are held at the same time, nor, above, it and the answer
-            return self._counted(_rows_of(_json_of(text)))
+            return self._counted(*_asked(_json_of(text)))
         _drop(content)
         return question
 
@@ -238,6 +241,16 @@ def check_count(rows: int, most: int, found: str = "") -> None:
             found or f"{rows:,}",
             "Send them in several requests.",
         )
+
+
+def _asked(value: Any) -> tuple[RawRows, bool]:
+    """Rows, and whether their answers are to be explained. Raises RowError."""
+    if not isinstance(value, dict) or EXPLAIN_KEY not in value:
+        return _rows_of(value), False
+    explain = value.pop(EXPLAIN_KEY)
+    if not isinstance(explain, bool):
+        raise RowError("explain", "true or false", shown(explain), "Send true.")
+    return _rows_of(value), explain
 
 
 def _rows_of(value: Any) -> RawRows:

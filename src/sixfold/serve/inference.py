@@ -11,13 +11,21 @@ from typing import Final, NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sixfold.bundle.explain.explainer import ExplainEffort
 from sixfold.bundle.frontend import Feeds, RawRows
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import SixfoldError
 from sixfold.recipe.schema import Serve
 from sixfold.serve.bodies import Bodies
-from sixfold.serve.errors import Refusal, error_response, fault_response, json_response
+from sixfold.serve.errors import (
+    JsonAnswer,
+    Refusal,
+    error_response,
+    fault_response,
+    json_response,
+    to_json,
+)
 from sixfold.serve.limits import LARGE_BODY, SMALL_BODY, Gate, Headers, timed
 from sixfold.serve.metrics import TOGETHER, Metrics
 from sixfold.serve.openapi import example_row
@@ -27,17 +35,23 @@ WARM_S: Final = 0.1
 MOST_PIXELS: Final = (
     200_000_000  # of all images of a request, by their headers: sixteen photographs; guessed
 )
+# Of a request that is explained: seconds of one thread, about, and rows that the model answers for
+# each of its rows.
+EXPLAIN_S: Final = 2.0
+EXPLAIN_ROWS: Final = 20_000
 
 
 class Question(NamedTuple):
     """What a body asks for: rows, their number, and the form of the answer. `feeds`: the rows of a
-    large body, read already.
+    large body, read already. `explain`: whether the attributions of each row's answer are asked,
+    too.
     """
 
     rows: RawRows
     number: int
     answer: Callable[[Predictions], ASGIApp]
     feeds: Feeds | None = None
+    explain: bool = False
 
 
 Read = Callable[[bytes | bytearray, Headers], Question]
@@ -98,9 +112,8 @@ class Inference:
                     b"multipart/"
                 ):
                     question = self.read(body, headers)
-                    response, predictions = await gate.work(
-                        lambda: self._answer(question), question.number
-                    )
+                    number = None if question.explain else question.number  # of no known time
+                    response, predictions = await gate.work(lambda: self._answer(question), number)
                 elif len(body) <= LARGE_BODY:
                     response, predictions = await gate.work(
                         lambda: self._answer(self.read(body, headers))
@@ -117,6 +130,8 @@ class Inference:
 
     def _answer(self, question: Question) -> tuple[ASGIApp, Predictions]:
         predictor, feeds = self.server.bundle.predictor, question.feeds
+        if question.explain:
+            return self._explained(question)
         if feeds is None and self._has_images:
             feeds = predictor.front_end.feeds(question.rows, "refuse")
         if feeds is None:
@@ -127,6 +142,15 @@ class Inference:
         if question.number > TOGETHER:
             _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
         return question.answer(predictions), predictions
+
+    def _explained(self, question: Question) -> tuple[ASGIApp, Predictions]:
+        """Answers with their attributions, within EXPLAIN_S."""
+        explainer = self.server.bundle.explainer
+        found = explainer.explain(
+            question.rows, effort=ExplainEffort(EXPLAIN_S, EXPLAIN_ROWS), extra="refuse"
+        )
+        content = {"predictions": found.predictions.records(), "explanations": found.records()}
+        return JsonAnswer(to_json(content).encode()), found.predictions
 
 
 def _check_pixels(found: int) -> None:

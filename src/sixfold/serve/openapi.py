@@ -144,11 +144,19 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
         "maxItems": settings.max_rows,
     }
     columns = {"type": "object", "additionalProperties": {"type": "array"}}
+    explain = {
+        "type": "boolean",
+        "description": "Answer with `explanations`, too: how much every column adds to each answer.",
+    }
     forms = [
-        {"type": "object", "required": ["rows"], "properties": {"rows": rows}},
-        {"type": "object", "required": ["columns"], "properties": {"columns": columns}},
-        rows,
+        {
+            "type": "object",
+            "required": [name],
+            "properties": {name: schema, "explain": explain},
+        }
+        for name, schema in (("rows", rows), ("columns", columns))
     ]
+    forms.append(rows)
     return {
         "summary": "Predict rows",
         "description": f"At most {settings.max_rows:,} rows and {settings.max_body} a request. CSV has a header. "

@@ -60,6 +60,7 @@ def try_page(bundle: Bundle, settings: Serve) -> str:
         file_noun=next((field["noun"] for field in large if field["field"] == "file"), ""),
         most_bytes=size_bytes(settings.max_body),
         command=_command(bundle.signature),
+        explains=bundle.explainer.is_possible,
     )
 
 

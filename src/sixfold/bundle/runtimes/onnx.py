@@ -75,7 +75,7 @@ class OnnxRuntime:
 
     def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
         """One call of onnxruntime."""
-        given = self._encoded(feeds, first_row) if self.encoders else feeds
+        given = self.encoded(feeds, first_row) if self.encoders else feeds
         with answering(self._where):
             return self._named(self._session.run(self._names, given))
 
@@ -108,7 +108,7 @@ class OnnxRuntime:
             if isinstance(each.encoder, DecodesImages)
         ]
 
-    def _encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:
+    def encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:
         """What the graph takes: in the place of columns that have a reader, what is made of
         them.
         """

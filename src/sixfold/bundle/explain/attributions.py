@@ -1,0 +1,89 @@
+"""How much every raw column adds to an answer: arrays for programs, records for people."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.bundle.predictions import Predictions
+from sixfold.core.errors import RowError, did_you_mean
+
+Floats = npt.NDArray[np.float64]
+Method = Literal["auto", "exact", "sampled"]
+Scale = Literal["log-odds", "score", "probability", "decision", "value"]
+HOW: Final = {
+    "trees": "exact: Shapley values of the trees, path-dependent (TreeSHAP)",
+    "linear": "exact: weight times distance from the mean of the training rows",
+    "sampled": "sampled: Shapley values by antithetic permutations over stored rows",
+}
+
+
+@dataclass(frozen=True)
+class Attributions:
+    """`contributions`: [rows, columns, outputs], so that for every row `base` [rows, outputs] and
+    their sum is `prediction` [rows, outputs], in the unit `scale`: log-odds, the score before a
+    softmax, or what the model answers. `error`: [rows, columns, outputs] standard errors where they
+    are sampled, None where they are exact. `asked`: rows that the model answered for it.
+    """
+
+    method: Literal["trees", "linear", "sampled"]
+    scale: Scale
+    columns: tuple[str, ...]
+    outputs: tuple[str, ...]
+    base: Floats
+    contributions: Floats
+    prediction: Floats
+    predictions: Predictions
+    error: Floats | None = None
+    asked: int = 0
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    @property
+    def how(self) -> str:
+        """The method in words."""
+        return HOW[self.method]
+
+    def records(self, output: str | None = None) -> list[dict[str, Any]]:
+        """One mapping a row, of the output named: `output`, `scale`, `method`, `base`,
+        `prediction`, `contributions` (column → number, the largest first) and, where sampled,
+        `standard_error`. None: the predicted class, or the first value.
+
+        Raises RowError for an output that the model does not have.
+        """
+        return [self._record(row, at) for row, at in enumerate(self.places(output))]
+
+    def places(self, output: str | None = None) -> list[int]:
+        """Of every row the number of the output that is told of. Raises RowError."""
+        if output is not None:
+            if output not in self.outputs:
+                known = ", ".join(self.outputs[:12])
+                hint = did_you_mean(output, self.outputs)
+                raise RowError(
+                    "the output", f"one of {known}", f"'{output}'", hint or "Choose one."
+                )
+            return [self.outputs.index(output)] * len(self)
+        labels = self.predictions.outputs.get("label")
+        if labels is None:
+            return [0] * len(self)
+        return [self.outputs.index(str(label)) for label in labels]
+
+    def _record(self, row: int, at: int) -> dict[str, Any]:
+        given = self.contributions[row, :, at]
+        order = np.argsort(-np.abs(given), kind="stable").tolist()
+        record: dict[str, Any] = {
+            "output": self.outputs[at],
+            "scale": self.scale,
+            "method": self.how,
+            "base": float(self.base[row, at]),
+            "prediction": float(self.prediction[row, at]),
+            "contributions": {self.columns[n]: float(given[n]) for n in order},
+        }
+        if self.error is not None:
+            error = self.error[row, :, at]
+            record["standard_error"] = {self.columns[n]: float(error[n]) for n in order}
+        return record

@@ -1,0 +1,206 @@
+"""sixfold explain: how much every column adds to an answer."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
+from sixfold.core.visible import one_line
+
+SHOWN = 20  # columns of the table for people
+BAR = 24  # characters
+
+
+@click.command(name="explain")
+@click.argument("bundle", type=EXISTING)
+@click.argument("row", required=False)
+@click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "exact", "sampled"]),
+    default="auto",
+    show_default=True,
+    help="exact: linear models, trees, boosting; sampled: every model of table columns.",
+)
+@click.option(
+    "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
+)
+@click.option(
+    "--faithfulness",
+    type=EXISTING,
+    metavar="FILE",
+    help="Measure on 50 rows of FILE, in the place of ROW, whether contributions tell what the model looks at.",
+)
+@click.option(
+    "--counterfactual",
+    is_flag=True,
+    help="The least change of ROW that makes the answer another class.",
+)
+@click.option("--fixed", metavar="NAMES", help="Columns that may not change: age,sex.")
+@click.option(
+    "--to", "wanted", metavar="CLASS", help="The class that is wanted; left out: another."
+)
+@click.option(
+    "--nearest",
+    type=click.IntRange(0, 50),
+    default=0,
+    help="So many stored training rows near ROW.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.01),
+    default=60.0,
+    show_default=True,
+    help="At most, about.",
+)
+@ALLOW_PLUGIN
+@JSON
+def command(
+    bundle: Path,
+    row: str | None,
+    output: str | None,
+    method: Any,
+    rows: int,
+    faithfulness: Path | None,
+    counterfactual: bool,
+    fixed: str | None,
+    wanted: str | None,
+    nearest: int,
+    seconds: float,
+    allow: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Say how much every column of ROW adds to BUNDLE's answer.
+
+    ROW: a JSON object, a file of rows (its first ones), or - for a JSON object on stdin.
+    """
+    from sixfold.bundle.explain.explainer import ExplainEffort
+    from sixfold.bundle.load import load
+
+    if (row is None) == (faithfulness is None):
+        raise click.UsageError("Give a ROW, or --faithfulness FILE.")
+    if (fixed or wanted) and not counterfactual:
+        raise click.UsageError("--fixed and --to are of --counterfactual.")
+    loaded = load(bundle, allow)
+    if row is None:
+        _faithfulness(loaded, str(faithfulness), method, seconds, as_json)
+        return
+    asked = _rows(loaded, row, rows)
+    if counterfactual or nearest:
+        kept = next(csv.reader([fixed]), []) if fixed else []
+        change = _changed(loaded, asked[:1], kept, wanted) if counterfactual else {}
+        beside = {**change, **(_near(loaded, asked[:1], nearest) if nearest else {})}
+        show_json(beside) if as_json else _show_beside(beside)
+        return
+    found = loaded.explain(asked, method, ExplainEffort(seconds))
+    records = found.records(output)
+    if as_json:
+        answers = found.predictions.records()
+        told = [
+            {**record, "answer": answer} for record, answer in zip(records, answers, strict=True)
+        ]
+        show_json({"explanations": told, "rows_asked": found.asked})
+        return
+    inputs = [{name: each[name] for name in found.columns} for each in asked]
+    for number, (record, values) in enumerate(zip(records, inputs, strict=True), start=1):
+        for line in _table(record, values):
+            click.echo(line)
+        if number < len(records):
+            click.echo()
+    if found.asked:
+        click.echo(f"Sampled: the model answered {found.asked:,} rows.", err=True)
+
+
+def _changed(bundle: Any, row: list[Any], fixed: list[str], wanted: str | None) -> dict[str, Any]:
+    from sixfold.bundle.explain.what_if import counterfactual
+
+    found = counterfactual(bundle.explainer, row, fixed, wanted)
+    if found is None:
+        return {"counterfactual": None}
+    changes = [each._asdict() for each in found.changes]
+    return {"counterfactual": {**found._asdict(), "changes": changes}}
+
+
+def _near(bundle: Any, row: list[Any], count: int) -> dict[str, Any]:
+    from sixfold.bundle.explain.what_if import nearest
+
+    return {"nearest": [each._asdict() for each in nearest(bundle.explainer, row, count)]}
+
+
+def _show_beside(beside: dict[str, Any]) -> None:
+    if "counterfactual" in beside:
+        found = beside["counterfactual"]
+        if found is None:
+            click.echo("No change of up to four columns was found that changes the answer.")
+        else:
+            click.echo(one_line(f"{found['before']['label']} → {found['after']['label']}, if:"))
+            for each in found["changes"]:
+                click.echo(one_line(f"  {each['column']}: {each['before']} → {each['after']}"))
+    for near in beside.get("nearest", []):
+        answer = near["answer"].get("label", near["answer"].get("value"))
+        values = ", ".join(f"{name}={value}" for name, value in near["values"].items())
+        click.echo(one_line(f"{near['distance']:.4f} away, answered {answer}: {values:.300}"))
+
+
+def _faithfulness(bundle: Any, file: str, method: Any, seconds: float, as_json: bool) -> None:
+    from sixfold.bundle.explain.explainer import ExplainEffort
+    from sixfold.bundle.explain.faithfulness import ROWS
+
+    some = _rows(bundle, file, ROWS)
+    found = bundle.explainer.faithfulness(some, method, ExplainEffort(seconds))
+    if as_json:
+        show_json({"faithfulness": found.record()})
+        return
+    click.echo(one_line(found.sentence()))
+
+
+def _rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
+    """Raises a SixfoldError for what is no row."""
+    from sixfold.bundle.frontend import shown
+    from sixfold.bundle.headerless import Fields
+    from sixfold.bundle.stream import Source
+    from sixfold.core.errors import DataError, RowError
+
+    text = sys.stdin.read() if given == "-" else given
+    if given == "-" or given.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RowError(
+                "ROW", "a JSON object", str(error)[:80], 'Write {"column": value}.'
+            ) from None
+        if not isinstance(found, dict):
+            raise RowError("ROW", "a JSON object", shown(found), 'Write {"column": value}.')
+        return [found]
+    source = Source.of(Path(given), bundle.recipe.data, Fields.of(bundle.signature))
+    some = list(itertools.islice(source.rows(), most))
+    if not some:
+        raise DataError(given, "at least one row", "none", "Check the file.")
+    return some
+
+
+def _table(record: dict[str, Any], values: dict[str, Any]) -> list[str]:
+    """The contributions with sign, the largest first; base, sum and method beside them."""
+    given, error = record["contributions"], record.get("standard_error")
+    shown = dict(itertools.islice(given.items(), SHOWN))
+    widest = max([abs(value) for value in shown.values()], default=0.0) or 1.0
+    width = min(32, max(map(len, [*shown, "all other columns"])))
+    lines = [f"{record['output']}: {record['scale']} {record['prediction']:.5g}"]
+    lines.append(f"  {'base value':{width}} {record['base']:>+11.4g}")
+    for name, value in shown.items():
+        bar = ("+" if value > 0 else "-") * round(BAR * abs(value) / widest)
+        beside = f" ± {error[name]:.2g}" if error else ""
+        lines.append(f"  {name:{width}} {value:>+11.4g}{beside}  {bar}  = {values[name]!s:.40}")
+    rest = [value for name, value in given.items() if name not in shown]
+    if rest:
+        lines.append(f"  {'all other columns':{width}} {sum(rest):>+11.4g}  ({len(rest):,})")
+    lines.append(f"  {'sum':{width}} {record['prediction']:>+11.4g}")
+    lines.append(f"  {record['method']}" + ("; ± standard error" if error else ""))
+    return [one_line(line) for line in lines]

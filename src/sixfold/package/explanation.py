@@ -1,0 +1,159 @@
+"""What a bundle keeps so that its answers can be explained where nothing of training is installed,
+and what the report says of attributions.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.bundle.explain.dependence import answered, dependence
+from sixfold.bundle.explain.distance import shown_value
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
+from sixfold.bundle.explain.stored import Stored, smallest
+from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
+from sixfold.core.errors import BundleError, RowError
+from sixfold.evaluate.model import Model
+from sixfold.evaluate.shuffling import Effort
+from sixfold.explain.cohorts import row_losses, worst_slices
+from sixfold.package.receipt import Measured, predictor_of
+from sixfold.parts.fit import Attributable, Wrapping
+from sixfold.parts.table import Dataset, FloatArray, Table
+from sixfold.prepare.preparer import Preparer
+from sixfold.recipe.report import Attribution, Cohort, Cohorts, Dependence, Explained
+from sixfold.select.winner import Winner
+
+EXACT_ROWS: Final = 100  # that the report's attributions are the mean of
+SAMPLED_ROWS: Final = 10
+ANSWERS: Final = 2_000  # of the model, for a row whose attributions are sampled
+MOST_S: Final = 10.0
+MOST_COLUMNS: Final = 100
+DRAWN: Final = 4  # columns whose dependence is drawn
+
+
+def explanation(model: Model, training: Table, measured: Measured, runtime: str) -> bytes:
+    """The content of `explain.safetensors`: of a sum of trees the training rows of every leaf, of a
+    linear model its weights and the means of its features, where these add up to the answers; of
+    any model how many of the stored rows are real.
+    """
+    whole, plain = _stored(model, training, measured), Stored(real=measured.parity.real)
+    try:
+        _explainer(whole.packed(), measured, runtime).check(measured.parity.rows)
+    except BundleError:  # nothing that is explained is worth more than a bundle
+        return plain.packed()
+    return whole.packed()
+
+
+def _explainer(kept: bytes, measured: Measured, runtime: str) -> Explainer:
+    files = {MODEL: measured.model, PARITY: measured.parity.packed(), EXPLAIN: kept}
+    predictor = predictor_of(measured.model, measured.signature, runtime)
+    return Explainer(predictor, files, "the model")
+
+
+def _stored(model: Model, training: Table, measured: Measured) -> Stored:
+    real = measured.parity.real
+    fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
+    additive = fitted.additive() if isinstance(fitted, Attributable) else None
+    if additive is None or not isinstance(model.preparer, Preparer):
+        return Stored(real=real)
+    columns = {column.name: at for at, column in enumerate(measured.signature.inputs)}
+    sources = [columns.get(name, -1) for name in model.preparer.feature_sources]
+    arrays = {"source": np.array(sources, dtype=np.int32)}
+    if additive.kind == "linear":
+        arrays |= additive.arrays | {"mean": _means(model.preparer, training)}
+    else:
+        arrays["cover"] = smallest(additive.arrays["cover"])
+    return Stored(
+        kind=additive.kind,
+        link=additive.link,
+        calibrated=model.calibrator is not None,
+        value=model.features_name(),
+        real=real,
+        arrays=arrays,
+    )
+
+
+def _means(preparer: Preparer, training: Table) -> FloatArray:
+    """[features] over the training rows, in double precision."""
+    total: npt.NDArray[np.float64] = np.zeros(len(preparer.feature_names))
+    for _, x in preparer.batches(training):
+        total += x.sum(axis=0, dtype=np.float64)
+    return total / max(1, training.rows)
+
+
+def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> Explained | None:
+    """What the report says of attributions of the served model, over stored training rows; None
+    where they cannot be had, or not in the time that is left.
+    """
+    explainer = _explainer(kept, measured, runtime)
+    seconds = min(MOST_S, left_s)
+    if not explainer.is_possible or not measured.parity.real or seconds <= 0:
+        return None
+    count = SAMPLED_ROWS if explainer.not_exact else EXACT_ROWS
+    rows = list(measured.parity.rows[: min(count, measured.parity.real)])
+    effort = ExplainEffort(seconds, ANSWERS)
+    try:
+        found = explainer.explain(rows, effort=effort)
+        sentence = "" if explainer.not_sampled else explainer.faithful(found, effort).sentence()
+    except (RowError, BundleError):  # it would take longer, or does not add up
+        return None
+    # of two classes both have the same size; of more, and of several values, the mean
+    size = np.abs(found.contributions).mean(axis=(0, 2))
+    order = np.argsort(-size, kind="stable").tolist()
+    columns = tuple(
+        Attribution(column=found.columns[at], mean=float(size[at])) for at in order[:MOST_COLUMNS]
+    )
+    drawn = [] if explainer.not_sampled else order[:DRAWN]
+    return Explained(
+        how=found.how,
+        scale=found.scale,
+        rows=len(rows),
+        columns=columns,
+        faithfulness=sentence,
+        dependences=tuple(
+            _dependence(explainer, at)
+            for at in drawn
+            if DRAWN * answered() * explainer.row_s <= seconds
+        ),
+    )
+
+
+def _dependence(explainer: Explainer, column: int) -> Dependence:
+    """Of the output that the column moves most."""
+    found, outputs = dependence(explainer.players, column), explainer.outputs
+    output = int(np.ptp(found.mean, axis=0).argmax()) if len(outputs) != 2 else 1
+    told = explainer.predictor.signature.inputs[column]
+    is_number = told.type == "number"
+    return Dependence(
+        column=told.name,
+        output=outputs[output],
+        x=tuple(found.values) if is_number else (),
+        names=() if is_number else tuple(str(shown_value(told, each)) for each in found.values),
+        mean=_drawn(found.mean[:, output]),
+        lines=tuple(_drawn(line[:, output]) for line in found.lines),
+    )
+
+
+def _drawn(values: FloatArray) -> tuple[float, ...]:
+    """Six digits: a chart is some hundred pixels wide."""
+    return tuple(float(f"{value:.6g}") for value in values.tolist())
+
+
+def cohorts(training: Dataset, winner: Winner, effort: Effort) -> Cohorts | None:
+    """Slices of the training rows where the winner's out-of-fold loss is far above that of all."""
+    losses = row_losses(training, winner.evaluation, winner.plan.folds)
+    found = worst_slices(training, losses, effort)
+    if not found.tried:
+        return None
+    classes = training.target.task == "classification"
+    return Cohorts(
+        loss="share of wrong classes" if classes else "mean distance from the target",
+        overall=found.overall,
+        tried=found.tried,
+        worst=tuple(
+            Cohort(text=each.text, rows=int(each.rows.sum()), loss=each.loss)
+            for each in found.slices
+        ),
+    )

@@ -1,0 +1,97 @@
+"""sixfold explain: a row in three forms, a table for people and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from sixfold.bundle.load import load
+from sixfold.cli import group
+from sixfold.core.errors import RowError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "bundle" / "explain"))
+import linear_bundle
+import tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return linear_bundle.make(tmp_path_factory.mktemp("explain") / "bundle")
+
+
+def explained(*arguments: object, stdin: str = "") -> str:
+    done = CliRunner().invoke(group, ["explain", *map(str, arguments)], input=stdin)
+    if done.exception is not None:
+        raise done.exception
+    return done.stdout
+
+
+def test_a_row_may_be_an_object_a_file_or_stdin(bundle: Path, tmp_path: Path) -> None:
+    row = json.dumps(tiny_bundle.raw())
+    (tmp_path / "rows.jsonl").write_text(f"{row}\n{row}\n")
+    found = json.loads(explained(bundle, row, "--json"))
+    assert json.loads(explained(bundle, "-", "--json", stdin=row)) == found
+    assert json.loads(explained(bundle, tmp_path / "rows.jsonl", "--json")) == found
+    (record,) = found["explanations"]
+    answer = record.pop("answer")
+    loaded = load(bundle)
+    assert record == loaded.explain([tiny_bundle.raw()]).records()[0]
+    assert answer == loaded.predict([tiny_bundle.raw()]).records()[0]
+    two = json.loads(explained(bundle, tmp_path / "rows.jsonl", "--rows", 2, "--json"))
+    assert len(two["explanations"]) == 2
+
+
+def test_the_table_has_signs_base_sum_and_method(bundle: Path) -> None:
+    text = explained(bundle, json.dumps(tiny_bundle.raw()), "--output", "<toss>")
+    lines = text.splitlines()
+    assert lines[0].startswith("<toss>: log-odds ")
+    assert lines[1].split()[:2] == ["base", "value"]
+    assert "exact: weight times distance from the mean" in lines[-1]
+    red = next(line for line in lines if line.strip().startswith("colour"))
+    assert "+1.75" in red
+    assert red.rstrip().endswith("= red")
+    sampled = explained(bundle, json.dumps(tiny_bundle.raw()), "--method", "sampled")
+    assert "±" in sampled
+
+
+@pytest.mark.parametrize(("row", "message"), [("{", "a JSON object"), ("{}", "the column 'size'")])
+def test_what_is_no_row_is_refused(bundle: Path, row: str, message: str) -> None:
+    with pytest.raises(RowError, match=message):
+        explained(bundle, row)
+    with pytest.raises(RowError, match="a JSON object"):
+        explained(bundle, "-", stdin="[1]")
+
+
+def test_faithfulness_of_a_file(bundle: Path, tmp_path: Path) -> None:
+    rows = [json.dumps(tiny_bundle.raw(size=size)) for size in (1, 2, 7)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(rows))
+    arguments = (bundle, "--faithfulness", tmp_path / "rows.jsonl")
+    found = json.loads(explained(*arguments, "--json"))["faithfulness"]
+    assert found["rows"] == 3
+    assert set(found["areas"]) == {"deletion", "insertion", "random_deletion", "random_insertion"}
+    assert explained(*arguments).startswith("Faithfulness over 3 rows")
+    with pytest.raises(click.UsageError, match="Give a ROW, or --faithfulness"):
+        group.main(["explain", str(bundle)], standalone_mode=False)
+
+
+def test_the_least_change_and_the_nearest_rows(bundle: Path) -> None:
+    row = json.dumps(tiny_bundle.raw(size=-8.0, colour="café"))
+    arguments = (bundle, row, "--counterfactual", "--fixed", "colour,label", "--nearest", 2)
+    found = json.loads(explained(*arguments, "--json"))
+    assert len(found["nearest"]) == 2
+    moved = {each["column"] for each in found["counterfactual"]["changes"]}
+    assert moved
+    assert not moved & {"colour", "label"}
+    text = explained(*arguments)
+    assert " → " in text
+    assert " away, answered " in text
+    everything = "size,label,new,since,colour"
+    assert "No change" in explained(bundle, row, "--counterfactual", "--fixed", everything)
+    with pytest.raises(click.UsageError, match="are of --counterfactual"):
+        group.main(["explain", str(bundle), row, "--fixed", "size"], standalone_mode=False)

@@ -1,0 +1,95 @@
+"""A run's bundle explains its answers, and its report says what was found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sixfold
+from sixfold.bundle.explain import stored as stored_file
+from sixfold.bundle.explain.stored import Stored
+from sixfold.bundle.manifest import EXPLAIN
+from sixfold.bundle.verify import verify
+
+ROWS = 240
+
+
+def frame() -> pd.DataFrame:
+    """The answer is `size` but for half of the rows of kind c, where it is a coin's."""
+    generator = np.random.default_rng(0)
+    kind = generator.choice(["a", "b", "c"], ROWS)
+    size = generator.normal(size=ROWS)
+    coin = (kind == "c") & (generator.random(ROWS) < 0.5)
+    label = np.where(coin, generator.random(ROWS) < 0.5, size > 0)
+    empty = np.where(generator.random(ROWS) < 0.1, np.nan, generator.normal(size=ROWS))
+    return pd.DataFrame(
+        {"size": size, "kind": kind, "noise": empty, "y": np.where(label, "yes", "no")}
+    )
+
+
+def run(folder: Path, **options: Any) -> Path:
+    settings = {"data": {"holdout": 0}, "evaluate": {"folds": 2}, **options}
+    return sixfold.fit(frame(), target="y", out=folder / "run", **settings).bundle
+
+
+@pytest.mark.parametrize(
+    ("build", "method", "scale"),
+    [
+        ({"family": "linear"}, "linear", "log-odds"),
+        ({"family": "tree"}, "trees", "probability"),
+        ({"family": "boosting", "rounds": 20}, "trees", "log-odds"),
+    ],
+)
+def test_a_bundle_explains_its_own_answers(
+    build: dict[str, Any], method: str, scale: str, tmp_path: Path
+) -> None:
+    place = run(tmp_path, build=build)
+    bundle, rows = sixfold.load(place), frame().drop(columns="y").head(30)
+    found = bundle.explain(rows)
+    assert (found.method, found.scale) == (method, scale)
+    total = found.base + found.contributions.sum(axis=1)
+    probability = bundle.predict(rows).probabilities
+    answers = 1 / (1 + np.exp(-total)) if scale == "log-odds" else total
+    np.testing.assert_allclose(answers, probability, atol=1e-6)
+    size = np.abs(found.contributions[:, :, 1]).mean(axis=0)
+    assert found.columns[int(size.argmax())] == "size"
+    assert verify(place)[-1].endswith("attributions add up to the answers")
+
+    told = json.loads((place / "report.json").read_text())
+    assert told["explained"]["columns"][0]["column"] == "size"
+    assert told["explained"]["faithfulness"].startswith("Faithfulness over")
+    assert told["explained"]["dependences"][0]["column"] == "size"
+    assert told["cohorts"]["tried"] > 3
+    assert "kind = c" in told["cohorts"]["worst"][0]["text"]
+
+
+def test_features_of_several_columns_and_ensembles_are_sampled(tmp_path: Path) -> None:
+    reduced = {"features": {"reduce": {"name": "pca", "components": 2}}}
+    bundle = sixfold.load(run(tmp_path, build={"family": "linear"}, prepare=reduced))
+    assert bundle.explainer.not_exact == "features that are made of several columns"
+    found = bundle.explain(frame().head(1))
+    assert found.method == "sampled"
+    assert found.columns == ("size", "kind", "noise")
+
+
+def test_a_bundle_is_written_where_attributions_do_not_add_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Stored.packed
+
+    def wrong(self: Stored) -> bytes:
+        if "bias" in self.arrays:
+            self.arrays["bias"] = self.arrays["bias"] + 5.0
+        return whole(self)
+
+    monkeypatch.setattr(Stored, "packed", wrong)
+    place = run(tmp_path, build={"family": "linear"})
+    kept = stored_file.read((place / EXPLAIN).read_bytes(), "here")
+    assert kept.kind == ""
+    assert 0 < kept.real <= ROWS
+    assert sixfold.load(place).explain(frame().head(1)).method == "sampled"
