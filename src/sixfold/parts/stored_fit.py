@@ -165,7 +165,9 @@ def _fields(one: Fit | Setting) -> dict[str, Any]:
     return {field.name: getattr(one, field.name) for field in fields(one)}
 
 
-def scored_elsewhere(y: FloatArray | IntArray, predicted: FloatArray) -> float:
+def scored_elsewhere(
+    y: FloatArray | IntArray, predicted: FloatArray, weights: FloatArray | None
+) -> float:
     """Raises FitError: a process that only helps in a training is told the score."""
     raise FitError(
         "train.stop.metric", "the run's own process, which scores", "another one", "Report it."

@@ -134,8 +134,8 @@ class Worker:
                 del self._held[key]
                 if held.lost:
                     job = held.job
-                    text = f"{job['id']}, attempt {job['attempt']}, is another's by now, or gone"
-                    self.say(f"worker {self.name}: {text}")
+                    told = {"worker": self.name, "job": job["id"], "attempt": job["attempt"]}
+                    logs.event("worker.lost_job", logging.WARNING, **told)
 
     def _memory(self) -> int:
         return self.memory_bytes or int(psutil.virtual_memory().total * (1 - SPARE_SHARE))
