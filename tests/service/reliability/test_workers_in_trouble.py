@@ -184,13 +184,13 @@ def test_a_worker_with_a_full_disk_takes_no_job(tmp_path: Path, bundle: Path) ->
         worker = [*service.worker_program, "worker", "--server", service.url, "--home", str(disk)]
         process = subprocess.Popen(
             [*inside, f"{enter} && exec {shlex.join(worker)}"],
-            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "SIXFOLD_API_KEY": service.key, "PYTHONUNBUFFERED": "1"},
         )
         service.own_workers.append(process)
-        assert process.stdout is not None
-        assert "takes no job" in process.stdout.readline()
+        assert process.stderr is not None
+        assert "worker.disk_full" in process.stderr.readline()
         assert service.client().job(job)["state"] == "validating"
         process.kill()
-        process.stdout.close()
+        process.stderr.close()
