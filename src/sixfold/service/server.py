@@ -110,9 +110,6 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
         timeout_graceful_shutdown=REQUESTS_S,
     )
     socket = config.bind_socket()
-    socket.listen(
-        config.backlog
-    )  # who reads that it is up, is not refused: it waits until the server takes it
     port = socket.getsockname()[1]
     address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{port}"
     ending = threading.Event()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sixfold.service.domain.registry import ModelVersion
 
@@ -69,13 +69,20 @@ class FilesRow:
         return len(set(self.digests)) > 1
 
 
+class FigureKey(NamedTuple):
+    """Of a figure: see `ReceiptRow`."""
+
+    name: str
+    of: str
+
+
 @dataclass
 class Figures:
     """What a receipt says, by row."""
 
-    values: dict[tuple[str, str], Any] = field(default_factory=dict)
-    up: dict[tuple[str, str], bool] = field(default_factory=dict)  # whether more is better
-    written: dict[tuple[str, str], str] = field(default_factory=dict)
+    values: dict[FigureKey, Any] = field(default_factory=dict)
+    up: dict[FigureKey, bool] = field(default_factory=dict)  # whether more is better
+    written: dict[FigureKey, str] = field(default_factory=dict)
 
 
 def rows(versions: Sequence[ModelVersion]) -> list[ReceiptRow]:
@@ -92,7 +99,7 @@ def headline(version: ModelVersion) -> tuple[str, float] | None:
     metrics = [str(receipt.get("metric") or ""), *(name for name, _ in found)]
     for metric in metrics:
         for of in ("holdout", "folds"):
-            value = found.get((metric, of))
+            value = found.get(FigureKey(metric, of))
             if isinstance(value, int | float):
                 return metric, float(value)
     return None
@@ -111,14 +118,14 @@ def recipe_changes(first: ModelVersion, second: ModelVersion) -> list[str]:
     return [line for line in lines if not line.startswith(("---", "+++"))][:MOST_LINES]
 
 
-def _row(key: tuple[str, str], read: Sequence[Figures]) -> ReceiptRow:
+def _row(key: FigureKey, read: Sequence[Figures]) -> ReceiptRow:
     first, up = read[0].values.get(key), next((one.up[key] for one in read if key in one.up), None)
     written = next(one.written.get(key, "figure") for one in read if key in one.values)
     cells = tuple(
         _beside(one.values.get(key), first, up) if at else Compared(one.values.get(key))
         for at, one in enumerate(read)
     )
-    return ReceiptRow(key[0], key[1], written, cells)
+    return ReceiptRow(key.name, key.of, written, cells)
 
 
 def _beside(value: Any, first: Any, up: bool | None) -> Compared:
@@ -135,17 +142,18 @@ def _figures(receipt: Mapping[str, Any]) -> Figures:
     made = Figures()
     for name in FACTS:
         if receipt.get(name) is not None:
-            made.values[name, "fact"] = receipt[name]
-    made.written["duration_s", "fact"] = "duration"
+            made.values[FigureKey(name, "fact")] = receipt[name]
+    made.written[FigureKey("duration_s", "fact")] = "duration"
     for each in receipt.get("quality") or ():
         for of, value in _qualities(each):
-            made.values[each["metric"], of] = value
-            made.up[each["metric"], of] = bool(each.get("greater_is_better", True))
+            key = FigureKey(each["metric"], of)
+            made.values[key] = value
+            made.up[key] = bool(each.get("greater_is_better", True))
     http = {f"http_{name}": value for name, value in (receipt.get("http") or {}).items()}
     measured = {**(receipt.get("after") or {}), **http}
     for name, written in MEASURED.items():
         if measured.get(name) is not None:
-            key = name, "cost"
+            key = FigureKey(name, "cost")
             made.values[key], made.written[key] = measured[name], written
             made.up[key] = name in MORE_IS_BETTER
     return made
@@ -164,6 +172,6 @@ def _qualities(each: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield "baseline", each["baseline"]
 
 
-def _place(key: tuple[str, str]) -> int:
+def _place(key: FigureKey) -> int:
     """Facts, quality, cost."""
-    return {"fact": 0, "cost": 2}.get(key[1], 1)
+    return {"fact": 0, "cost": 2}.get(key.of, 1)
