@@ -84,6 +84,8 @@ class Host:
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
     pytest.importorskip("ray")
+    if "SIXFOLD_TWO_HOSTS" not in os.environ:
+        pytest.skip("takes minutes, most of them Ray's: set SIXFOLD_TWO_HOSTS=1, or `make figures`")
     if not may_make_networks():
         pytest.skip("network namespaces are not allowed here: needs Linux, root and `ip netns`")
     own = os.getpid() % 100_000

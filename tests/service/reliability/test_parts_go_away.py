@@ -10,11 +10,10 @@ import pytest
 from live_service import LiveService, live_service, recipe, until
 from postgres_server import PostgresServer
 
-ROUTES = [  # as people, programs and the stock client of OpenAI see it
+ROUTES = [  # as programs and the stock client of OpenAI see it
     ("GET", "/api/v1/jobs"),
     ("POST", "/api/v1/jobs"),
     ("GET", "/v1/fine_tuning/jobs"),
-    ("GET", "/console/jobs"),
 ]
 
 

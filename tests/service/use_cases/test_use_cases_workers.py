@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_worlds import World, holding, world
 
-from sixfold.service.domain.errors import Conflict
+from sixfold.service.domain.errors import Conflict, Unavailable
 from sixfold.service.use_cases import jobs, workers
 from sixfold.service.use_cases.observer import Observer
 
@@ -89,6 +89,26 @@ def test_a_clock_that_jumps_takes_no_job(jumps: list[float]) -> None:
             assert observer.look() == ()
             workers.beat(here.service, here.operator, holding(job), {})
         here.finish(job)
+
+
+def test_who_could_not_look_takes_no_job(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the database is away no worker can tell that it lives: then each has a whole lease."""
+    job, now = here.running(), 0.0
+    observer = Observer(here.service, lambda: now)
+    lease_s = here.service.settings.lease_s
+    assert observer.look() == ()
+    now += 10 * lease_s
+
+    def gone() -> None:
+        raise Unavailable("the database", "one that answers", "none", "Ask again.")
+
+    with monkeypatch.context() as away:
+        away.setattr(here.service.database, "reading", gone)
+        with pytest.raises(Unavailable):
+            observer.look()
+    assert observer.look() == ()
+    now += lease_s + 1
+    assert observer.look() == (job.id,)
 
 
 def test_a_server_that_died_is_no_crash_of_its_jobs(here: World) -> None:

@@ -1,7 +1,7 @@
 """Who looks whether workers live: one that does not count its beat up for `lease_s` loses its job.
 
 The time is this process's monotonic clock between two looks, so a wall clock that jumps takes no job away, and a server that
-starts again grants every worker a whole lease.
+starts again grants every worker a whole lease. So does one whose database was away: meanwhile no beat could be told.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sixfold.service.domain.errors import Conflict, NotFound
+from sixfold.service.domain.errors import Conflict, NotFound, ServiceError
 from sixfold.service.ports.jobs import HeldJob
 from sixfold.service.use_cases import workers
 from sixfold.service.use_cases.service import Service
@@ -25,10 +25,14 @@ class Observer:
     _seen: dict[str, tuple[HeldJob, float]] = field(default_factory=dict)
 
     def look(self) -> tuple[str, ...]:
-        """Take the jobs of silent workers away; their ids."""
+        """Take the jobs of silent workers away; their ids. Raises ServiceError."""
         now, lease_s = self.monotonic(), self.service.settings.lease_s
-        with self.service.database.reading() as rows:
-            held = rows.jobs.held()
+        try:
+            with self.service.database.reading() as rows:
+                held = rows.jobs.held()
+        except ServiceError:
+            self._seen = {}
+            raise
         seen, late = {}, []
         for one in held:
             before = self._seen.get(one.job_id)
