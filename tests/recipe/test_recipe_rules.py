@@ -46,7 +46,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         [
             "data.weight: expected no weights of rows for task: generation; found 'w'. Leave it out; to learn some texts more "
             "often, repeat them in the source.",
-            "train.class_weight: expected no weights of classes for task: generation; found 'balanced'. Leave it out; to learn "
+            "train.class_weight: expected no weights of classes for task: generation; found the text 'balanced'. Leave it out; to learn "
             "some texts more often, repeat them in the source.",
         ],
     ),
@@ -54,7 +54,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.texts_are_not_weighed,
         {"task": "regression", "evaluate.metrics": ["mse"], "train": {"class_weight": "balanced"}},
         [
-            "train.class_weight: expected no weights of classes for task: regression; found 'balanced'. Leave it out; "
+            "train.class_weight: expected no weights of classes for task: regression; found the text 'balanced'. Leave it out; "
             "data.weight weighs rows."
         ],
     ),
