@@ -11,7 +11,7 @@ import pytest
 import tiny_bundle
 
 from sixfold.bundle.explain import faithfulness
-from sixfold.bundle.explain.counterfactual import Decided, Search
+from sixfold.bundle.explain.counterfactual import ChangeSearch, Decided
 from sixfold.bundle.explain.explainer import ExplainEffort
 from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.explain.what_if import counterfactual, nearest
@@ -126,7 +126,7 @@ def test_the_label_decides_not_the_largest_score() -> None:
         second = np.clip(feeds["numbers"][:, 0], 0.0, 1.0)
         return Decided(np.stack([1 - second, second], axis=1), (second > 0.8).astype(np.int64))
 
-    search = Search(
+    search = ChangeSearch(
         columns=[Player("numbers", 0)],
         background={"numbers": np.array([[0.1], [0.6], [0.7], [0.95]])},
         decide=decide,

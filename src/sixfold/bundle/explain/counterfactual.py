@@ -45,7 +45,7 @@ class Move(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Search:
+class ChangeSearch:
     """`movable`: [columns] whether a column may change; `wanted`: the number of the class, or None
     for any other than the answer; `whole`: [columns] whether it holds whole numbers, which stay
     whole.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sixfold.bundle.explain.counterfactual import Decided, Search
+from sixfold.bundle.explain.counterfactual import ChangeSearch, Decided
 from sixfold.bundle.explain.distance import GowerDistance, shown_value
 from sixfold.bundle.explain.explainer import Explainer
 from sixfold.bundle.frontend import Feeds, RawRows
@@ -68,7 +68,7 @@ def counterfactual(
         _check(wanted, classes, "the class that is wanted")
     feeds = _one(explainer, rows)
     values = explainer.players.background
-    search = Search(
+    search = ChangeSearch(
         columns=explainer.places,
         background=values,
         decide=partial(_decided, explainer),
