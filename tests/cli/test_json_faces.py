@@ -71,6 +71,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "serve/body.py": "by the writer of serve/errors.py",
     "serve/connection.py": "by the writer of serve/errors.py",
     "serve/errors.py": "has its own null",
+    "serve/inference.py": "by the writer of serve/errors.py",
     "serve/pages.py": "an example in a page, of finite numbers",
     "serve/tensors.py": "has its own null",
     "build/candidate.py": "text for a digest",

@@ -11,7 +11,9 @@ import pytest
 import tiny_bundle
 
 from sixfold.bundle.explain import faithfulness
+from sixfold.bundle.explain.counterfactual import ChangeSearch, Decided
 from sixfold.bundle.explain.explainer import ExplainEffort
+from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.explain.what_if import counterfactual, nearest
 from sixfold.bundle.load import Bundle, load
 from sixfold.core.errors import RowError
@@ -115,3 +117,23 @@ def test_faithful_attributions_are_ahead_of_a_random_order(bundle: Bundle) -> No
     assert f"over {found.rows} rows" in found.sentence()
     with pytest.raises(RowError, match="of work"):
         bundle.explainer.faithfulness(rows, "exact", ExplainEffort(seconds=1e-5))
+
+
+def test_the_label_decides_not_the_largest_score() -> None:
+    """With a threshold of 0.8, a score of 0.6 is not yet the second class."""
+
+    def decide(feeds: Any) -> Decided:
+        second = np.clip(feeds["numbers"][:, 0], 0.0, 1.0)
+        return Decided(np.stack([1 - second, second], axis=1), (second > 0.8).astype(np.int64))
+
+    search = ChangeSearch(
+        columns=[Player("numbers", 0)],
+        background={"numbers": np.array([[0.1], [0.6], [0.7], [0.95]])},
+        decide=decide,
+        movable=np.array([True]),
+        whole=np.array([False]),
+    )
+    moves = search.least({"numbers": np.array([[0.2]])})
+    assert moves is not None
+    assert 0.8 < moves[0].value < 0.801
+    assert search.least({"numbers": np.array([[0.9]])}) is not None

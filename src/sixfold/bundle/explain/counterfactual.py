@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.explain.distance import Distance
+from sixfold.bundle.explain.distance import GowerDistance
 from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.frontend import Feeds
 from sixfold.recipe.signature import NUMBERS
@@ -45,7 +45,7 @@ class Move(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Search:
+class ChangeSearch:
     """`movable`: [columns] whether a column may change; `wanted`: the number of the class, or None
     for any other than the answer; `whole`: [columns] whether it holds whole numbers, which stay
     whole.
@@ -121,7 +121,7 @@ class Search:
 
     def _nearest(self, row: Feeds, tried: list[list[Move]], own: int) -> list[Move]:
         """Of those that change the answer the nearest, and its numbers moved back."""
-        distance = Distance(self.columns, self.background)
+        distance = GowerDistance(self.columns, self.background)
         apart = distance.each(row, self._changed(row, tried)).sum(axis=1)
         moves = tried[int(apart.argmin())]
         for at, move in enumerate(moves):

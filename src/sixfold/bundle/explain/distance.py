@@ -25,7 +25,7 @@ class Neighbor(NamedTuple):
     distance: float
 
 
-class Distance:
+class GowerDistance:
     """By the ranges of the stored rows; a missing value is as far from any other as can be."""
 
     def __init__(self, columns: Sequence[Player], background: Feeds) -> None:

@@ -100,7 +100,7 @@ def of_classes(link: Link, found: Additions) -> Additions:
     first = 1.0 - found.base if link == "share" else -found.base
     return Additions(
         np.concatenate([first, found.base]),
-        np.concatenate([-found.values, found.values], axis=2),
+        np.concatenate([0.0 - found.values, found.values], axis=2),
     )
 
 

@@ -32,10 +32,12 @@ from sixfold.bundle.onnx_messages import WireError
 from sixfold.core.cores import cores
 
 ROWS: Final = 64  # that are explained at once
-BLOCK: Final = 200  # branches of the trees that are walked at once, or one tree's: ~1 MB a value
-CELL_S: Final = (
-    1.5e-8  # a row, a point and an edge: ten operations of a nanosecond or two (guessed)
-)
+# Branches of the trees that are walked at once, or one tree's: a third of a megabyte a value, and as
+# much where rows are few (measured: half the time of three times as many; 250 trees of 31 leaves).
+BLOCK: Final = 64
+FEW: Final = 4  # rows
+BLOCK_OF_FEW: Final = 2048
+CELL_S: Final = 3e-8  # a row, a point and an edge: measured there, on one core of a busy machine
 Bools = npt.NDArray[np.bool_]
 
 
@@ -153,15 +155,16 @@ class TreeBlock:
         if len(self.again):
             adds[:, self.again] *= ~below
         targets = range(len(self.value)) if self.target < 0 else (self.target,)
+        sums = np.empty_like(product)
         for value_E, target in zip(self.value, targets, strict=True):
-            self._sum_up(product * value_E[:, None], adds, total_KFR[target])
+            np.multiply(product, value_E[:, None], out=sums)
+            self._sum_up(sums, adds, total_KFR[target])
 
     def _sum_up(self, sums: Floats, adds: Floats, total_FR: Floats) -> None:
         for level in self.levels[:0:-1]:
             edges = sums[:, 2 * level.start : 2 * level.stop]
             sums[:, self.incoming[level.start : level.stop]] = edges[:, ::2] + edges[:, 1::2]
-        sums *= adds
-        each = sums.sum(axis=0)
+        each = np.einsum("qer,qer->er", sums, adds)
         order, starts, features = self.by_feature
         total_FR[features] += np.add.reduceat((each[::2] + each[1::2])[order], starts, axis=0)
 
@@ -182,12 +185,24 @@ class TreeShap:
 
     def __init__(self, trees: GraphTrees, mean: bool) -> None:
         self.scores, self._scale = trees.scores, 1.0 / trees.count if mean else 1.0
-        self.blocks = [block for forest in trees.forests for block in _blocks(forest, trees.scores)]
+        self._trees = trees
+        self.blocks = self._cut(BLOCK)
         self.base = np.zeros(trees.scores)
         for block in self.blocks:
             self.base[slice(None) if block.target < 0 else block.target] += (
                 self._scale * block.expected()
             ).squeeze()
+
+    def _cut(self, branches: int) -> list[TreeBlock]:
+        trees = self._trees
+        return [
+            block for forest in trees.forests for block in _blocks(forest, trees.scores, branches)
+        ]
+
+    @cached_property
+    def _blocks_of_few(self) -> list[TreeBlock]:
+        """For few rows, whose time is that of the calls."""
+        return self._cut(BLOCK_OF_FEW)
 
     @property
     def row_s(self) -> float:
@@ -198,11 +213,12 @@ class TreeShap:
     def values(self, x: npt.NDArray[Any]) -> Floats:
         """[R, F] → [R, F, K]; the sum over the features, and `base`, is the score."""
         found = np.zeros((len(x), x.shape[1], self.scores))
+        blocks = self.blocks if len(x) > FEW else self._blocks_of_few
 
         def explain(start: int) -> None:
             some = np.ascontiguousarray(x[start : start + ROWS].T, dtype=np.float64)
             total = np.zeros((self.scores, *some.shape))
-            for block in self.blocks:
+            for block in blocks:
                 block.add(some, total)
             found[start : start + ROWS] = self._scale * total.transpose(2, 1, 0)
 
@@ -215,8 +231,8 @@ class TreeShap:
         return found
 
 
-def _blocks(forest: Forest, scores: int) -> Iterator[TreeBlock]:
-    """Trees of one score, so many at once that their values fit into a processor's cache."""
+def _blocks(forest: Forest, scores: int, branches: int) -> Iterator[TreeBlock]:
+    """Trees of one score, so many at once as have `branches` together."""
     roots, target = forest.roots, np.full(len(forest.roots), -1 if forest.wide else 0)
     if not forest.wide and scores > 1:
         target = forest.target[_first_leaves(forest)]
@@ -228,7 +244,7 @@ def _blocks(forest: Forest, scores: int) -> Iterator[TreeBlock]:
     start, held = 0, 0
     for number, root in enumerate(roots.tolist()):
         size = sizes[root] - root
-        if number > start and (held + size > BLOCK or target[number] != target[start]):
+        if number > start and (held + size > branches or target[number] != target[start]):
             yield _block(forest, roots[start:number], int(target[start]))
             start, held = number, 0
         held += size

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sixfold.bundle.explain.counterfactual import Decided, Search
-from sixfold.bundle.explain.distance import Distance, shown_value
+from sixfold.bundle.explain.counterfactual import ChangeSearch, Decided
+from sixfold.bundle.explain.distance import GowerDistance, shown_value
 from sixfold.bundle.explain.explainer import Explainer
 from sixfold.bundle.frontend import Feeds, RawRows
 from sixfold.core.errors import RowError, did_you_mean
@@ -68,7 +68,7 @@ def counterfactual(
         _check(wanted, classes, "the class that is wanted")
     feeds = _one(explainer, rows)
     values = explainer.players.background
-    search = Search(
+    search = ChangeSearch(
         columns=explainer.places,
         background=values,
         decide=partial(_decided, explainer),
@@ -102,7 +102,7 @@ def nearest(explainer: Explainer, rows: RawRows, count: int) -> list[NearRow]:
     feeds, signature = _one(explainer, rows), explainer.predictor.signature
     background = explainer.players.background
     found = []
-    for near in Distance(explainer.places, background).nearest(feeds, count):
+    for near in GowerDistance(explainer.places, background).nearest(feeds, count):
         one = {name: array[near.row : near.row + 1] for name, array in background.items()}
         values = {
             column.name: shown_value(column, one[place.group][0, place.place])
