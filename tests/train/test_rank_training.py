@@ -28,7 +28,6 @@ from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
-from sixfold.recipe.strategy import Strategy
 from sixfold.runs.context import Context
 from sixfold.runs.rank_processes import RankProcesses
 from sixfold.runs.saves import Checkpoints
@@ -98,18 +97,6 @@ def texts(**train: Any) -> list[Fit]:
     return [Fit(x, np.zeros((len(x), 3)), "generation", 3, seed=3, setting=setting)]
 
 
-def sharded(
-    micro_batch: int | None = None, gradient_checkpointing: bool = False, **train: Any
-) -> list[Fit]:
-    """Each process has a part of the weights."""
-    twice = gradient_checkpointing
-    strategy = Strategy(shard=True, micro_batch=micro_batch, gradient_checkpointing=twice)
-    return [
-        replace(fit, setting=replace(fit.setting, strategy=strategy))
-        for fit in texts(**{"optimizer": "adamw", **train})
-    ]
-
-
 FITS: dict[str, Any] = {
     "mlp": perceptrons,
     "mlp, a last batch of one row": lambda: perceptrons(rows=131)[:1],
@@ -130,15 +117,8 @@ FITS: dict[str, Any] = {
     "language": texts,
     "language, few windows a batch": lambda: texts(batch_size=3),
     "language, adamw": lambda: texts(optimizer="adamw"),
-    "language, sharded": lambda: sharded(),
-    "language, sharded, few windows a batch": lambda: sharded(batch_size=3),
-    "language, sharded, watched, averaged": lambda: sharded(
-        stop={"patience": 1, "validation": 0.2}, epochs=4, average={"ema": 0.9}
-    ),
-    "language, sharded, small parts": lambda: sharded(micro_batch=2),
-    "language, sharded, computed twice": lambda: sharded(gradient_checkpointing=True),
 }
-QUICK = ("mlp", "cnn", "language", "language, sharded")
+QUICK = ("mlp", "cnn", "language")
 MARKED = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FITS]
 
 
@@ -233,7 +213,7 @@ def test_killed_at_some_steps_it_ends_with_the_same_bytes(
     assert digests(models) == digests(whole)
 
 
-@pytest.mark.parametrize("name", ["mlp", "language", "language, sharded"])
+@pytest.mark.parametrize("name", ["mlp", "language"])
 def test_a_process_that_is_killed_ends_the_training_with_the_reason(
     name: str, ranks: RankProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,14 +43,11 @@ AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class RowSlice(NamedTuple):
-    """Rows of a batch that go through a module together; `number`: of the part, by which it draws. `counts`: False for a
-    pass that is made because other ranks make one.
-    """
+    """Rows of a batch that go through a module together; `number`: of the part, by which it draws."""
 
     number: int
     first: int
     stop: int
-    counts: bool = True
 
     @property
     def rows(self) -> slice:
