@@ -282,7 +282,7 @@ def test_memory_over_the_budget_ends_with_the_best_so_far(
     """A forest takes too much: linear wins, and is trained again."""
     held = [100]
 
-    def start(limit: int | None) -> MemoryGuard:
+    def start(limit: int | None, _: Any) -> MemoryGuard:
         return MemoryGuard(limit, lambda: held[0])
 
     plain = MemoryGuard.recover

@@ -317,13 +317,13 @@ def test_what_cannot_be_calibrated_is_refused(
 
 
 @pytest.mark.parametrize("family", ["linear", "svm"])
-def test_a_threshold_that_is_a_number_is_the_models(family: str) -> None:
+def test_a_threshold_that_is_a_number_is_the_models(family: str, tmp_path: Path) -> None:
     """No inner fold is fitted for it, and labels, metrics and graph go by it."""
     data, at = rare(), 0.2 if family == "linear" else -0.4
     chosen = candidate({"family": family}, calibration={"threshold": at})
     plain = fit_model(candidate({"family": family}), data, Context(seed=2))
     model = fit_model(chosen, data, Context(seed=2))
-    assert saved(model.fitted) == saved(plain.fitted)
+    assert saved(model.fitted, tmp_path / "one") == saved(plain.fitted, tmp_path / "other")
     assert model.threshold == at
     p = model.predict(data.table)
     labels = (p[:, 1] > at).astype(np.int64)

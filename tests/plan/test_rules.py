@@ -119,6 +119,16 @@ REFUSED: list[dict[str, Any]] = [
     {**VALUES, "build": [{"family": "boosting", "monotone": {"c": 1}}]},
     {**VALUES, "build": [{"family": "boosting", "monotone": {"n": 2}}]},
     {"build": [{"family": "boosting", "monotone": {"n": 1}}]},
+    {
+        **VALUES,
+        "build": [{"family": "boosting", "monotone": {"n": 1}}],
+        "prepare.features.reduce": {"name": "pca"},
+    },
+    {
+        **VALUES,
+        "build": [{"family": "boosting", "monotone": {"n": 1}}],
+        "prepare.features.number": ["binning"],
+    },
     {"evaluate.positive": "k"},
     {"data.target": "b", "evaluate.positive": "x"},
     {**VALUES, "evaluate.positive": "k"},

@@ -297,6 +297,11 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
             Target("reconstruction", rng.normal(size=(50, 3)), ("p", "q", "r")),
             rng.normal(size=(50, 3)),
         )
+    if name == "rmsle":  # of values above -1
+        target, values = (
+            Target("reconstruction", np.exp(target.values), ("p", "q", "r")),
+            np.exp(values),
+        )
     score = metric.score(target, values)
     if isinstance(metric, MeanOverRows):
         assert metric.of_mean(float(metric.rows(target, values).mean())) == pytest.approx(
@@ -314,6 +319,9 @@ def test_the_fast_metrics_are_the_averaged_ones() -> None:
         "mae",
         "mse",
         "rmse",
+        "rmsle",
+        "top_3_accuracy",
+        "top_5_accuracy",
     }
 
 

@@ -19,8 +19,8 @@ from sixfold.runs.context import Context
 from sixfold.train.batch_parts import (
     MOST_PARTS,
     PART_ROWS,
+    BatchDivision,
     BatchParts,
-    Division,
     PartTensors,
     PartWork,
     RowSlice,
@@ -50,7 +50,7 @@ def losses(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 def parts(module: nn.Module, most: int, workers: int = 1) -> BatchParts:
     theta = flat(learned_parameters(module))
     tensors = PartTensors(theta, torch.zeros_like(theta))
-    return BatchParts(module, tensors, Division(parts_of), most, workers)
+    return BatchParts(module, tensors, BatchDivision(parts_of), most, workers)
 
 
 def backward_of(x: torch.Tensor, y: torch.Tensor) -> PartWork:
@@ -185,11 +185,11 @@ def test_an_error_in_a_part_reaches_the_caller() -> None:
 @given(st.integers(1, 300), st.integers(1, 7), st.booleans())
 def test_ranks_share_out_every_row_once_and_parts_whole(rows: int, count: int, mixes: bool) -> None:
     """As many parts as ranks, or more, are those of one process; rows that mix are never apart from their part."""
-    alone = Division(parts_of).own(rows, MOST_PARTS)
+    alone = BatchDivision(parts_of).own(rows, MOST_PARTS)
     shared = [
         part
         for rank in range(count)
-        for part in Division(parts_of, RankGroup(rank, count), mixes).own(rows, MOST_PARTS)
+        for part in BatchDivision(parts_of, RankGroup(rank, count), mixes).own(rows, MOST_PARTS)
     ]
     assert [row for part in shared for row in range(part.first, part.stop)] == list(range(rows))
     if mixes or len(alone) >= count:

@@ -211,7 +211,9 @@ def test_more_replicas_than_memory_go_in_groups(monkeypatch: pytest.MonkeyPatch)
     stacks = []
     monkeypatch.setattr(
         "sixfold.build.network.ReplicaLearner",
-        lambda family, replicas: stacks.append(len(replicas)) or original(family, replicas),
+        lambda family, replicas, ranks: (
+            stacks.append(len(replicas)) or original(family, replicas, ranks)
+        ),
     )
     for left, right in zip(whole, train_all([one], fits), strict=True):
         assert_equal_networks(left, right, 1e-5)

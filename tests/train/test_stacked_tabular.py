@@ -185,7 +185,9 @@ def test_folds_with_other_levels_train_as_one(monkeypatch: pytest.MonkeyPatch) -
     stacks: list[int] = []
     monkeypatch.setattr(
         "sixfold.build.network.ReplicaLearner",
-        lambda family, replicas: stacks.append(len(replicas)) or original(family, replicas),
+        lambda family, replicas, ranks: (
+            stacks.append(len(replicas)) or original(family, replicas, ranks)
+        ),
     )
     one = candidate("members", batch_size=16, epochs=3)
     fits = [rows(40, seed, levels=(0, count, 0, 3)) for seed, count in enumerate((5, 6, 8, 9))]

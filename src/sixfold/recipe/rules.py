@@ -17,12 +17,16 @@ from sixfold.recipe.budget_rules import (
     strategies_need_a_module,
     workers_are_elsewhere,
 )
+from sixfold.recipe.generation_rules import (
+    texts_are_filtered_for_generation,
+    texts_are_not_averaged,
+    texts_are_not_weighed,
+)
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
-from sixfold.recipe.weight_rules import texts_are_not_weighed
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
@@ -156,17 +160,6 @@ def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> Recip
     )
 
 
-def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Problems:
-    """Other models keep their rows: a column of text is one of several."""
-    if recipe.prepare.denoise.texts is not None and recipe.task != "generation":
-        yield RecipeError(
-            document.place(("prepare", "denoise", "texts")),
-            "the task generation, for filters of texts",
-            str(recipe.task or "a task that is inferred"),
-            "Leave texts out, or say task: generation.",
-        )
-
-
 def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
     """group needs data.group, time_series needs data.time."""
     for scheme, key in (("group", "group"), ("time_series", "time")):
@@ -233,13 +226,6 @@ def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
                 f"'{name}'",
                 "Add it to evaluate.metrics.",
             )
-
-
-def texts_are_not_averaged(recipe: Recipe, document: Document) -> Problems:
-    """An ensemble is a mean of answers."""
-    if recipe.task == "generation" and recipe.evaluate.ensemble:
-        place = document.place(("evaluate", "ensemble"))
-        yield RecipeError(place, "no ensemble for task: generation", "one", "Leave it out.")
 
 
 def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:

@@ -62,7 +62,7 @@ of the module.
 
 
 @dataclass(frozen=True)
-class Division:
+class BatchDivision:
     """How a batch is divided: by `parts` of so many rows; among `ranks`. `mixes`: what is made of a row depends on the
     other rows of its part.
     """
@@ -93,7 +93,7 @@ class BatchParts:
         self,
         module: nn.Module,
         tensors: PartTensors,
-        division: Division,
+        division: BatchDivision,
         most: int,
         workers: int,
     ) -> None:

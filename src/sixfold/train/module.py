@@ -27,8 +27,8 @@ from sixfold.runs.context import Context
 from sixfold.train import memory_steps, recompute
 from sixfold.train.averaged import WeightAverage
 from sixfold.train.batch_parts import (
+    BatchDivision,
     BatchParts,
-    Division,
     PartTensors,
     RowSlice,
     flat,
@@ -183,7 +183,7 @@ class ModuleLearner:
         self.parts = BatchParts(
             self.module,
             PartTensors(self.theta[0], self.gradient[0]),
-            Division(fit.parts, ranks, mixes_rows(self.module)),
+            BatchDivision(fit.parts, ranks, mixes_rows(self.module)),
             self.size,
             fit.workers,
         )

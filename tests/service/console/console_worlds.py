@@ -185,6 +185,8 @@ def served(app: ASGIApp) -> Iterator[str]:
 
 PARTS = {  # routes that are no whole page: parts of one, files, and what leads to another page
     "/",
+    "/login/oidc",
+    "/login/oidc/callback",
     "/console/static/{digest}/{name}",
     "/console/jobs/{job_id}/state",
     "/console/jobs/{job_id}/log",

@@ -70,7 +70,7 @@ def planned(here: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan
 
 def test_a_worker_is_asked_the_same(planned: Planned) -> None:
     made = planned.plan()
-    assert made.needs == {"memory_bytes": 4500, "time_s": 90.0, "disk_bytes": 700}
+    assert made.needs == {"memory_bytes": 4500, "time_s": 90.0, "disk_bytes": 700, "how": "counted"}
     assert planned.asked == [[["plan", "recipe.yaml", "--json", "--no-probe"], ["recipe.yaml"]]]
 
 

@@ -1,4 +1,4 @@
-"""What `data.weight` and `train.class_weight` demand of the task."""
+"""What a recipe says of texts that are learned, and what it cannot say of them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ def texts_are_not_weighed(recipe: Recipe, document: Document) -> Problems:
         place, found = document.place(("train", "class_weight")), show(asked)
         remedy = "Leave it out; data.weight weighs rows." if recipe.task != "generation" else remedy
         yield RecipeError(place, f"no weights of classes for task: {recipe.task}", found, remedy)
+
+
+def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Problems:
+    """Other models keep their rows: a column of text is one of several."""
+    if recipe.prepare.denoise.texts is not None and recipe.task != "generation":
+        yield RecipeError(
+            document.place(("prepare", "denoise", "texts")),
+            "the task generation, for filters of texts",
+            str(recipe.task or "a task that is inferred"),
+            "Leave texts out, or say task: generation.",
+        )
+
+
+def texts_are_not_averaged(recipe: Recipe, document: Document) -> Problems:
+    """An ensemble is a mean of answers."""
+    if recipe.task == "generation" and recipe.evaluate.ensemble:
+        place = document.place(("evaluate", "ensemble"))
+        yield RecipeError(place, "no ensemble for task: generation", "one", "Leave it out.")
