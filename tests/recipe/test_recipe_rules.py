@@ -46,8 +46,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         [
             "data.weight: expected no weights of rows for task: generation; found 'w'. Leave it out; to learn some texts more "
             "often, repeat them in the source.",
-            "train.class_weight: expected no weights of classes for task: generation; found the text 'balanced'. Leave it out; to learn "
-            "some texts more often, repeat them in the source.",
+            "train.class_weight: expected no weights of classes for task: generation; found the text 'balanced'. Leave it out; "
+            "to learn some texts more often, repeat them in the source.",
         ],
     ),
     (
