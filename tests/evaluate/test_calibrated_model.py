@@ -323,7 +323,7 @@ def test_a_threshold_that_is_a_number_is_the_models(family: str) -> None:
     chosen = candidate({"family": family}, calibration={"threshold": at})
     plain = fit_model(candidate({"family": family}), data, Context(seed=2))
     model = fit_model(chosen, data, Context(seed=2))
-    assert saved(model.fitted) == saved(plain.fitted)
+    assert state.digest(model.fitted) == state.digest(plain.fitted)
     assert model.threshold == at
     p = model.predict(data.table)
     labels = (p[:, 1] > at).astype(np.int64)
