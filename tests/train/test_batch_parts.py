@@ -165,16 +165,18 @@ def test_parameters_keep_their_layout(layout: torch.memory_format) -> None:
 
 
 def test_an_error_in_a_part_reaches_the_caller() -> None:
-    def fails(module: nn.Module, x: torch.Tensor, y: torch.Tensor, number: int) -> torch.Tensor:
+    whole = backward_of(torch.from_numpy(X[:64]), torch.from_numpy(Y[:64]))
+
+    def fails(module: nn.Module, rows: slice, number: int) -> torch.Tensor:
         if number == 1:
             raise ValueError("in the second part")
-        return backward_of(64)(module, x, y, number)
+        return whole(module, rows, number)
 
     with (
         closing(parts(network(), 64, workers=2)) as made,
         pytest.raises(ValueError, match="in the second part"),
     ):
-        made.gradient(torch.from_numpy(X[:64]), torch.from_numpy(Y[:64]), fails)
+        made.gradient(64, fails)
 
 
 def test_tables_and_the_last_product_of_their_shape_are_no_matrices_to_an_optimizer() -> None:
