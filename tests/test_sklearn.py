@@ -100,6 +100,7 @@ def test_the_metric_that_is_asked_for_decides():
         SixfoldClassifier(build=build, metric="rmse").fit(x, y)
 
 
+@pytest.mark.filterwarnings("ignore:linear is left out:RuntimeWarning")
 def test_a_budget_leaves_candidates_out_and_says_so():
     x, y = two()
     build = [{"family": "linear"}, {"family": "tree"}]

@@ -117,6 +117,12 @@ REFUSED: list[dict[str, Any]] = [
     {**VALUES, "train.class_weight": "balanced"},
     {**VALUES, "train.class_weight": {"k": 2}},
     {**VALUES, "build": [{"family": "boosting", "monotone": {"c": 1}}]},
+    {
+        **VALUES,
+        "build": [{"family": "boosting", "monotone": {"n": 1}}],
+        "prepare.features.number": [{"name": "polynomial", "degree": 2}],
+        "prepare.impute.number": "mean",
+    },
     {**VALUES, "build": [{"family": "boosting", "monotone": {"n": 2}}]},
     {"build": [{"family": "boosting", "monotone": {"n": 1}}]},
     {
