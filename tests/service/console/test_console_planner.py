@@ -252,9 +252,7 @@ def test_a_real_plan(here: Site, tmp_path: Path) -> None:
     rows = "".join(f"{at},{'red' if at % 3 else ''},{at % 2}\n" for at in range(60))
     content = io.BytesIO(f"size,colour,kind\n{rows}".encode())
     file = files.upload(world.service, world.operator, "a.csv", content, "data")
-    recipe = (
-        "version: 1\ndata: {source: a.csv, target: kind}\nbuild: {families: [{family: linear}]}\n"
-    )
+    recipe = "version: 1\ndata: {source: a.csv, target: kind}\nbuild: {family: linear}\n"
     planner = RecipePlanner(world.service, tmp_path / "plans")
     made = planner.plan(world.operator, "a", recipe, {"a.csv": file.id})
     assert made.problems == () and made.needs is not None and made.needs["memory_bytes"] > 0
