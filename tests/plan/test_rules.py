@@ -214,6 +214,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "evaluate/stage_requests.py": "while a run goes on",
     "evaluate/rank_process.py": "while a run goes on",
     "train/rank_group.py": "while a run goes on",
+    "train/sharded.py": "of language models; refused in tests of its own",
     "parts/stored_fit.py": "while a run goes on",
     "parts/conversation.py": "one reader for run and check",
     "parts/hub_checkpoint.py": "of a checkpoint on the hub; refused in tests of its own",

@@ -240,8 +240,8 @@ def test_a_device_holds_what_is_trained_on_it() -> None:
 
 
 def test_further_processes_hold_networks_of_their_own() -> None:
-    def held(count: int) -> dict[str, int]:
-        budget = {"data_parallel": count}
+    def held(count: int, **strategy: Any) -> dict[str, int]:
+        budget = {"data_parallel": count, "strategy": strategy or "fixed"}
         plan = planning(2_000, {"family": "mlp", "hidden": [1024, 1024]}, "8x cpu", budget=budget)
         return {one.what: one.bytes for one in foresee(plan, PlanQuestion()).memory.shares}
 
@@ -252,6 +252,15 @@ def test_further_processes_hold_networks_of_their_own() -> None:
         two.get(name, 0)
         for name in ("parameters", "gradients", "optimizer", "workspace", "features")
     )
+    sharded = MemoryNeeds({"parameters": 80, "gradients": 80, "optimizer": 160, "features": 8}, {})
+    parts = sharded.in_ranks(4, shard=True).host
+    assert parts == {
+        "parameters": 100,  # the first process has all of them, too
+        "gradients": 20,
+        "optimizer": 40,
+        "features": 8,
+        "other processes": 3 * (memory.RANK_BYTES + 20 + 20 + 40 + 8),
+    }
 
 
 def test_a_batch_norm_has_as_many_rows_as_in_one_process(pictures: Path) -> None:

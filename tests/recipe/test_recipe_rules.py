@@ -199,6 +199,16 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.sharding_has_ranks,
+        {"build": ["fusion"], "budget": {"strategy": {"shard": True, "offload": True}}},
+        [
+            "budget.strategy.shard: expected budget.data_parallel above 1; found 1. Write data_parallel: 2 or more, or leave "
+            "shard out.",
+            "budget.strategy.shard: expected no offload beside it; found offload: true. Leave one of the two out.",
+            "budget.strategy.shard: expected families that can be sharded (language); found fusion. Leave it out.",
+        ],
+    ),
+    (
         rules.scheme_has_the_option,
         {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         [

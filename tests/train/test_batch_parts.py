@@ -20,6 +20,7 @@ from sixfold.train.batch_parts import (
     MOST_PARTS,
     PART_ROWS,
     BatchDivision,
+    BatchExamples,
     BatchParts,
     PartTensors,
     PartWork,
@@ -30,7 +31,7 @@ from sixfold.train.batch_parts import (
     parts_of,
 )
 from sixfold.train.loop import train
-from sixfold.train.module import BatchExamples, ModuleFit, ModuleLearner, StoredExamples
+from sixfold.train.module import ModuleFit, ModuleLearner, StoredExamples
 from sixfold.train.rank_group import RankGroup
 from sixfold.train.stopping import EarlyStopping
 

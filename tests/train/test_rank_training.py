@@ -18,9 +18,9 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from sixfold.build.family import Family
+from sixfold.build.family import Family, TrainsInRanks
 from sixfold.build.language import Settings as Language
-from sixfold.core.errors import FitError, SystemFault
+from sixfold.core.errors import FitError, RecipeError, SystemFault
 from sixfold.parts import state
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting, Watch
 from sixfold.parts.image_resize import ImageShape
@@ -28,6 +28,7 @@ from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
+from sixfold.recipe.strategy import Strategy
 from sixfold.runs.context import Context
 from sixfold.runs.rank_processes import RankProcesses
 from sixfold.runs.saves import Checkpoints
@@ -97,6 +98,18 @@ def texts(**train: Any) -> list[Fit]:
     return [Fit(x, np.zeros((len(x), 3)), "generation", 3, seed=3, setting=setting)]
 
 
+def sharded(
+    micro_batch: int | None = None, gradient_checkpointing: bool = False, **train: Any
+) -> list[Fit]:
+    """Each process has a part of the weights."""
+    twice = gradient_checkpointing
+    strategy = Strategy(shard=True, micro_batch=micro_batch, gradient_checkpointing=twice)
+    return [
+        replace(fit, setting=replace(fit.setting, strategy=strategy))
+        for fit in texts(**{"optimizer": "adamw", **train})
+    ]
+
+
 FITS: dict[str, Any] = {
     "mlp": perceptrons,
     "mlp, a last batch of one row": lambda: perceptrons(rows=131)[:1],
@@ -117,8 +130,15 @@ FITS: dict[str, Any] = {
     "language": texts,
     "language, few windows a batch": lambda: texts(batch_size=3),
     "language, adamw": lambda: texts(optimizer="adamw"),
+    "language, sharded": lambda: sharded(),
+    "language, sharded, few windows a batch": lambda: sharded(batch_size=3),
+    "language, sharded, watched, averaged": lambda: sharded(
+        stop={"patience": 1, "validation": 0.2}, epochs=4, average={"ema": 0.9}
+    ),
+    "language, sharded, small parts": lambda: sharded(micro_batch=2),
+    "language, sharded, computed twice": lambda: sharded(gradient_checkpointing=True),
 }
-QUICK = ("mlp", "cnn", "language")
+QUICK = ("mlp", "cnn", "language", "language, sharded")
 MARKED = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FITS]
 
 
@@ -213,7 +233,7 @@ def test_killed_at_some_steps_it_ends_with_the_same_bytes(
     assert digests(models) == digests(whole)
 
 
-@pytest.mark.parametrize("name", ["mlp", "language"])
+@pytest.mark.parametrize("name", ["mlp", "language", "language, sharded"])
 def test_a_process_that_is_killed_ends_the_training_with_the_reason(
     name: str, ranks: RankProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -252,6 +272,35 @@ def test_an_error_of_all_of_them_is_told_once_and_leaves_nobody(
     with pytest.raises(FitError, match="a loss that is a number"):
         trained(values(optimizer=far), Context(ranks=ranks), monkeypatch)
     assert not ranks.pids
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"optimizer": "muon"},
+            "train.optimizer: expected one that works on each weight by itself, such as adamw, where weights are sharded; "
+            "found muon. Change it, or leave budget.strategy.shard out.",
+        ),
+        (
+            {"spike": 3.0},
+            "train.spike: expected nothing, where weights are sharded; found 3.0. Change it, or leave budget.strategy.shard "
+            "out.",
+        ),
+        (
+            {"stop": {"metric": "perplexity"}},
+            "train.stop.metric: expected loss, where weights are sharded; found perplexity. Change it, or leave "
+            "budget.strategy.shard out.",
+        ),
+    ],
+)
+def test_what_needs_whole_weights_is_refused(options: dict[str, Any], text: str) -> None:
+    (fit,) = sharded(**options)
+    family = fit.setting.family
+    assert isinstance(family, TrainsInRanks)
+    with pytest.raises(RecipeError) as raised:
+        family.check_division([fit], fit.rows, 2)
+    assert str(raised.value) == text
 
 
 def test_features_on_disk_and_sparse_ones_are_found_by_others(tmp_path: Path) -> None:

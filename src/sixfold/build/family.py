@@ -84,7 +84,7 @@ class Family(Section, ABC):
 
     `tasks`: what it can learn. `trained_by_the_loop`: it is a network, and `train` is for it.
     `one_module`: each fit is a module of its own, whose batches may be divided. `layers_compile`: its
-    layers can become programs.
+    layers can become programs; `shards`: processes can divide its weights among them.
     `ends_in_time`: a fit ends at the deadline with what it has; of other families one that has
     begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
@@ -98,6 +98,7 @@ class Family(Section, ABC):
     trained_by_the_loop: ClassVar[bool] = False
     one_module: ClassVar[bool] = False
     layers_compile: ClassVar[bool] = False
+    shards: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})

@@ -113,6 +113,7 @@ class Settings(LanguageTuning, ModuleFamily):
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"generation"})
     layers_compile: ClassVar[bool] = True
+    shards: ClassVar[bool] = True
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"documents"})
 
     size: Literal["auto", "nano", "micro", "small", "medium", "base", "large"] = Field(

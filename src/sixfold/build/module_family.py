@@ -54,6 +54,7 @@ from sixfold.train.module_range_test import rated
 from sixfold.train.offload import PIECE, remembered
 from sixfold.train.rank_group import RankGroup
 from sixfold.train.rank_training import in_ranks
+from sixfold.train.sharded import check_shardable
 from sixfold.train.starting import DTYPES, fill, watches
 from sixfold.train.step_cost import StepCost, step_cost
 from sixfold.train.stopping import EarlyStopping
@@ -278,6 +279,8 @@ class ModuleFamily(Family):
     def check_division(self, few: Sequence[Fit], rows: int, ranks: int) -> None:
         """As in `TrainsInRanks`: a row for each; and where rows are mixed, a part for each, as one process has it."""
         for one in few:
+            if one.setting.strategy.shard:
+                check_shardable(one.setting.train)
             family, fit = self.own(one)._of(one, rows)
             shape = family.step_shape(fit, rows)
             batch, most, what = shape.batch, shape.batch, "row"

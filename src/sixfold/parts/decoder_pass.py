@@ -41,7 +41,9 @@ def _is_known(layer: Any) -> bool:
 
 
 def _is_plain(product: nn.Module) -> bool:
-    return type(product) is nn.Linear and product.bias is None
+    """A weight that is divided among processes is put together by the module that it is of (`train.sharded`)."""
+    known = type(product) is nn.Linear and product.bias is None
+    return known and type(product.weight) is nn.Parameter
 
 
 def scores(

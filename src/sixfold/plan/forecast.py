@@ -126,7 +126,7 @@ def forecast(
         low.cut or high.cut or (most == least < rows),
         _may_stop(candidate),
         len(training.table.columns) * shuffling.rows_asked(folds) * high.predict_s / high.rows,
-        needs.in_ranks(2).host_bytes - needs.host_bytes,
+        needs.in_ranks(2, candidate.strategy.shard).host_bytes - needs.host_bytes,
     )
 
 

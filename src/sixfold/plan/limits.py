@@ -101,7 +101,7 @@ class Work:
 
     def _needs(self, size: Size, stacks: Stacks) -> MemoryNeeds:
         needs = needs_of(self.alike, self.training, len(self.folds), size, stacks, self.device)
-        return needs.in_ranks(self.ranks)
+        return needs.in_ranks(self.ranks, self.alike[0].strategy.shard)
 
 
 @dataclass(frozen=True)

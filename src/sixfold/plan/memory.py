@@ -34,8 +34,9 @@ COPIES: Final = (
 STAYS: Final = 0.8  # of what was freed stays with the C library: measured (bench/plan.py)
 HALF: Final = 2  # of float64, float32 takes
 HOST: Final = ("scoring",)  # what the processor holds, wherever a network trains
+SHARDED: Final[tuple[str, ...]] = ("parameters", "gradients", "optimizer")
 OF_RANKS: Final = ("parameters", "gradients", "optimizer", "workspace", "features")
-RANK_BYTES: Final = 400_000_000  # of another process that trains, before it has anything: guessed
+RANK_BYTES: Final = 450_000_000  # of another process: torch and what it loads; seen, 420 to 510 MB
 DEVICE_BYTES: Final = 600_000_000  # of the driver's context and the libraries of a GPU; guessed
 
 
@@ -143,14 +144,19 @@ class MemoryNeeds(NamedTuple):
         """Of all of it; 0 without a device."""
         return sum(self.device.values())
 
-    def in_ranks(self, count: int) -> MemoryNeeds:
+    def in_ranks(self, count: int, shard: bool = False) -> MemoryNeeds:
         """Of `count` processes that train each network together: the others have the network and the features, too, and
-        share what is kept of a batch.
+        share what is kept of a batch. Where they `shard` it, each has its part, and the first one the weights besides.
         """
         if count == 1:
             return self
-        each = RANK_BYTES + sum(self.host.get(name, 0) for name in OF_RANKS)
-        return self._replace(host={**self.host, "other processes": (count - 1) * each})
+        host = dict(self.host)
+        each = RANK_BYTES + sum(host.get(name, 0) for name in OF_RANKS)
+        if shard:
+            parts = {name: host[name] // count for name in SHARDED if name in host}
+            each = RANK_BYTES + sum(parts.values()) + host.get("features", 0)
+            host |= {**parts, "parameters": host.get("parameters", 0) + parts.get("parameters", 0)}
+        return self._replace(host={**host, "other processes": (count - 1) * each})
 
 
 def memory(alike: Sequence[Candidate], training: Dataset, folds: Sequence[Fold]) -> int:

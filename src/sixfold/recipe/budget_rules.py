@@ -63,3 +63,29 @@ def data_parallel_has_the_machine(recipe: Recipe, document: Document) -> Iterato
     if budget.strategy != "auto" and budget.asked_strategy().adapt:
         remedy = "Leave adapt out: one process alone cannot change how all of them go on."
         yield RecipeError(place, "1 with strategy: {adapt: true}", found, remedy)
+
+
+def sharding_has_ranks(recipe: Recipe, document: Document) -> Iterator[RecipeError]:
+    """Weights are divided among processes that train together, of networks that are put together layer by layer."""
+    strategy, named = recipe.budget.asked_strategy(), recipe.families
+    if not strategy.shard:
+        return
+    place = document.place(("budget", "strategy", "shard"))
+    if recipe.budget.data_parallel == 1:
+        remedy = "Write data_parallel: 2 or more, or leave shard out."
+        yield RecipeError(place, "budget.data_parallel above 1", "1", remedy)
+    if strategy.offload:
+        remedy = "Leave one of the two out."
+        yield RecipeError(place, "no offload beside it", "offload: true", remedy)
+    others = [
+        name for name in named or ("auto",) if name not in FAMILY.names() or not _shards(name)
+    ]
+    if others:
+        sharded = ", ".join(name for name in FAMILY.names() if _shards(name))
+        yield RecipeError(
+            place, f"families that can be sharded ({sharded})", others[0], "Leave it out."
+        )
+
+
+def _shards(family: str) -> bool:
+    return bool(facts(FAMILY.name, family).get("shards"))

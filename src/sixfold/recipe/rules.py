@@ -14,6 +14,7 @@ from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.recipe.budget_rules import (
     data_parallel_has_the_machine,
     data_parallel_trains_networks,
+    sharding_has_ranks,
     strategies_need_a_module,
     workers_are_elsewhere,
 )
@@ -487,4 +488,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     workers_are_elsewhere,
     data_parallel_trains_networks,
     data_parallel_has_the_machine,
+    sharding_has_ranks,
 )

@@ -35,6 +35,11 @@ class AskedStrategy(Section):
         description="What the optimizer remembers lies in files of the run's scratch folder (beside a GPU in the memory of "
         "the processor), and is in memory piece by piece.",
     )
+    shard: bool = Field(
+        False,
+        description="With `data_parallel`, of language models: each process keeps a part of the weights, of their gradients "
+        "and of what the optimizer remembers (FSDP2), and layers are put together while they are computed.",
+    )
     adapt: bool = Field(
         False,
         description="A training that runs out of memory takes the next stronger strategy and goes on, instead of ending.",
@@ -59,6 +64,7 @@ class Strategy(AskedStrategy):
             micro_batch=_least((self.micro_batch, other.micro_batch)),
             gradient_checkpointing=self.gradient_checkpointing or other.gradient_checkpointing,
             offload=self.offload or other.offload,
+            shard=self.shard or other.shard,
             adapt=self.adapt or other.adapt,
             precision=self.precision or other.precision,
             adapter=self.adapter or other.adapter,

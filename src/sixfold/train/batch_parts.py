@@ -42,12 +42,28 @@ class PartTensors(NamedTuple):
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
+class BatchExamples(NamedTuple):
+    """Inputs and targets, rows first; `weight`: [rows], how often each counts, None: once."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    weight: torch.Tensor | None
+
+    def take(self, rows: slice) -> BatchExamples:
+        """Some of them."""
+        weight = None if self.weight is None else self.weight[rows]
+        return BatchExamples(self.x[rows], self.y[rows], weight)
+
+
 class RowSlice(NamedTuple):
-    """Rows of a batch that go through a module together; `number`: of the part, by which it draws."""
+    """Rows of a batch that go through a module together; `number`: of the part, by which it draws. `counts`: False for a
+    pass that is made because other ranks make one.
+    """
 
     number: int
     first: int
     stop: int
+    counts: bool = True
 
     @property
     def rows(self) -> slice:

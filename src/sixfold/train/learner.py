@@ -107,6 +107,16 @@ class Learner(Protocol[Batch]):
     def weights(self, place: int) -> torch.Tensor:
         """The weights that are judged and kept of the fit in row `place`, [P]."""
 
+    @property
+    def divided(self) -> bool:
+        """Whether each rank has a part of the weights: then `whole` and `state_dict` are asked of all ranks."""
+
+    def whole(self, weights: torch.Tensor) -> torch.Tensor:
+        """Weights of a fit as one process has them, [P], in the first rank."""
+
+    def own(self, weights: torch.Tensor) -> torch.Tensor:
+        """Of such this rank's part."""
+
     def steps_done(self, place: int) -> int:
         """Of the fit in row `place`."""
 

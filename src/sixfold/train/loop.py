@@ -73,8 +73,9 @@ def train(
             learner.keep([row for row in range(len(reasons)) if row not in ended])
         learner.start_epoch()
         at.epoch, at.done = at.last + 1, 0
-    ranks.check_equal([weights for _, weights in at.ended])
-    return [Trained(place, weights) for place, weights in at.ended]
+    if not learner.divided:
+        ranks.check_equal([weights for _, weights in at.ended])
+    return [Trained(place, learner.whole(weights)) for place, weights in at.ended]
 
 
 def _finish(learner: Learner[Batch], row: int, reason: str, cut: bool) -> torch.Tensor:

@@ -8,6 +8,7 @@ number of the epoch or step, so that a training that goes on after a kill draws 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from sixfold.train import memory_steps, recompute
 from sixfold.train.averaged import WeightAverage
 from sixfold.train.batch_parts import (
     BatchDivision,
+    BatchExamples,
     BatchParts,
     PartTensors,
     RowSlice,
@@ -43,6 +45,7 @@ from sixfold.train.compiling import Compiling
 from sixfold.train.memory_steps import StepShape
 from sixfold.train.mixed_precision import halved, measured, tried_rows
 from sixfold.train.rank_group import ALONE, RankGroup
+from sixfold.train.sharded import ShardedParts
 from sixfold.train.spikes import SpikeGuard
 from sixfold.train.stepper import LossClosure, Stepper
 from sixfold.train.stopping import EarlyStopping
@@ -143,19 +146,6 @@ class RowBatch(NamedTuple):
     number: int
 
 
-class BatchExamples(NamedTuple):
-    """Inputs and targets, rows first; `weight`: [rows], how often each counts, None: once."""
-
-    x: torch.Tensor
-    y: torch.Tensor
-    weight: torch.Tensor | None
-
-    def take(self, rows: slice) -> BatchExamples:
-        """Some of them."""
-        weight = None if self.weight is None else self.weight[rows]
-        return BatchExamples(self.x[rows], self.y[rows], weight)
-
-
 class ModuleLearner:
     """`theta`, `gradient`: [1, P], all parameters that are learned, one after the other; the
     module's own are views of them. Each of several `ranks` reads every batch, as it is drawn once, and
@@ -169,10 +159,6 @@ class ModuleLearner:
         self.trainees, self.places = (fit,), (0,)
         self.step_points = fit.step_points
         self.draws = True  # as long as no step has shown that it does not
-        parameters = learned_parameters(self.module)
-        self.theta = flat(parameters).unsqueeze(0)
-        self.gradient = torch.zeros_like(self.theta)
-        self.device, self.operations = self.theta.device, fit.operations
         wanted, count = self.train.batch_size, len(fit.examples)
         self.size = count if wanted == "full" else min(wanted, count)
         self.steps, self.epochs, self.report_every = (
@@ -180,21 +166,42 @@ class ModuleLearner:
             self.train.epochs,
             self.train.report_every,
         )
-        self.parts = BatchParts(
-            self.module,
-            PartTensors(self.theta[0], self.gradient[0]),
-            BatchDivision(fit.parts, ranks, mixes_rows(self.module)),
-            self.size,
-            fit.workers,
-        )
+        shapes = optimized_shapes(self.module)
+        self.strategy = fit.strategy
+        self.sharded = self._shared_out() if fit.strategy.shard and ranks.count > 1 else None
+        if self.sharded is not None:
+            self.theta, self.gradient = self.sharded.theta[None], self.sharded.slope[None]
+            self.parts: BatchParts | ShardedParts = self.sharded
+        else:
+            self.theta = flat(learned_parameters(self.module)).unsqueeze(0)
+            self.gradient = torch.zeros_like(self.theta)
+            tensors = PartTensors(self.theta[0], self.gradient[0])
+            division = BatchDivision(fit.parts, ranks, mixes_rows(self.module))
+            self.parts = BatchParts(self.module, tensors, division, self.size, fit.workers)
+        self.device, self.operations = self.theta.device, fit.operations
+        self.norm = torch.zeros(())  # of the last gradient, where it is divided
         modules = [part.module for part in self.parts.parts]
         self.compiling = Compiling(modules, self.train.compile, fit.context)
         self.halved = HALVED.get(self.train.precision, False)
         self.guard = None if self.train.spike is None else SpikeGuard(self.train.spike)
         self.average = WeightAverage.of(self.train.average, self.theta)
-        self.stepper = Stepper(self.train, optimized_shapes(self.module), self.steps)
+        self.stepper = Stepper(self.train, shapes, self.steps)
         self.stepper.start(range(1), self.theta, self.gradient)
         self.use(fit.strategy)
+
+    def _shared_out(self) -> ShardedParts:
+        """The module divided among the ranks; the first one keeps a whole one for what it observes and writes."""
+        if self.ranks.rank == 0:
+            self.module = copy.deepcopy(self.module)
+        return ShardedParts(self.module, self.ranks, self._rows_at_once)
+
+    def _rows_at_once(self) -> int:
+        return min(self.work.rows_at_once, self.strategy.micro_batch or MANY)
+
+    @property
+    def divided(self) -> bool:
+        """Whether each rank has a part of the weights."""
+        return self.sharded is not None
 
     @property
     def shown(self) -> torch.Tensor:
@@ -289,9 +296,11 @@ class ModuleLearner:
         left = self.steps * self.epochs - step - 1
         self.loss = self.compiling.gradient(lambda: self._loss(examples, seed), left)
         self.parts.add_up(self.loss)
-        if self.train.clip is not None:
-            norm = torch.linalg.vector_norm(self.gradient)
-            self.gradient.mul_((self.train.clip / norm.clamp_(min=1e-12)).clamp_(max=1.0))
+        if self.train.clip is not None or self.divided:
+            clip = math.inf if self.train.clip is None else self.train.clip
+            self.norm = self._norm().clamp_(min=1e-12)
+            self.gradient.mul_((clip / self.norm).clamp_(max=1.0))
+            self.norm.clamp_(max=clip)
         return self.loss
 
     def _examples(
@@ -300,6 +309,12 @@ class ModuleLearner:
         """Of some rows, where they are trained."""
         own = None if weights is None else self._placed(weights[torch.from_numpy(rows)])
         return BatchExamples(self._placed(x), self._placed(y), own)
+
+    def _norm(self) -> torch.Tensor:
+        """Of the whole gradient; asked of all ranks where they divide it."""
+        return (
+            torch.linalg.vector_norm(self.gradient) if self.sharded is None else self.sharded.norm()
+        )
 
     def step(self, batch: RowBatch) -> None:
         """By the gradient that stands there; a spike is no step, and takes those before it back."""
@@ -351,7 +366,7 @@ class ModuleLearner:
         def backward(module: nn.Module, some: RowSlice) -> torch.Tensor:
             x, y, weight = examples.take(some.rows)
             own = seed if some.number == 0 else derive(seed, "part", some.number)
-            rows = min(self.work.rows_at_once, self.strategy.micro_batch or MANY)
+            rows = self._rows_at_once()
             total = torch.zeros((), dtype=self.theta.dtype, device=self.device)
             for first in range(0, len(y), rows):
                 part = slice(first, first + rows)
@@ -363,6 +378,8 @@ class ModuleLearner:
                     losses = self.work.losses(outputs, y[part])
                     losses = losses if weight is None else losses * weight[part]
                     loss = losses.sum() / count
+                    if not some.counts:
+                        loss = 0.0 * loss
                     loss.backward()  # type: ignore[no-untyped-call]
                 total += loss.detach()
                 del outputs, losses, loss  # before the next forward pass
@@ -399,7 +416,11 @@ class ModuleLearner:
         self.stepper.evaluating(True)
         if self.average is not None:
             self.average.after_epoch(epoch / self.epochs, self.theta)
-        if self.work.observe is not None:
+        if self.divided and self.ranks.agree(self.work.observe is not None):
+            whole = self.whole(self.weights(0))
+            if self.work.observe is not None:
+                self.work.observe(load_weights(self.work.module, whole), epoch)
+        elif self.work.observe is not None:
             trained = self.theta.clone()
             self.theta.copy_(self.shown)
             self.work.observe(self.module.eval(), epoch)
@@ -411,9 +432,13 @@ class ModuleLearner:
 
     def evaluate(self) -> list[float | None]:
         """The mean loss on the examples watched, or their score; None where nothing is watched. By the
-        first rank.
+        first rank, or by all together that divide the weights.
         """
-        return self.ranks.values(self._watched_value, 1)
+        if self.sharded is None:
+            return self.ranks.values(self._watched_value, 1)
+        with self.sharded.passing():
+            found = self._watched_value()
+        return self.ranks.values(lambda: found, 1)
 
     def _watched_value(self) -> list[float | None]:
         watched, score = self.work.watched, self.work.score
@@ -422,6 +447,8 @@ class ModuleLearner:
         trained = self.theta.clone()
         self.theta.copy_(self.shown)
         self.module.eval()
+        if self.sharded is not None:
+            self.sharded.place()
         value = score(self.module) if score is not None else self._mean_loss(watched)
         self.theta.copy_(trained)
         return [value]
@@ -447,13 +474,21 @@ class ModuleLearner:
             ]
         )
 
+    def whole(self, weights: torch.Tensor) -> torch.Tensor:
+        """Those of all ranks, in the first one."""
+        return weights if self.sharded is None else self.sharded.whole(weights)
+
+    def own(self, weights: torch.Tensor) -> torch.Tensor:
+        """Of those of all ranks this one's."""
+        return weights if self.sharded is None else self.sharded.own(weights)
+
     def steps_done(self, place: int) -> int:
         """So far."""
         return self.stepper.step
 
     def norms(self) -> list[float | None]:
         """Of the last gradient."""
-        return [float(torch.linalg.vector_norm(self.gradient))]
+        return [float(self.norm if self.divided else torch.linalg.vector_norm(self.gradient))]
 
     def rates(self) -> list[float]:
         """Of the last step."""
@@ -489,16 +524,21 @@ class ModuleLearner:
             self.guard.load_state_dict(state["guard"])
 
     def _plain_state(self) -> dict[str, Any]:
+        mean = None if self.average is None else [self.average.mean, self.average.counted]
+        state = {"theta": self.theta, "gradient": self.gradient, "mean": mean}
+        whole = {**state, "stepper": self.stepper.state()}
+        if self.sharded is not None:
+            whole = of_each(whole, self.theta.shape, self.sharded.whole)
         return {
-            "theta": self.theta,
-            "gradient": self.gradient,
-            "mean": None if self.average is None else [self.average.mean, self.average.counted],
+            **whole,
             "buffers": list(self.module.buffers()),
-            "stepper": self.stepper.state(),
             "strategy": self.strategy.model_dump(),
         }
 
     def _load_plain_state(self, state: dict[str, Any]) -> None:
+        if self.sharded is not None:
+            own = {name: state[name] for name in ("theta", "gradient", "mean", "stepper")}
+            state = {**state, **of_each(own, state["theta"].shape, self.sharded.own)}
         with torch.no_grad():
             self.theta.copy_(state["theta"])
             self.gradient.copy_(state["gradient"])
@@ -512,6 +552,17 @@ class ModuleLearner:
 
     def _seed(self, purpose: str, number: int) -> int:
         return derive(self.work.seed, purpose, number)
+
+
+def of_each(tree: Any, shape: torch.Size, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same values, with every tensor of this shape [1, numbers] changed."""
+    if isinstance(tree, dict):
+        return {key: of_each(value, shape, change) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [of_each(value, shape, change) for value in tree]
+    if isinstance(tree, torch.Tensor) and tree.shape == shape:
+        return change(tree[0]).unsqueeze(0)
+    return tree
 
 
 def saved_bytes(module: nn.Module, x: torch.Tensor) -> int:

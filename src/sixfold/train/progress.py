@@ -105,20 +105,20 @@ class TrainingCheckpoint:
         self.learner.load_state_dict(tree["learner"])
         for trainee, saved in zip(self.learner.trainees, tree["stopping"], strict=True):
             stopping = trainee.stopping
-            stopping.best, stopping.best_epoch, stopping.first_loss, stopping.weights = saved
+            stopping.best, stopping.best_epoch, stopping.first_loss, best = saved
+            stopping.weights = None if best is None else self.learner.own(best)
         at.epoch, at.done = tree["epoch"], tree["done"]
         at.losses = tree["losses"].to(self.learner.device)
         at.ended = [(place, weights) for place, weights in tree["ended"]]
 
     def is_due(self) -> bool:
-        """Whether it is time to save."""
-        return self.saves is not None and self.saves.due()
+        """Whether it is time to save; in every rank, where they have to put the weights together."""
+        due = self.saves is not None and self.saves.due()
+        return self.learner.ranks.agree(due) if self.learner.divided else due
 
     def save(self) -> None:
         """Between two steps."""
-        if self.saves is None:
-            return
-        at = self.progress
+        at, learner = self.progress, self.learner
         tree = {
             "epoch": at.epoch,
             "done": at.done,
@@ -129,14 +129,16 @@ class TrainingCheckpoint:
                     one.stopping.best,
                     one.stopping.best_epoch,
                     one.stopping.first_loss,
-                    one.stopping.weights,
+                    None if one.stopping.weights is None else learner.whole(one.stopping.weights),
                 ]
-                for one in self.learner.trainees
+                for one in learner.trainees
             ],
-            "learner": self.learner.state_dict(),
+            "learner": learner.state_dict(),
         }
+        if self.saves is None:  # of another rank, which only helped
+            return
         saved = SavedTraining(_pack(tree))
-        step = (at.epoch - 1) * self.learner.steps + at.done
+        step = (at.epoch - 1) * learner.steps + at.done
         self.saves.save(self.name, step, partial(state.save, saved), state.file_bytes(saved))
 
 

@@ -250,6 +250,19 @@ class ReplicaLearner:
         """Those that are judged and kept of the replica in row `place`, [P]."""
         return self.shown[place]
 
+    @property
+    def divided(self) -> bool:
+        """Never: they are small."""
+        return False
+
+    def whole(self, weights: torch.Tensor) -> torch.Tensor:
+        """Every rank has all of them."""
+        return weights
+
+    def own(self, weights: torch.Tensor) -> torch.Tensor:
+        """All of them."""
+        return weights
+
     def steps_done(self, place: int) -> int:
         """Of the replica in row `place`."""
         return self.stepper_of(place).step
