@@ -199,6 +199,16 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.sharding_learns_all_weights,
+        {
+            "build": [{"family": "language", "adapt": "lora"}],
+            "budget": {"data_parallel": 2, "strategy": {"shard": True}},
+        },
+        [
+            "budget.strategy.shard: expected a training of all weights; found adapt: the text 'lora'. Leave one of the two out."
+        ],
+    ),
+    (
         rules.sharding_has_ranks,
         {"build": ["fusion"], "budget": {"strategy": {"shard": True, "offload": True}}},
         [

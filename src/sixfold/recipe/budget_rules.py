@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.validate import facts, show
 from sixfold.recipe.yaml_nodes import Document
+
+PARTLY: Final = ("adapt", "freeze")  # options of families that learn a part of the weights
 
 
 def workers_are_elsewhere(recipe: Recipe, document: Document) -> Iterator[RecipeError]:
@@ -85,6 +88,21 @@ def sharding_has_ranks(recipe: Recipe, document: Document) -> Iterator[RecipeErr
         yield RecipeError(
             place, f"families that can be sharded ({sharded})", others[0], "Leave it out."
         )
+
+
+def sharding_learns_all_weights(recipe: Recipe, document: Document) -> Iterator[RecipeError]:
+    """What is divided are weights that are learned, and their optimizer's state."""
+    strategy = recipe.budget.asked_strategy()
+    if not strategy.shard:
+        return
+    asked = [("adapter", strategy.adapter)] if strategy.adapter is not None else []
+    for item in () if recipe.build == "auto" else recipe.build:
+        told = [(key, item[key]) for key in PARTLY if isinstance(item, dict) and key in item]
+        asked += [(key, value) for key, value in told if value not in (None, "whole")]
+    for key, value in asked:
+        place = document.place(("budget", "strategy", "shard"))
+        remedy = "Leave one of the two out."
+        yield RecipeError(place, "a training of all weights", f"{key}: {show(value)}", remedy)
 
 
 def _shards(family: str) -> bool:

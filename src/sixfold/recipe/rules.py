@@ -15,6 +15,7 @@ from sixfold.recipe.budget_rules import (
     data_parallel_has_the_machine,
     data_parallel_trains_networks,
     sharding_has_ranks,
+    sharding_learns_all_weights,
     strategies_need_a_module,
     workers_are_elsewhere,
 )
@@ -489,4 +490,5 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     data_parallel_trains_networks,
     data_parallel_has_the_machine,
     sharding_has_ranks,
+    sharding_learns_all_weights,
 )
