@@ -87,6 +87,8 @@ def measure(
         filled = _filled(home, amounts, Path(folder))
         took_s = time.monotonic() - started
         process, port = _up(home)
+        assert process.stdout is not None
+        stack.callback(process.stdout.close)
         stack.callback(process.wait)
         stack.callback(os.killpg, process.pid, signal.SIGTERM)
         browser = SignedIn(port, filled.key)

@@ -68,6 +68,12 @@ class GatewayServer(Server):
         path = f"/models/{name}/predict"
         self.requests = [self._request(path, serving.rows_body(row)) for row in workload.rows]
 
+    def close(self) -> None:
+        """Ends it, and what was read of it."""
+        super().close()
+        if self._owner is None and self.process.stdout is not None:
+            self.process.stdout.close()
+
     def _request(self, path: str, body: bytes) -> bytes:
         plain = serving.request(path, body)
         return plain.replace(

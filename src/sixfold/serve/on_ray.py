@@ -39,6 +39,7 @@ BUSY: Final = 0.5  # of a replica's places, on average, before another one is st
 WORDS: Final = 400  # of what Ray says
 ROUTED_S: Final = 30.0  # for a proxy that is told of new replicas; a busy machine takes a second
 TICK_S: Final = 0.05
+LOOK_S: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def serve_on_ray(
     if others or not _routed(settings.host, settings.port, bundle.name, ended):
         where = "the proxies of Ray Serve"
     say(f"{bundle.name} answers on {where}  ({replicas.least} to {replicas.most} replicas)")
-    ended.wait()
+    while not ended.wait(LOOK_S):  # a signal that comes as the wait begins wakes nobody
+        pass
     ray_serve.delete(bundle.name)
     if address == LOCAL:
         ray_serve.shutdown()

@@ -35,7 +35,8 @@ class GracefulServer(uvicorn.Server):
 
     def wait_until_it_listens(self) -> bool:
         """For another thread; false when it ended instead. A connection before is refused."""
-        self._listens.wait()
+        while not self._listens.wait(0.5):  # a signal that comes as the wait begins wakes nobody
+            pass
         return not self._over.is_set()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -131,7 +131,8 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
         print(f"Sixfold is up on {address}", flush=True)
     if first is not None:
         print(f"The first key, shown once: {first}", flush=True)
-    ending.wait()
+    while not ending.wait(LOOK_S):  # a signal that comes as the wait begins wakes nobody
+        pass
     for worker in workers:  # while the server still answers them
         worker.ask_to_end()
     for worker in workers:
