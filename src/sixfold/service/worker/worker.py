@@ -134,7 +134,7 @@ class Worker:
                 del self._held[key]
                 if held.lost:
                     job = held.job
-                    told = {"worker": self.name, "job": job["id"], "attempt": job["attempt"]}
+                    told = {"worker": self.name, "job_id": job["id"], "attempt": job["attempt"]}
                     logs.event("worker.lost_job", logging.WARNING, **told)
 
     def _memory(self) -> int:
