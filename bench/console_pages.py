@@ -22,7 +22,7 @@ from sklearn.datasets import load_breast_cancer
 
 import sixfold
 from bench.child import Refused
-from bench.gateway import _up
+from bench.gateway import _up, new_home
 from bench.pairs import Result
 from sixfold.service.domain.deployments import Scaling
 from sixfold.service.domain.ids import new_id
@@ -30,8 +30,6 @@ from sixfold.service.domain.jobs import JobEvent, JobNeeds, JobSpec, JobState, T
 from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.domain.registry import Lineage
 from sixfold.service.ports.database import Transaction
-from sixfold.service.stores.opening import open_artifacts
-from sixfold.service.stores.sql_database import open_database
 from sixfold.service.use_cases import audit, deployments, people, registry
 from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.people import KeyRequest
@@ -214,24 +212,16 @@ def _used(browser: SignedIn, amounts: Amounts) -> None:
 
 def _filled(home: Path, amounts: Amounts, aside: Path) -> FilledHome:
     """Through the stores, as the service itself writes."""
-    home.mkdir(parents=True)
-    database = open_database(f"sqlite:///{home / 'sixfold.db'}")
-    try:
-        service = Service(database, open_artifacts(home / "artifacts"))
-        key = people.first_start(service)
-        assert key is not None
-        who = people.authenticate(service, key)
+    with new_home(home) as (service, who, key):
         ids = _jobs(service, who, amounts.jobs)
         _events(service, who, ids, amounts)
         for number in range(amounts.keys):
             scopes = frozenset({Scope.READ, Scope.PREDICT})
             people.create_key(service, who, KeyRequest(f"key {number}", scopes))
-        with database.transaction() as rows:
+        with service.database.transaction() as rows:
             _registry(service, rows, who, ids[0], amounts)
         _answering(service, who, aside)
         return FilledHome(key, ids[-1], ids[len(ids) // 2])
-    finally:
-        database.close()
 
 
 def _jobs(service: Service, who: Principal, count: int) -> list[str]:

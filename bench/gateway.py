@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sklearn.datasets import load_digits
@@ -26,7 +26,7 @@ from bench.child import ROOT, Refused
 from bench.load import Connection
 from bench.pairs import Absent, Result
 from bench.serving import OURS, PEERS, Kind, Server, Workload
-from sixfold.service.domain.people import Quota
+from sixfold.service.domain.people import Principal, Quota
 from sixfold.service.stores.opening import open_artifacts
 from sixfold.service.stores.sql_database import open_database
 from sixfold.service.use_cases import people, registry
@@ -98,23 +98,29 @@ class GatewayServer(Server):
         return answer
 
 
-def _prepared(workload: Workload, home: Path) -> str:
-    """A home with the bundle as a model's version, and the first key: its tenant may ask a great deal, and is counted."""
+@contextmanager
+def new_home(home: Path) -> Iterator[tuple[Service, Principal, str]]:
+    """Of a service that no server has yet: it, whom the first key is of, and that key."""
     home.mkdir(parents=True)
     database = open_database(f"sqlite:///{home / 'sixfold.db'}")
     try:
         service = Service(database, open_artifacts(home / "artifacts"))
         key = people.first_start(service)
         assert key is not None
-        who = people.authenticate(service, key)
+        yield service, people.authenticate(service, key), key
+    finally:
+        database.close()
+
+
+def _prepared(workload: Workload, home: Path) -> str:
+    """A home with the bundle as a model's version, and the first key: its tenant may ask a great deal, and is counted."""
+    with new_home(home) as (service, who, key):
         quota = Quota(requests_per_minute=10**9, tokens_per_minute=10**9)
         people.set_quota(service, who, who.tenant_id, quota)
         tree, size = service.artifacts.put_tree(workload.bundle)
-        with database.transaction() as rows:
+        with service.database.transaction() as rows:
             registry.publish(service, rows, who.tenant_id, NAME, NewVersion(tree, size))
         return key
-    finally:
-        database.close()
 
 
 def _up(home: Path) -> tuple[subprocess.Popen[bytes], int]:

@@ -11,6 +11,8 @@ import linear_bundle
 import numpy as np
 import pytest
 import tiny_bundle
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sixfold.bundle import manifest
 from sixfold.bundle.explain import stored as stored_file
@@ -77,6 +79,21 @@ def test_both_methods_see_a_column_that_does_nothing(linear: Bundle) -> None:
     for method in ("exact", "sampled"):
         found = linear.explain([tiny_bundle.raw()], method)  # type: ignore[arg-type]
         assert found.contributions[0, 3].tolist() == [0.0, 0.0]
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from(["exact", "sampled"]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_contributions_are_numbers_whatever_the_number(
+    linear: Bundle, size: float, method: Any
+) -> None:
+    """Or the value is named whose part is none."""
+    row = {**tiny_bundle.raw(), "size": size}
+    try:
+        found = linear.explain([row], method, ExplainEffort(rows=200))
+    except RowError as error:
+        assert "column 'size'" in str(error) and abs(size) > 1e100
+        return
+    assert np.isfinite(found.contributions).all()
 
 
 def test_work_that_would_take_too_long_is_refused(linear: Bundle) -> None:

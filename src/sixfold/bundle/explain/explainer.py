@@ -113,7 +113,21 @@ class Explainer:
         if not len(next(iter(feeds.values()))):
             raise RowError("rows", "at least one row", "none", "Give a row.")
         effort = effort or ExplainEffort()
-        return self.exact(feeds, effort) if exact else self.sampled(feeds, effort)
+        with np.errstate(over="ignore", invalid="ignore"):  # told below
+            found = self.exact(feeds, effort) if exact else self.sampled(feeds, effort)
+        self._must_be_finite(found)
+        return found
+
+    def _must_be_finite(self, found: Attributions) -> None:
+        """Raises RowError for the first value whose part of an answer is beyond all numbers."""
+        lost = np.argwhere(~np.isfinite(found.contributions).all(axis=2))
+        for row, column in lost[:1].tolist():
+            raise RowError(
+                f"row {row + 1}, column '{self.columns[column]}'",
+                "a value whose part of the answer is a number",
+                "one so large that it is none",
+                "Send a value like those of the training rows.",
+            )
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Whether there are exact attributions; those of the first of `rows` add up to the answers.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -31,13 +32,16 @@ PLUGINS: Final = {
 TINY: Final = np.finfo(np.float64).tiny
 
 
-def averaging(target: Target) -> dict[str, Any]:
-    """How scikit-learn's functions average over classes: of two the last one counts (the positive one,
+def averaged(score: Callable[..., Any], target: Target, predicted: FloatArray) -> float:
+    """One of scikit-learn's scores of labels: of two classes that of the last one (the positive one,
     `evaluate.positive`), of more their mean.
     """
-    if len(target.classes) == 2:
-        return {"average": "binary", "pos_label": 1}
-    return {"average": "macro"}
+    two = len(target.classes) == 2
+    over: dict[str, Any] = {"average": "binary", "pos_label": 1} if two else {"average": "macro"}
+    best = predicted.argmax(axis=1)
+    return float(
+        score(target.values, best, zero_division=0.0, sample_weight=target.weights, **over)
+    )
 
 
 class Accuracy(Metric):
@@ -91,14 +95,7 @@ class F1(Metric):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        found = f1_score(
-            target.values,
-            predicted.argmax(axis=1),
-            zero_division=0.0,
-            sample_weight=target.weights,
-            **averaging(target),
-        )
-        return float(found)
+        return averaged(f1_score, target, predicted)
 
 
 class Precision(Metric):
@@ -113,14 +110,7 @@ class Precision(Metric):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        found = precision_score(
-            target.values,
-            predicted.argmax(axis=1),
-            zero_division=0.0,
-            sample_weight=target.weights,
-            **averaging(target),
-        )
-        return float(found)
+        return averaged(precision_score, target, predicted)
 
 
 class Recall(Metric):
@@ -135,14 +125,7 @@ class Recall(Metric):
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        found = recall_score(
-            target.values,
-            predicted.argmax(axis=1),
-            zero_division=0.0,
-            sample_weight=target.weights,
-            **averaging(target),
-        )
-        return float(found)
+        return averaged(recall_score, target, predicted)
 
 
 class Specificity(Metric):
