@@ -44,7 +44,7 @@ from sixfold.runs.context import Context
 
 TEXT = "SIXFOLD_BENCH_TEXT"
 HELD_OUT = 100_000  # characters at the end
-ALIKE = 0.05  # of the mean loss of a token, in nats, that ours may be above the peer's
+ALIKE = 0.05
 RATE, DECAY, CLIP = 1e-3, 0.1, 1.0
 WATCHED = 64  # windows of a loss
 HALF, SLOWER = (
@@ -91,16 +91,22 @@ SMALL = Workload("4 layers, width 128, context 64, batch 12", 4, 128, 4, 64, 12,
 LARGE = Workload("6 layers, width 384, context 256, batch 16", 6, 384, 6, 256, 16, 57_344)
 
 
-def measure(rounds: int = 3, **smaller: int) -> Iterator[Result]:
-    """Seconds of an epoch. `smaller`: fields of both workloads, otherwise."""
+def measure(
+    rounds: int = 3, device: str = "cpu", alike: float = ALIKE, **smaller: int
+) -> Iterator[Result]:
+    """Seconds of an epoch. `device`: cpu, cuda. `alike`: nats of the mean loss of a token that ours may be above
+    the peer's. `smaller`: fields of both workloads, otherwise.
+    """
     file = os.environ.get(TEXT)
     text = Path(file).read_text() if file else "\n\n".join(topics.topics.values())
     with tempfile.TemporaryDirectory() as place, scratch.of_run(Path(place), None):
         for workload in (SMALL, LARGE):
-            yield from _compared(replace(workload, **smaller), text, rounds)
+            yield from _compared(replace(workload, **smaller), text, rounds, device, alike)
 
 
-def _compared(workload: Workload, text: str, rounds: int) -> Iterator[Result]:
+def _compared(
+    workload: Workload, text: str, rounds: int, device: str, alike: float
+) -> Iterator[Result]:
     trained, held_out = text[: workload.characters], text[-HELD_OUT:]
     tokenizer = learned([trained], LEAST_VOCABULARY, CHATML)
     tokens, unseen = (
@@ -116,25 +122,26 @@ def _compared(workload: Workload, text: str, rounds: int) -> Iterator[Result]:
 
     def no_worse(mine: nn.Module, others: nn.Module) -> str:
         own, theirs = (_loss(one, unseen, context) for one in (mine, others))
-        assert own <= theirs + ALIKE, f"held-out loss: {own} is more than {ALIKE} above {theirs}"
+        assert own <= theirs + alike, f"held-out loss: {own} is more than {alike} above {theirs}"
         return f"held-out loss {own:.4g}, {theirs:.4g}"
 
-    title = f"{workload.name}: {count:,} tokens"
+    on_cpu = device == "cpu"
+    title = f"{workload.name}: {count:,} tokens{'' if on_cpu else ', on a GPU'}"
     for name, loop in peers.items():
-        if name == HALF and not floor.quicker_half():
+        if name == HALF and on_cpu and not floor.quicker_half():
             yield Result(title, name, absent=SLOWER)
             continue
         form = Result(
             title,
             name,
             unit="s",
-            target=TARGETS.get(name),
-            floor=workload.floor_s(count, tokenizer.vocabulary),
+            target=TARGETS.get(name) if on_cpu else None,
+            floor=workload.floor_s(count, tokenizer.vocabulary) if on_cpu else None,
         )
         yield against(
             form,
-            lambda: _ours(workload, tokens),
-            lambda loop=loop: loop(workload, ids, tokenizer.vocabulary),  # type: ignore[misc]
+            lambda: _ours(workload, tokens, device),
+            lambda loop=loop: loop(workload, ids, tokenizer.vocabulary, device),  # type: ignore[misc]
             no_worse,
             rounds,
         )
@@ -144,7 +151,7 @@ def _family(workload: Workload) -> Any:
     return FAMILY.load("language")(**workload.options)
 
 
-def _ours(workload: Workload, tokens: StoredTokens) -> nn.Module:
+def _ours(workload: Workload, tokens: StoredTokens, device: str) -> nn.Module:
     """Trained for one epoch."""
     optimizer = {"name": "adamw", "learning_rate": RATE, "beta2": 0.99, "weight_decay": DECAY}
     train = Train.model_validate(
@@ -160,7 +167,7 @@ def _ours(workload: Workload, tokens: StoredTokens) -> nn.Module:
     family = _family(workload)
     one = Candidate("language", "language", family, Prepare(), Initialize(), train)
     fit = Fit(tokens, np.zeros(len(tokens)), "generation", 3)
-    (fitted,) = family.fit(fits_of([one], [fit]), Context())
+    (fitted,) = family.fit(fits_of([one], [fit]), Context(device=device))
     return fitted.network().network  # type: ignore[no-any-return]
 
 
@@ -203,21 +210,21 @@ def _network(workload: Workload, vocabulary: int) -> Any:
 
 
 def _plain(
-    workload: Workload, windows: torch.Tensor, vocabulary: int, half: bool = False
+    workload: Workload, windows: torch.Tensor, vocabulary: int, device: str, half: bool = False
 ) -> nn.Module:
-    """As nanoGPT's train.py on a processor: forward, backward, clip, step. `half`: under autocast."""
-    network = _network(workload, vocabulary).train()
+    """As nanoGPT's train.py: forward, backward, clip, step. `half`: under autocast."""
+    network, windows = _network(workload, vocabulary).train().to(device), windows.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), RATE, betas=(0.9, 0.99), weight_decay=DECAY)
     for rows in torch.randperm(len(windows)).split(workload.batch):
         batch = windows[rows]
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(device, torch.bfloat16, enabled=half):
             scores = network(input_ids=batch[:, :-1], use_cache=False).logits
             loss = nn.functional.cross_entropy(scores.flatten(0, 1), batch[:, 1:].reshape(-1))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), CLIP)
         optimizer.step()
-    return network
+    return network.cpu()
 
 
 class _Windows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
@@ -233,7 +240,7 @@ class _Windows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
         return {"input_ids": self.windows[row], "labels": self.windows[row]}
 
 
-def _trainer(workload: Workload, windows: torch.Tensor, vocabulary: int) -> nn.Module:
+def _trainer(workload: Workload, windows: torch.Tensor, vocabulary: int, device: str) -> nn.Module:
     need("transformers", "accelerate")
     from transformers import Trainer, TrainingArguments
 
@@ -253,7 +260,7 @@ def _trainer(workload: Workload, windows: torch.Tensor, vocabulary: int) -> nn.M
             report_to=[],
             logging_strategy="no",
             disable_tqdm=True,
-            use_cpu=True,
+            use_cpu=device == "cpu",
         )
         Trainer(model=network, args=arguments, train_dataset=_Windows(windows)).train()
-    return network
+    return network.cpu()

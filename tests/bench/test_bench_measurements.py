@@ -17,6 +17,14 @@ import pytest
 import torch
 
 ROOT = Path(__file__).parents[2]
+TINY_LANGUAGE: dict[str, Any] = {
+    "layers": 1,
+    "width": 32,
+    "heads": 2,
+    "context": 16,
+    "batch": 4,
+    "characters": 3_000,
+}
 # Measurement → sizes, what is loosened for so few rows, and the peers that every environment of the
 # tests has.
 TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
@@ -30,9 +38,16 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "folds": 2,
             "epochs": 8,
             "device": "cpu",
+            "language": {**TINY_LANGUAGE, "alike": 5.0},
         },  # the same path; what a GPU makes of it only a GPU can show
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
-        {"kernel by kernel", "eager torch loop on the GPU", "our stack on the processor"},
+        {
+            "kernel by kernel",
+            "eager torch loop on the GPU",
+            "our stack on the processor",
+            "a plain loop",
+            "transformers' Trainer",
+        },
     ),
     "one_fold": ({"folds": 2, "epochs": 8}, {"SAME": 0.2}, {"eager torch"}),
     "tiny_steps": ({"steps": 20}, {}, {"eager torch, fused Adam"}),
@@ -118,8 +133,8 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"a plain script in memory", "ours, 1 MB"},
     ),
     "language_training": (
-        {"layers": 1, "width": 32, "heads": 2, "context": 16, "batch": 4, "characters": 3_000},
-        {"ALIKE": 5.0},
+        {**TINY_LANGUAGE, "alike": 5.0},
+        {},
         {"a plain loop", "transformers' Trainer"},
     ),
     "lora_memory": (
