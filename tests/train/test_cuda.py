@@ -22,6 +22,8 @@ from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
 from sixfold.train import replicas
 from sixfold.train.stepper import Stepper
+from trainings import images, texts
+from trainings import trained as trained_fits
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 
@@ -35,6 +37,14 @@ BUILDS: list[tuple[str, dict[str, Any]]] = [
         for kind in ("linear", "periodic")
     ),
 ]
+
+
+MODULES = {"cnn": images, "language": texts}
+
+
+def losses_of(fits: list[Fit], device: str, patch: pytest.MonkeyPatch) -> np.ndarray[Any, Any]:
+    """Of every step."""
+    return np.concatenate(trained_fits(fits, Context(device=device), patch)[1])
 
 
 def candidate(train: dict[str, Any], family: str = "mlp", **build: Any) -> Candidate:
@@ -124,3 +134,32 @@ def test_a_deadline_holds_though_python_runs_ahead() -> None:
         emit_to=lambda kind, facts: notes.append((kind, facts)),
     )
     assert any(kind == "training_stopped" and facts.get("cut") for kind, facts in notes)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_network_of_modules_is_trained_as_on_the_processor(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Losses of the first epoch, single precision: what is multiplied in another order is a little apart, and each step
+    makes more of it.
+    """
+    there, here = (losses_of(MODULES[name](), device, monkeypatch) for device in ("cuda", "cpu"))
+    assert len(there) == len(here) > 3
+    np.testing.assert_allclose(there[:3], here[:3], rtol=2e-3)
+    np.testing.assert_allclose(np.mean(there[-3:]), np.mean(here[-3:]), rtol=0.1)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_and_in_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    half = losses_of(MODULES[name](precision="bfloat16"), "cuda", monkeypatch)
+    single = losses_of(MODULES[name](), "cuda", monkeypatch)
+    assert len(half) == len(single)
+    np.testing.assert_allclose(half[:3], single[:3], rtol=0.05)
+    np.testing.assert_allclose(np.mean(half[-3:]), np.mean(single[-3:]), rtol=0.15)
+
+
+@pytest.mark.parametrize("compile", ["on", "auto"])
+def test_compiled_layers_of_a_language_model(compile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = losses_of(texts(compile="off"), "cuda", monkeypatch)
+    compiled = losses_of(texts(compile=compile), "cuda", monkeypatch)
+    np.testing.assert_allclose(compiled[:3], plain[:3], rtol=2e-3)

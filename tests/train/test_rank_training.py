@@ -15,15 +15,11 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import torch
-from sklearn.datasets import load_digits
 
-from sixfold.build.family import Family, TrainsInRanks
-from sixfold.build.language import Settings as Language
+from sixfold.build.family import TrainsInRanks
 from sixfold.core.errors import FitError, RecipeError, SystemFault
 from sixfold.parts import state
-from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting, Watch
-from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.fit import Fit, Fitted, Setting, Watch
 from sixfold.parts.sparse import dense
 from sixfold.parts.state import State
 from sixfold.recipe.kinds import FAMILY
@@ -32,14 +28,10 @@ from sixfold.recipe.strategy import Strategy
 from sixfold.runs.context import Context
 from sixfold.runs.rank_processes import RankProcesses
 from sixfold.runs.saves import Checkpoints
-from sixfold.train.progress import Progress
 from sixfold.train.stepper import Stepper
-from tiny_language import sentences, stored, tokenizer
+from trainings import X, Y, images, texts, trained
 
-X, Y = load_digits(return_X_y=True)
-X = X.astype(np.float32) / 16.0
 CLOSE = 1e-5  # between the losses of one process and of two, relative, in single precision
-OWN = tokenizer()
 
 
 class KilledError(Exception):
@@ -76,26 +68,6 @@ def sparse_rows() -> list[Fit]:
     from scipy.sparse import csr_array
 
     return [replace(fit, x=csr_array(fit.x)) for fit in perceptrons()[:1]]
-
-
-def images(**train: Any) -> list[Fit]:
-    """With batch norms, and images that are shifted and turned at random."""
-    family: Any = FAMILY.load("cnn")(size="nano")
-    options = {**family.train_defaults.options, "batch_size": 64, "epochs": 2, **train}
-    layout = (FeatureGroup("pixels", ("image",), 0, 64, ImageShape(8, 8, 1)),)
-    setting = Setting("cnn", family, train=Train(**options))
-    x = np.round(X[:150] * 255)
-    return [Fit(x, Y[:150], "classification", 10, seed=5, layout=layout, setting=setting)]
-
-
-def texts(**train: Any) -> list[Fit]:
-    """Of unequal lengths, so that the shares of a batch have unequally many tokens to learn."""
-    shape: dict[str, Any] = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "context": 32}
-    family = Language(**shape)
-    options = {**family.train_defaults.options, "epochs": 2, "batch_size": 24, **train}
-    x = stored(sentences(150), OWN)
-    setting = Setting("language", family, train=Train(**options))
-    return [Fit(x, np.zeros((len(x), 3)), "generation", 3, seed=3, setting=setting)]
 
 
 def sharded(
@@ -140,24 +112,6 @@ FITS: dict[str, Any] = {
 }
 QUICK = ("mlp", "cnn", "language", "language, sharded")
 MARKED = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FITS]
-
-
-def trained(
-    fits: Sequence[Fit], context: Context, patch: pytest.MonkeyPatch
-) -> tuple[list[Fitted], list[np.ndarray]]:
-    """The models, and the losses of every step."""
-    losses: list[np.ndarray] = []
-    plain = Progress.took_step
-
-    def took_step(self: Progress, found: torch.Tensor) -> None:
-        losses.append(found.double().numpy().copy())
-        plain(self, found)
-
-    family = fits[0].setting.family
-    assert isinstance(family, Family)
-    with patch.context() as inside:
-        inside.setattr(Progress, "took_step", took_step)
-        return list(family.fit(fits, context)), losses
 
 
 def digests(models: Sequence[Fitted]) -> list[str]:
