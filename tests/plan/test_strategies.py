@@ -162,6 +162,7 @@ def test_a_recipe_asks_for_what_has_no_other_place() -> None:
         "gradient_checkpointing",
         "offload",
         "adapt",
+        "shard",
     }
     both = Strategy(precision="bfloat16", base="int8").and_of(Strategy(offload=True, base="int4"))
     assert both == Strategy(precision="bfloat16", offload=True, base="int4")

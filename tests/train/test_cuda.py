@@ -140,12 +140,12 @@ def test_a_deadline_holds_though_python_runs_ahead() -> None:
 def test_a_network_of_modules_is_trained_as_on_the_processor(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Losses of the first epoch, single precision: what is multiplied in another order is a little apart, and each step
-    makes more of it.
+    """Single precision: what is multiplied in another order is a little apart, and each step makes more of it. Images are
+    augmented by numbers that are drawn on the GPU, which are not the processor's.
     """
     there, here = (losses_of(MODULES[name](), device, monkeypatch) for device in ("cuda", "cpu"))
     assert len(there) == len(here) > 3
-    np.testing.assert_allclose(there[:3], here[:3], rtol=2e-3)
+    np.testing.assert_allclose(there[:3], here[:3], rtol=2e-3 if name == "language" else 5e-2)
     np.testing.assert_allclose(np.mean(there[-3:]), np.mean(here[-3:]), rtol=0.1)
 
 

@@ -29,11 +29,12 @@ class Settings(OptimizerSettings):
         return 1.0
 
     def make(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """torch's optimizer over `parameters`."""
+        """torch's optimizer over `parameters`; its fused kernel is a processor's alone."""
+        every = list(parameters)
         return torch.optim.Adagrad(
-            parameters,
+            every,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             eps=self.epsilon,
-            fused=True,
+            fused=all(one.device.type == "cpu" for one in every),
         )
