@@ -1,5 +1,5 @@
-"""Two processes train the networks of a run; kill -9 of either within an epoch, the same command again: the bundle's bytes
-are those of a run that nobody killed, and no process is left.
+"""Two processes train the networks of a run; kill -9 of one of them within an epoch, the same command again: the bundle's
+bytes are those of a run that nobody killed, and no process is left. tests/train/test_rank_training.py has more kinds.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ train: {{epochs: 3, batch_size: 4, optimizer: adamw}}
 evaluate: {{folds: 2}}
 {BUDGET}
 """
-RECIPES = {"mlp": DIGITS, "language": TEXTS, "sharded": TEXTS.replace(BUDGET, SHARDED)}
+RECIPES = {"mlp": DIGITS, "sharded": TEXTS.replace(BUDGET, SHARDED)}
 SAME = {
     "mlp": ("model.onnx", "signature.json", "recipe.yaml", "parity.jsonl.gz"),
-    "language": ("hf/config.json", "hf/model.safetensors", "hf/tokenizer.json", "model.gguf"),
+    "sharded": ("hf/config.json", "hf/model.safetensors", "hf/tokenizer.json", "model.gguf"),
 }  # the receipt and the report hold measured times
 RANK = "sixfold.evaluate.rank_process"
 SOON_S = 60.0  # for processes to end that have nothing to wait for; a busy machine takes longer
@@ -92,29 +92,20 @@ def kill_within_an_epoch(
     return command.wait(), ranks
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", RECIPES)
-def test_whoever_is_killed_it_ends_with_the_same_bytes(name: str, tmp_path: Path) -> None:
-    recipe, (whole, killed) = RECIPES[name], (tmp_path / "whole", tmp_path / "killed")
-    for folder in (whole, killed):
-        folder.mkdir()
-    assert start(whole, recipe).wait() == 0, (whole / "said").read_text()
+def both_runs(name: str, folder: Path) -> tuple[Path, Path]:
+    """Folders of a run that ended, and of one that will be killed."""
+    folders = folder / "whole", folder / "killed"
+    for one in folders:
+        one.mkdir()
+    assert start(folders[0], RECIPES[name]).wait() == 0, (folders[0] / "said").read_text()
+    return folders
 
-    code, ranks = kill_within_an_epoch(killed, recipe, lambda command: command.pid)
-    assert code == -signal.SIGKILL
-    assert not psutil.wait_procs(ranks, SOON_S)[1]  # whom nobody asks any more ends
+
+def assert_goes_on(name: str, killed: Path, whole: Path) -> None:
+    """With the same bytes, and leaves nothing."""
     assert saved_steps(killed)
-
-    code, ranks = kill_within_an_epoch(killed, recipe, lambda command: others(command)[0].pid)
-    assert code == 8
-    said = (killed / "said").read_text()
-    assert "processes that train together until the end; found one that was killed" in said
-    assert "Run the same command again: it goes on from what was saved." in said
-    assert not psutil.wait_procs(ranks, SOON_S)[1]
-    assert saved_steps(killed)
-
-    assert start(killed, recipe).wait() == 0, (killed / "said").read_text()
-    for file in SAME["mlp" if name == "mlp" else "language"]:
+    assert start(killed, RECIPES[name]).wait() == 0, (killed / "said").read_text()
+    for file in SAME[name]:
         one, other = (folder / "run" / "bundle" / file for folder in (killed, whole))
         assert one.read_bytes() == other.read_bytes(), file
     receipts = [
@@ -124,3 +115,26 @@ def test_whoever_is_killed_it_ends_with_the_same_bytes(name: str, tmp_path: Path
     assert receipts[0] == receipts[1]
     assert not saved_steps(killed)
     assert not list((killed / "run").glob("scratch/ranks-*"))
+
+
+@pytest.mark.slow
+def test_the_command_is_killed(tmp_path: Path) -> None:
+    whole, killed = both_runs("mlp", tmp_path)
+    code, ranks = kill_within_an_epoch(killed, RECIPES["mlp"], lambda command: command.pid)
+    assert code == -signal.SIGKILL
+    assert not psutil.wait_procs(ranks, SOON_S)[1]  # whom nobody asks any more ends
+    assert_goes_on("mlp", killed, whole)
+
+
+@pytest.mark.slow
+def test_the_other_process_is_killed(tmp_path: Path) -> None:
+    whole, killed = both_runs("sharded", tmp_path)
+    code, ranks = kill_within_an_epoch(
+        killed, RECIPES["sharded"], lambda command: others(command)[0].pid
+    )
+    assert code == 8
+    said = (killed / "said").read_text()
+    assert "processes that train together until the end; found one that was killed" in said
+    assert "Run the same command again: it goes on from what was saved." in said
+    assert not psutil.wait_procs(ranks, SOON_S)[1]
+    assert_goes_on("sharded", killed, whole)

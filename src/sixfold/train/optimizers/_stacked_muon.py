@@ -13,6 +13,7 @@ from typing import Any, Final
 import torch
 
 from sixfold.core.cores import cores
+from sixfold.train.mixed_precision import native
 
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)  # of the quintic, a, b and c: Jordan, 2024
 LEAST_NORM: Final = 1e-7
@@ -24,7 +25,8 @@ LEAST_SIDE: Final = 32
 
 class StackedMuon(torch.optim.Muon):
     """torch's Muon, its state and its numbers up to the rounding of bfloat16 (a test compares them); a
-    matrix that is higher than wide is stacked as its transpose. `rms`: of the numbers of a step at a
+    matrix that is higher than wide is stacked as its transpose. A device that does not multiply bfloat16 itself
+    iterates in float32, which is 8 to 20 times faster there. `rms`: of the numbers of a step at a
     rate of 1. Measured with the 28 matrices of a network of width 128, one thread: the iterations take
     6.5 ms a step, one by one 12.3.
 
@@ -93,10 +95,10 @@ class StackedMuon(torch.optim.Muon):
 
 
 def orthogonal(matrices_NMK: torch.Tensor, iterations: int) -> torch.Tensor:
-    """UVᵀ of the SVD of each, about: X ← aX + (bXXᵀ + c(XXᵀ)²)X from X / ‖X‖, in bfloat16."""
+    """UVᵀ of the SVD of each, about: X ← aX + (bXXᵀ + c(XXᵀ)²)X from X / ‖X‖, in bfloat16 where it is native."""
     a, b, c = COEFFICIENTS
-    x = matrices_NMK.bfloat16()
-    x /= x.norm(dim=(1, 2), keepdim=True).clamp(min=LEAST_NORM)
+    x = matrices_NMK.to(torch.bfloat16 if native(matrices_NMK.device) else torch.float32)
+    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=LEAST_NORM)
     for _ in range(iterations):
         products = x @ x.mT
         x = torch.baddbmm(

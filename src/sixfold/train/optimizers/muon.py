@@ -19,8 +19,8 @@ BETA1: Final = 0.9  # AdamW's
 class Settings(OptimizerSettings):
     """Of a matrix: m ← μm + (1 − μ)∇J;  θ ← (1 − αλ)·θ − ρ·√max(rows, columns)·α·O, where O ≈ UVᵀ
     of the SVD of (1 − μ)∇J + μm (Nesterov), by five Newton–Schulz iterations X ← aX + (bXXᵀ +
-    c(XXᵀ)²)X in bfloat16. The rest (biases, tables of tokens, what has other than two axes): AdamW
-    with the same rate.
+    c(XXᵀ)²)X, in bfloat16 where a device multiplies it itself. The rest (biases, tables of tokens, what
+    has other than two axes): AdamW with the same rate.
 
     Jordan, Muon, 2024; the factor ρ·√max with ρ = 0.2: Liu and others, Muon is scalable for LLM training,
     2025, so that AdamW's rates fit. Matrices of one shape are stepped as one stack. Its extra work
