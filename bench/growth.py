@@ -40,6 +40,7 @@ os.sched_setaffinity(0, json.loads(sys.argv.pop(1)))
 from sixfold.__main__ import main
 main()
 """
+EXECUTORS = ("processes", "ray")
 GROWTH, WORKERS = 1.0, 1.7  # the targets
 
 
@@ -112,7 +113,7 @@ def _workers(title: str, alone: Command, rounds: int) -> Iterator[Result]:
     """
     pairs = {
         name: replace(alone, budget={"executor": name, "workers": 2}, cores=2)
-        for name in ("processes", "ray")
+        for name in EXECUTORS
         if name == "processes" or importlib.util.find_spec(name) is not None
     }
     seen: dict[str, list[Seen]] = {name: [] for name in ("alone", *pairs)}
@@ -124,7 +125,7 @@ def _workers(title: str, alone: Command, rounds: int) -> Iterator[Result]:
             both = pool.map(done, (alone, replace(alone, first_core=1)))
             twice.append(max(one.stages_s for one in both) / 2)
     medians = {name: statistics.median(one.stages_s for one in each) for name, each in seen.items()}
-    for name in ("processes", "ray"):
+    for name in EXECUTORS:
         row = Result(f"{title}, {name}", "one worker, one core", target=WORKERS, rounds=rounds)
         if name not in pairs:
             yield replace(row, absent=f"{name} is not installed")

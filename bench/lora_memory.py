@@ -33,6 +33,14 @@ OURS: dict[str, dict[str, Any]] = {
 }
 ALIKE = 0.05  # nats between the mean losses: a few steps on random tokens learn nothing
 LESS, NO_MORE = 1 / 0.45, 1.0
+# Ours, how the peer is called, which way it is, and the target.
+COMPARED: tuple[tuple[str, str, str, float], ...] = (
+    ("lora", "all weights", "whole", LESS),
+    ("lora", "all weights, Trainer", "Trainer", LESS),
+    ("lora", "peft with Trainer", "peft", NO_MORE),
+    ("lora, int4 below", "peft with Trainer", "peft", NO_MORE),
+    (TWICE, "all weights, Trainer", "Trainer", LESS),
+)
 
 
 def measure(
@@ -41,23 +49,18 @@ def measure(
     """`sizes`: of `Settings`; `shape`: fields of config.json that are otherwise. `rounds`: the
     largest of so many is taken of each way.
     """
+    ways = dict.fromkeys(way for ours, _, theirs, _ in COMPARED for way in (ours, theirs))
     for size in sizes:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             try:
                 need("peft", "accelerate")
                 told = _asked("written", folder, size=size, shape=shape)["parameters"]
-                found = {way: _most(way, folder, rounds) for way in (*OURS, "peft", "Trainer")}
+                found = {way: _most(way, folder, rounds) for way in ways}
             except Absent as error:
                 yield Result(f"{size}, LoRA", "peft with Trainer", absent=str(error))
                 continue
-        for ours, peer, theirs, target in (
-            ("lora", "all weights", "whole", LESS),
-            ("lora", "all weights, Trainer", "Trainer", LESS),
-            ("lora", "peft with Trainer", "peft", NO_MORE),
-            ("lora, int4 below", "peft with Trainer", "peft", NO_MORE),
-            (TWICE, "all weights, Trainer", "Trainer", LESS),
-        ):
+        for ours, peer, theirs, target in COMPARED:
             form = Result(
                 f"{told / 1e6:.0f}M, {ours}: growth of memory", peer, unit="B", target=target
             )

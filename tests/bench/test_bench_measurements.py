@@ -148,8 +148,13 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "head_dim": 16,
             "max_position_embeddings": 256,
         },
-        {},
-        {"all weights", "all weights, Trainer", "peft with Trainer"},
+        {
+            "COMPARED": (
+                ("lora", "all weights", "whole", 0.0),
+                ("lora", "peft with Trainer", "peft", 0.0),
+            )
+        },
+        {"all weights", "peft with Trainer"},
     ),
     "language_target": (
         {"layers": 1, "width": 32, "heads": 2, "context": 16, "batch": 4, "steps": 40, "every": 4},
@@ -168,7 +173,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     ),
     "growth": (
         {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2, "folds": 2},
-        {},
+        {"EXECUTORS": ("processes",)},  # tests/runs/test_ray.py has the other one
         {"ten times the time of 100 rows", "one worker, one core"},
     ),
 }

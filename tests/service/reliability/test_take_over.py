@@ -24,7 +24,7 @@ from sixfold.service.use_cases.service import ServiceSettings
 SAME_MACHINE_S = 5.0
 LOST_MACHINE_S = 45.0
 # Of the slow tests; SIXFOLD_TAKE_OVERS=100 SIXFOLD_LOST_MACHINES=5 SIXFOLD_ZOMBIES=100 for the whole figures
-TAKE_OVERS, LOST_MACHINES, ZOMBIES = 10, 1, 10
+TAKE_OVERS, LOST_MACHINES, ZOMBIES = 5, 1, 5
 AT_ONCE = 5  # jobs that a machine holds when it is lost, or falls asleep
 
 
