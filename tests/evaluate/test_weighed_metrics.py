@@ -88,7 +88,7 @@ def test_pieces_of_a_mean_count_rows(name: str, seed: int) -> None:
         assert found[piece] == pytest.approx(scoring.score_all([name], own, p[rows], kind)[name])
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(SEEDS, st.sampled_from(["f1", "accuracy", "mcc", "precision"]), st.sampled_from([40, 700]))
 def test_a_threshold_counts_rows(seed: int, metric: str, count: int) -> None:
     """Also where there are more scores than thresholds that are tried."""

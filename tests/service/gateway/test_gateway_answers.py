@@ -138,6 +138,7 @@ def test_a_damaged_bundle_is_told(gate: GatewayWorld) -> None:
     assert gate.predict()[0] == 503
 
 
+@pytest.mark.slow
 def test_sleeps_and_wakes(gate: GatewayWorld) -> None:
     gate.publish(served_as="ft:tiny:org:x:1")
     gate.deploy(scaling={"least": 0, "most": 1, "sleep_after_s": 1})
@@ -205,7 +206,10 @@ def test_new_versions_fail_none_of_10_000_requests(gate: GatewayWorld) -> None:
     assert len(statuses) >= 10_000 and set(statuses) == {200}
 
 
-@pytest.mark.parametrize(("name", "why"), [("broken", "are errors"), ("slower", "take up to")])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("broken", "are errors"), pytest.param("slower", "take up to", marks=pytest.mark.slow)],
+)
 def test_a_worse_canary_is_rolled_back(
     name: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +242,7 @@ def test_a_shadow_is_asked_and_not_heard(gate: GatewayWorld) -> None:
     until(lambda: shadow.id in route.traffic and route.traffic[shadow.id].requests == 1)
 
 
+@pytest.mark.slow
 def test_more_replicas_where_requests_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replica, "PROGRAM", (replica.PROGRAM[0], "-c", WORSE))
     with gateway_world(tmp_path) as gate:

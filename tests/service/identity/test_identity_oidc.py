@@ -119,6 +119,7 @@ TWISTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_token_that_is_not_right_opens_nothing(here: SignOnWorld) -> None:
     for name, (twist, word) in TWISTS.items():
         here.provider.twist(**twist)
@@ -184,6 +185,7 @@ def test_new_keys_of_the_provider_are_found(here: SignOnWorld) -> None:
     assert here.sign(here.browser()).status_code == 200
 
 
+@pytest.mark.slow
 def test_new_keys_are_found_by_their_id_or_alone(here: SignOnWorld) -> None:
     for kid, both in itertools.product((True, False), (True, False)):
         here.provider.twist()
@@ -268,6 +270,7 @@ def test_a_known_person_comes_into_their_own_tenant(here: SignOnWorld) -> None:
     assert users.page(made.service, tenant, PageQuery()).rows[0].name == "Clara"
 
 
+@pytest.mark.slow
 def test_a_claim_names_the_tenant(tmp_path: Path, provider: ProviderProcess) -> None:
     rules = SignOnRules("department", READ)
     with sign_on_world(tmp_path, provider, rules) as here:

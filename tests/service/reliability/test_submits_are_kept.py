@@ -72,6 +72,7 @@ def check_kept(service: LiveService, most: int, kills: int) -> None:
     assert not missing
 
 
+@pytest.mark.slow
 def test_acknowledged_submits_are_kept(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=0) as service:
         check_kept(service, 60, 1)

@@ -24,6 +24,7 @@ from sixfold.service.domain.errors import (
 )
 
 
+@pytest.mark.slow
 def test_a_job_that_ignores_ctrl_c_is_ended_and_goes_on_when_resumed(
     tmp_path: Path, bundle: Path
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_job_that_holds_more_than_planned_is_ended(tmp_path: Path, bundle: Pat
         assert "half more than planned" in done["failure"]["message"]
 
 
+@pytest.mark.slow
 def test_nothing_of_a_finished_job_stays_on_the_worker(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=1) as service:
         client = service.client()
@@ -90,6 +92,7 @@ def test_a_model_of_a_job_is_whole(tmp_path: Path, bundle: Path) -> None:
         assert found == kept
 
 
+@pytest.mark.slow
 def test_what_a_run_took_is_what_the_next_one_is_expected_to_take(
     tmp_path: Path, bundle: Path
 ) -> None:
@@ -169,6 +172,7 @@ def test_a_second_server_on_one_file_is_refused(tmp_path: Path, bundle: Path) ->
         assert "Traceback" not in second.stderr
 
 
+@pytest.mark.slow
 def test_backup_and_restore_on_the_command_line(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=1) as service:
         job = service.client().wait(service.submit())
