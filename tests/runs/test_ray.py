@@ -96,7 +96,6 @@ def works(process: psutil.Process) -> bool:
 SEARCH = {"trials": 3, "prune": "halving"}
 RECIPES: dict[str, dict[str, Any]] = {
     "several candidates": {},
-    "the folds of one network": {"build": [{"family": "mlp", "hidden": [4]}]},
     "one family that solves all folds at once": {
         "build": [{"family": "svm", "C": [0.1, 1.0], "kernel": "rbf"}],
         "evaluate": {"folds": 5, "calibrate": "platt"},
