@@ -22,6 +22,7 @@ from sixfold.build._model_text import read_trees
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._trees import Trees
 from sixfold.build.family import FitCost, FitWork, SolverFamily
+from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import UNWATCHED, Additive, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
@@ -146,7 +147,8 @@ class BoostedRows(SolverFamily):
 
 class Settings(BoostedRows):
     """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of
-    those before. Takes missing values as they are; needs no scaling. With `patience`, rows are cut
+    those before. Takes missing values as they are; needs no scaling. Several values or quantiles
+    have trees of their own. With `patience`, rows are cut
     off to be watched, the best number of rounds is kept, and (`refit`) all rows are learned with
     that number.
     """
@@ -156,6 +158,7 @@ class Settings(BoostedRows):
         number=(), category=("ordinal",), impute_number=None, precision="float32"
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
+    learns_quantiles: ClassVar[bool] = True
     # none of these changes the bins: features are not filtered by min_rows_leaf beforehand
     # (feature_pre_filter)
     shared: ClassVar[frozenset[str]] = frozenset(
@@ -199,6 +202,16 @@ class Settings(BoostedRows):
     def constraints(self) -> Mapping[str, int]:
         """As `monotone` says."""
         return self.monotone
+
+    def check_quantiles(self) -> None:
+        """Raises RecipeError for constraints: leaves whose values are quantiles of rows do not hold them."""
+        if self.monotone:
+            raise RecipeError(
+                "build, boosting, monotone",
+                "no constraints, where quantiles are predicted",
+                ", ".join(self.monotone),
+                "Leave it out.",
+            )
 
     @property
     def side_by_side(self) -> bool:
@@ -351,6 +364,8 @@ class Settings(BoostedRows):
             ]
         if fit.task == "classification" and fit.outputs == 2:
             parameters["objective"] = "binary"
+        elif fit.quantiles:
+            parameters |= {"objective": "quantile", "alpha": fit.quantiles[0]}
         elif fit.task == "classification":
             parameters |= {"objective": "multiclass", "num_class": fit.outputs}
         return parameters

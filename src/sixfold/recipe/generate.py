@@ -30,6 +30,7 @@ from sixfold.recipe.schema import (
     Impute,
     Initialize,
     Prepare,
+    Quantiles,
     Recipe,
     Serve,
     Stop,
@@ -41,6 +42,7 @@ from sixfold.recipe.strategy import AskedStrategy
 REFERENCE_FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
     Recipe,
+    Quantiles,
     Data,
     ReadFile,
     Marks,

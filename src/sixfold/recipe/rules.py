@@ -48,15 +48,15 @@ MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 def task_and_target(recipe: Recipe, document: Document) -> Problems:
     """A reconstruction has no target, nor has a language model; everything else needs one."""
-    target = recipe.data.target
-    if recipe.task in UNLABELLED and target is not None:
+    target = ", ".join(recipe.data.targets) or None
+    if recipe.task_name in UNLABELLED and target is not None:
         yield RecipeError(
             document.place(("data", "target")),
-            f"no target for {recipe.task}",
+            f"no target for {recipe.task_name}",
             f"'{target}'",
             "Remove the key.",
         )
-    if recipe.task not in UNLABELLED and target is None:
+    if recipe.task_name not in UNLABELLED and target is None:
         yield RecipeError(
             document.place(("data",)),
             "the key 'target'",
@@ -75,7 +75,7 @@ def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
         *named,
         *((("data", "drop", number), name) for number, name in enumerate(data.drop)),
     ]:
-        if name is not None and name == data.target:
+        if name in data.targets:
             yield RecipeError(
                 document.place(path),
                 "a column other than the target",
@@ -134,9 +134,9 @@ def names_without_a_header(recipe: Recipe, document: Document) -> Problems:
 def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     """Not every family reconstructs."""
     for number, name in enumerate(recipe.families or ()):
-        if recipe.task is not None and recipe.task not in facts(FAMILY.name, name)["tasks"]:
+        if recipe.task_name is not None and recipe.task_name not in facts(FAMILY.name, name)["tasks"]:
             place = document.place(("build", number, "family"))
-            yield _wrong_task(place, FAMILY.name, "families", name, recipe.task)
+            yield _wrong_task(place, FAMILY.name, "families", name, recipe.task_name)
 
 
 def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
@@ -149,8 +149,8 @@ def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     for name in watched if isinstance(watched, list) else [watched]:
         named += [] if name == "loss" else [(("train", "stop", "metric"), name)]
     for path, name in named:
-        if recipe.task is not None and recipe.task not in facts(METRIC.name, name)["tasks"]:
-            yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task)
+        if recipe.task_name is not None and recipe.task_name not in facts(METRIC.name, name)["tasks"]:
+            yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task_name)
 
 
 def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> RecipeError:
@@ -253,7 +253,7 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
 def compiling_needs_layers(recipe: Recipe, document: Document) -> Problems:
     """Layers of some families alone become programs; `build: auto` tries what learns the task."""
     tried = recipe.families or [
-        name for name in FAMILY.names() if recipe.task in facts(FAMILY.name, name)["tasks"]
+        name for name in FAMILY.names() if recipe.task_name in facts(FAMILY.name, name)["tasks"]
     ]
     able = [name for name in tried if facts(FAMILY.name, name).get("layers_compile")]
     if "on" in _listed(recipe.train.get("compile", "off")) and not able:
@@ -335,10 +335,10 @@ def bits_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     weights = (
         recipe.compress.quantize.weights if recipe.compress and recipe.compress.quantize else ""
     )
-    if weights not in ("", "int8") and recipe.task not in (None, "generation"):
+    if weights not in ("", "int8") and recipe.task_name not in (None, "generation"):
         yield RecipeError(
             document.place(("compress", "quantize")),
-            f"int8 for {recipe.task}",
+            f"int8 for {recipe.task_name}",
             weights,
             "Write quantize: int8; int4 and gptq are for task: generation.",
         )
@@ -347,7 +347,7 @@ def bits_fit_the_task(recipe: Recipe, document: Document) -> Problems:
 def a_language_model_keeps_its_activations(recipe: Recipe, document: Document) -> Problems:
     """Its weights alone have fewer bits, and no fixed point."""
     section = recipe.compress
-    if recipe.task != "generation" or section is None:
+    if recipe.task_name != "generation" or section is None:
         return
     if section.quantize is not None and "activations" in section.quantize.model_fields_set:
         yield RecipeError(

@@ -75,8 +75,9 @@ class TableFile(Section):
 class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
-    target: str | None = Field(
-        None, description="The column to predict; left out for reconstruction and generation."
+    target: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="The column to predict, or several columns of numbers; left out for reconstruction and generation.",
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -112,6 +113,20 @@ class Data(TableFile):
         description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows.",
     )
     rare_rows: int = Field(5, ge=2, description="A class with fewer rows than this is rare.")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; () for none."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @field_validator("target")
+    @classmethod
+    def _each_once(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, tuple) and len(set(value)) < len(value):
+            raise ValueError("columns of different names")
+        return value
 
 
 class Denoise(Section):
@@ -339,7 +354,8 @@ class Calibration(Section):
     """
 
     calibrate: CalibrationMethod = Field(
-        "none", description="For classes: how scores become probabilities."
+        "none",
+        description="For classes: how scores become probabilities; for quantiles: conformal.",
     )
     threshold: LabelMetric | float = Field(
         "none",
@@ -402,7 +418,8 @@ class Evaluate(Division):
     )
     calibrate: CalibrationMethod | tuple[CalibrationMethod, ...] | None = Field(
         None,
-        description="For classes: how scores become probabilities. Left out: none; platt for an svm of `build: auto`.",
+        description="For classes: how scores become probabilities; for quantiles conformal: intervals that hold as many rows "
+        "as they say. Left out: none; platt for an svm of `build: auto`.",
     )
     threshold: LabelMetric | float | tuple[LabelMetric | float, ...] | None = Field(
         None,
@@ -449,6 +466,31 @@ class Serve(Section):
         return value
 
 
+TaskName = Literal["classification", "regression", "reconstruction", "generation"]
+
+
+class Quantiles(Section):
+    """Of a regression: which quantiles of the target are predicted, instead of one value."""
+
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        min_length=1,
+        max_length=99,
+        description="Rising, each in (0, 1): 0.1 is what a tenth of the rows are below of.",
+    )
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if list(self.quantiles) != sorted(set(self.quantiles)):
+            raise ValueError("quantiles that rise, each once: [0.1, 0.5, 0.9]")
+        return self
+
+
+class QuantileRegression(Section):
+    """A regression that predicts quantiles: `regression: {quantiles: [0.1, 0.5, 0.9]}`."""
+
+    regression: Quantiles
+
+
 class Recipe(Section):
     """What the user asked for: what (task, data, evaluate), how (prepare … compress), within what
     (budget).
@@ -460,8 +502,10 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Lower-case letters, digits, - and _.",
     )
-    task: Literal["classification", "regression", "reconstruction", "generation"] | None = Field(
-        None, description="Left out: inferred from the target, and said so."
+    task: TaskName | QuantileRegression | None = Field(
+        None,
+        description="Left out: inferred from the target, and said so. {regression: {quantiles: [0.1, 0.5, 0.9]}}: these "
+        "quantiles of the target.",
     )
     data: Data
     prepare: Prepare = Field(default_factory=Prepare)
@@ -482,6 +526,17 @@ class Recipe(Section):
     serve: Serve = Field(default_factory=Serve)
 
     @property
+    def task_name(self) -> TaskName | None:
+        """Which task it is, whatever of it is predicted."""
+        return "regression" if isinstance(self.task, QuantileRegression) else self.task
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Of the target, which are predicted; () for one value."""
+        asked = self.task
+        return asked.regression.quantiles if isinstance(asked, QuantileRegression) else ()
+
+    @property
     def families(self) -> list[str] | None:
         """The family of each item of `build`; None for auto."""
         if self.build == "auto":
@@ -491,4 +546,4 @@ class Recipe(Section):
     @property
     def runtime(self) -> str:
         """What answers for the bundle."""
-        return self.serve.runtime or ("language" if self.task == "generation" else "onnx")
+        return self.serve.runtime or ("language" if self.task_name == "generation" else "onnx")
