@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
-from scipy.sparse import csr_array, issparse
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.sparse import csr_array, diags_array, issparse
 
 from sixfold.parts.fit import Fit
 from sixfold.parts.table import FloatArray
@@ -33,7 +33,7 @@ TINY: Final = 1e-12  # of the diagonal, where columns depend on each other
 LEAST: Final = 1e-15  # of the bounds, what is left of them where rounding takes all
 
 
-class Line(NamedTuple):
+class QuantileLine(NamedTuple):
     """`weights` [F], and `bias`; `converged`: within the tolerance."""
 
     weights: FloatArray
@@ -41,7 +41,14 @@ class Line(NamedTuple):
     converged: bool
 
 
-class Point(NamedTuple):
+class Sides(NamedTuple):
+    """Of the residuals above the line and below it, each [R]."""
+
+    above: FloatArray
+    below: FloatArray
+
+
+class InteriorPoint(NamedTuple):
     """Where the method stands, or a step: `w` [F], `b`; `a`, `u`, `v` [R]."""
 
     w: FloatArray
@@ -49,6 +56,17 @@ class Point(NamedTuple):
     a: FloatArray
     u: FloatArray
     v: FloatArray
+
+    def moved(self, step: InteriorPoint, reach: float) -> InteriorPoint:
+        """After the part `reach` of a step; u and v stay above 0."""
+        tiny = np.finfo(np.float64).tiny
+        return InteriorPoint(
+            self.w + reach * step.w,
+            self.b + reach * step.b,
+            self.a + reach * step.a,
+            np.maximum(self.u + reach * step.u, tiny),
+            np.maximum(self.v + reach * step.v, tiny),
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +82,7 @@ class PenalizedQuantile:
     penalty: float
     steps: int
 
-    def solve(self) -> Line:
+    def solve(self) -> QuantileLine:
         """From zero weights on."""
         scale = float(np.abs(self.y).mean()) + 1.0
         at = self._start(scale)
@@ -81,53 +99,52 @@ class PenalizedQuantile:
                 best, apart = at, now
             if apart <= TOLERANCE or (idle == PATIENCE and apart <= ENOUGH):
                 break
-            system = self._system(at.u / s + at.v / t)
-            affine = self._step(at, (s, t), system, (-s * at.u, -t * at.v))
-            reach = _reach(at, affine, (s, t))
+            try:
+                system = self._system(at.u / s + at.v / t)
+            except LinAlgError:  # rounding: no further step can be made
+                break
+            affine = self._step(at, Sides(s, t), system, Sides(-s * at.u, -t * at.v))
+            reach = _reach(at, affine, Sides(s, t))
             moved_u, moved_v = at.u + reach * affine.u, at.v + reach * affine.v
             after = float((s - reach * affine.a) @ moved_u + (t + reach * affine.a) @ moved_v)
             mu = gap / (2 * len(self.y)) * (max(after, 0.0) / gap) ** 3
-            second = (
+            second = Sides(
                 mu - s * at.u + affine.a * affine.u,
                 mu - t * at.v - affine.a * affine.v,
             )
-            step = self._step(at, (s, t), system, second)
-            reach = _reach(at, step, (s, t))
-            moved = [old + reach * change for old, change in zip(at, step, strict=True)]
-            at = Point(*moved)._replace(
-                u=np.maximum(moved[3], np.finfo(np.float64).tiny),
-                v=np.maximum(moved[4], np.finfo(np.float64).tiny),
-            )
-        return Line(best.w, best.b, apart <= ENOUGH)
+            step = self._step(at, Sides(s, t), system, second)
+            reach = _reach(at, step, Sides(s, t))
+            at = at.moved(step, reach)
+        return QuantileLine(best.w, best.b, apart <= ENOUGH)
 
-    def _start(self, scale: float) -> Point:
+    def _start(self, scale: float) -> InteriorPoint:
         middle = float(np.quantile(self.y, self.quantile))
         left = self.y - middle
         u, v = np.maximum(left, 0.0) + scale, np.maximum(-left, 0.0) + scale
         a = np.zeros(len(self.y))
-        return Point(np.zeros(self.x.shape[1]), middle, a, u, v)
+        return InteriorPoint(np.zeros(self.x.shape[1]), middle, a, u, v)
 
-    def _off(self, at: Point) -> float:
+    def _off(self, at: InteriorPoint) -> float:
         """How far the equations are from holding, as a sum over the rows and the features."""
         fit, slope, total = self._residuals(at)
         return float(self.counts @ np.abs(fit)) + float(np.abs(slope).sum()) + abs(total)
 
-    def _residuals(self, at: Point) -> tuple[FloatArray, FloatArray, float]:
+    def _residuals(self, at: InteriorPoint) -> tuple[FloatArray, FloatArray, float]:
         fit = self.y - self.x @ at.w - at.b - at.u + at.v
         return fit, self.x.T @ at.a - self.penalty * at.w, float(at.a.sum())
 
     def _step(
         self,
-        at: Point,
-        slack: tuple[FloatArray, FloatArray],
+        at: InteriorPoint,
+        slack: Sides,
         system: Callable[[FloatArray, FloatArray, float], tuple[FloatArray, float, FloatArray]],
-        wanted: tuple[FloatArray, FloatArray],
-    ) -> Point:
+        wanted: Sides,
+    ) -> InteriorPoint:
         """Newton's step to the equations with s·u and t·v changed by `wanted`."""
         (s, t), (to_u, to_v) = slack, wanted
         fit, slope, total = self._residuals(at)
         w, b, a = system(fit - to_u / s + to_v / t, slope, total)
-        return Point(w, b, a, (to_u + at.u * a) / s, (to_v - at.v * a) / t)
+        return InteriorPoint(w, b, a, (to_u + at.u * a) / s, (to_v - at.v * a) / t)
 
     def _system(
         self, d: FloatArray
@@ -142,9 +159,7 @@ class PenalizedQuantile:
         """a = (g − X·w − b) / d leaves an equation for each feature, and one for b."""
         q, features = 1.0 / d, self.x.shape[1]
         matrix = np.empty((features + 1, features + 1))
-        weighted = self.x.multiply(q[:, None]) if issparse(self.x) else self.x * q[:, None]
-        product = self.x.T @ weighted
-        matrix[:-1, :-1] = product.toarray() if issparse(product) else product
+        matrix[:-1, :-1] = _product(self.x.T, self.x, q)
         matrix[-1, :-1] = matrix[:-1, -1] = self.x.T @ q
         matrix[-1, -1] = q.sum()
         matrix[np.arange(features), np.arange(features)] += self.penalty
@@ -163,9 +178,9 @@ class PenalizedQuantile:
         self, d: FloatArray
     ) -> Callable[[FloatArray, FloatArray, float], tuple[FloatArray, float, FloatArray]]:
         """w = (Xᵀa + h) / 2α leaves an equation for each row, and one for Σa."""
-        gram = self.x @ self.x.T
-        matrix = (gram.toarray() if issparse(gram) else gram) / self.penalty
+        matrix = _product(self.x, self.x.T, np.full(self.x.shape[1], 1.0 / self.penalty))
         matrix[np.diag_indices(len(d))] += d
+        matrix[np.diag_indices(len(d))] *= 1.0 + TINY
         factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
         ones = cho_solve(factor, np.ones(len(d)), check_finite=False)
 
@@ -178,7 +193,14 @@ class PenalizedQuantile:
         return solve
 
 
-def _reach(at: Point, step: Point, slack: tuple[FloatArray, FloatArray]) -> float:
+def _product(left: Any, right: Any, weights: FloatArray) -> FloatArray:
+    """left · diag(weights) · right, dense; both sparse or both dense."""
+    if issparse(right):
+        return np.asarray((left @ diags_array(weights) @ right).toarray())
+    return np.asarray(left @ (weights[:, None] * right))
+
+
+def _reach(at: InteriorPoint, step: InteriorPoint, slack: Sides) -> float:
     """How much of a step keeps u, v, s and t above 0, 1 at most."""
     s, t = slack
     pairs = ((at.u, step.u), (at.v, step.v), (s, -step.a), (t, step.a))
@@ -188,14 +210,14 @@ def _reach(at: Point, step: Point, slack: tuple[FloatArray, FloatArray]) -> floa
     return min(1.0, NEARLY * min(shares))
 
 
-def penalized(fit: Fit, quantile: float, alpha: float, steps: int) -> Line:
+def penalized(fit: Fit, quantile: float, alpha: float, steps: int) -> QuantileLine:
     """Weights and bias of one quantile. `alpha`: above 0; `steps`: at most, about 15 to 30 are taken. The rows or the
     features are `MOST` at most.
     """
     counts = np.ones(fit.rows) if fit.weights is None else fit.weights
     y = np.asarray(fit.y, dtype=np.float64)
     middle, spread = float(np.median(y)), float(np.std(y)) or 1.0
-    wide = fit.x.tocsr() if issparse(fit.x) else np.asarray(fit.x, dtype=np.float64)
+    wide = fit.x if isinstance(fit.x, csr_array) else np.asarray(fit.x, dtype=np.float64)
     units = (y - middle) / spread
     found = PenalizedQuantile(wide, units, counts, quantile, 2 * alpha * spread, steps).solve()
-    return Line(found.weights * spread, found.bias * spread + middle, found.converged)
+    return QuantileLine(found.weights * spread, found.bias * spread + middle, found.converged)

@@ -184,7 +184,9 @@ class StackedPerceptron:
         target = self.encode(y.unsqueeze(1), x.new_ones((len(x), 1, x.shape[1])))[0][:, 0]
         if self.quantiles_O1 is not None:
             error = target - outputs
-            return torch.maximum(self.quantiles_O1 * error, (self.quantiles_O1 - 1.0) * error).mean(1)
+            return torch.maximum(self.quantiles_O1 * error, (self.quantiles_O1 - 1.0) * error).mean(
+                1
+            )
         if not self.classes:
             return (outputs - target).square().mean(dim=1)
         return (torch.log_softmax(outputs, dim=1) * target).sum(dim=1)

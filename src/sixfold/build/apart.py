@@ -69,7 +69,9 @@ def _one_by_one(same: Sequence[Fit]) -> Iterator[Fit]:
     """Output by output, and of each the settings, so that what they have in common is done once."""
     first = same[0]
     for at in range(first.outputs):
-        y = first.y if first.quantiles else np.ascontiguousarray(first.y[:, at])
+        y = first.y if first.quantiles else first.y[:, at].astype(np.float64)
         quantiles = first.quantiles[at : at + 1]
         for fit in same:
-            yield replace(fit, y=y, outputs=1, quantiles=quantiles, facts={**fit.facts, "output": at})
+            yield replace(
+                fit, y=y, outputs=1, quantiles=quantiles, facts={**fit.facts, "output": at}
+            )

@@ -223,15 +223,16 @@ class Settings(BoostedRows):
         nodes of all rounds.
         """
         one = few[0]
-        trees = one.outputs if one.task == "classification" and one.outputs > 2 else 1
+        trees = 1 if one.task == "classification" and one.outputs == 2 else one.outputs
         values = rows * one.x.shape[1]
         histograms = self.leaves * one.x.shape[1] * BINS * HISTOGRAM_BYTES
         rounds = self.rounds if self.patience is None else min(self.rounds, USUAL_ROUNDS)
         return FitCost(9 * values + histograms, rounds * trees * 2 * self.leaves * NODE_BYTES)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
-        """A tree for every class and round; with `patience` as many rounds as tables were found to want."""
-        trees = few[0].outputs if few[0].task == "classification" and few[0].outputs > 2 else 1
+        """A tree for every class, value or quantile and round; with `patience` as many rounds as tables were found to want."""
+        one = few[0]
+        trees = 1 if one.task == "classification" and one.outputs == 2 else one.outputs
         rounds = self.rounds if self.patience is None else min(self.rounds, USUAL_ROUNDS)
         values = rows * few[0].x.shape[1]
         return FitWork(solver_s=rounds / USUAL_ROUNDS * trees * (START_S + VALUE_S * values))

@@ -30,7 +30,7 @@ from sklearn.linear_model import (
 from sixfold.build import _links, _quantile_fit, _ridge
 from sixfold.build._classes import present
 from sixfold.build._warned import told
-from sixfold.build.family import FitWork, SolverFamily
+from sixfold.build.family import FitCost, FitWork, SolverFamily
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.parts.fit import Additive, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
@@ -43,7 +43,9 @@ from sixfold.runs.context import Context
 # Seconds of a fit on one core, measured with random rows, 1,000 to 16,000, of 10 and 60 features; iterations over all values,
 # of two classes and for each of more.
 START_S, VALUE_S, ITERATIONS = 0.002, 5e-9, (5, 15)
-QUANTILE_STEPS = 30  # of the interior-point method, each of which multiplies the features with themselves
+QUANTILE_STEPS = (
+    30  # of the interior-point method, each of which multiplies the features with themselves
+)
 BIAS_SCALE = 100.0  # liblinear penalizes the bias like a weight; as 100 · b it costs a hundredth
 ABSENT = (
     -1e4
@@ -160,6 +162,11 @@ class Settings(SolverFamily):
                 "List some: `alpha: [0.1, 1, 10]`.",
             )
 
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+        """Of quantiles the system of a step, twice."""
+        smaller = min(few[0].x.shape[1], rows)
+        return FitCost(2 * 8 * smaller * smaller) if few[0].quantiles else super().cost(few, rows)
+
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """Values that are not zero; classes take iterations, more where there are many."""
         one = few[0]
@@ -214,7 +221,7 @@ class Settings(SolverFamily):
         weights = np.stack([line.weights for line in lines], axis=1)
         return LinearModel(weights, np.array([line.bias for line in lines]), "identity")
 
-    def _line(self, fit: Fit, quantile: float) -> _quantile_fit.Line:
+    def _line(self, fit: Fit, quantile: float) -> _quantile_fit.QuantileLine:
         """Of squares an interior-point method; else HiGHS, as scikit-learn asks it."""
         if self.penalty == "l2":
             if min(fit.x.shape) > _quantile_fit.MOST:
@@ -229,7 +236,9 @@ class Settings(SolverFamily):
             solver="highs",
         )
         estimator.fit(fit.x, fit.y, sample_weight=fit.weights)
-        return _quantile_fit.Line(np.asarray(estimator.coef_), float(estimator.intercept_), True)
+        return _quantile_fit.QuantileLine(
+            np.asarray(estimator.coef_), float(estimator.intercept_), True
+        )
 
     def _logistic(self, fit: Fit, classes: int) -> LogisticRegression:
         """The solver that suits the penalty and the size; all but liblinear start from where they

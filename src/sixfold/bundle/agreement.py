@@ -124,13 +124,7 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     data = recipe.data
     if recipe.task_name not in (None, signature.task):
         yield RECIPE, f"the task of the signature, {signature.task}", str(recipe.task_name)
-    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
-        yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
-    if data.target is not None and signature.target != data.targets:
-        yield RECIPE, f"the target of the signature, {_some(signature.target)}", _some(data.targets)
-    if recipe.quantiles != signature.quantiles:
-        told = [_some(list(map(str, each))) for each in (signature.quantiles, recipe.quantiles)]
-        yield RECIPE, f"the quantiles of the signature, {told[0]}", told[1]
+    yield from _recipe_targets(recipe, signature)
     if data.missing != signature.missing:
         yield (
             RECIPE,
@@ -155,6 +149,17 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
             )
         if column.read != (data.read.marks_of(column.name) if column.type == "number" else None):
             yield SIGNATURE, f"marks of '{shorten(column.name)}' as in data.read", str(column.read)
+
+
+def _recipe_targets(recipe: Recipe, signature: Signature) -> Findings:
+    data = recipe.data
+    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
+        yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
+    if data.target is not None and signature.target != data.targets:
+        yield RECIPE, f"the target of the signature, {_some(signature.target)}", _some(data.targets)
+    if recipe.quantiles != signature.quantiles:
+        told = [_some(list(map(str, each))) for each in (signature.quantiles, recipe.quantiles)]
+        yield RECIPE, f"the quantiles of the signature, {told[0]}", told[1]
 
 
 def _receipt(receipt: Receipt, recipe: Recipe) -> Findings:

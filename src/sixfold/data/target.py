@@ -16,7 +16,7 @@ from sixfold.core import values
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.units import counted
 from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, levels_of, read, texts
-from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
+from sixfold.parts.table import Column, ColumnKind, FloatArray, IntArray, Target, Task
 
 FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
 ROWS_EACH: Final = (
@@ -61,7 +61,10 @@ def value_targets(
             ", ".join(raw),
             "Name one; several columns of numbers are a regression.",
         )
-    found = {name: _values(name, read(name, raw[name], "number", reading[name]), reading[name]) for name in raw}
+    found = {
+        name: _values(name, read(name, raw[name], "number", reading[name]), reading[name])
+        for name in raw
+    }
     rows = functools.reduce(np.intersect1d, [each.rows for each in found.values()])
     if len(rows) == 0:
         name = next(iter(raw))
@@ -71,7 +74,10 @@ def value_targets(
             "none",
             "Look at data.target and data.missing.",
         )
-    columns = [each.target.values[np.searchsorted(each.rows, rows)] for each in found.values()]
+    columns: list[FloatArray] = [
+        each.target.values[np.searchsorted(each.rows, rows)].astype(np.float64)
+        for each in found.values()
+    ]
     notes = tuple(note for each in found.values() for note in each.notes)
     matrix = np.stack(columns, axis=1) if len(columns) > 1 else columns[0]
     return FoundTarget(Target("regression", matrix, tuple(raw)), rows, notes)

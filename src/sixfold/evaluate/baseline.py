@@ -103,6 +103,8 @@ def _constant(target: Target) -> FloatArray:
     values = target.values.reshape(len(target.values), -1)
     counting = target.weights is not None and target.total > 0
     if target.quantiles:
-        counts = target.weights if counting else np.ones(len(values))
-        return np.array([quantile(values[:, 0], counts, q) for q in target.quantiles])
+        counts = np.ones(len(values))
+        counts = target.weights if target.weights is not None and counting else counts
+        plain = values[:, 0].astype(np.float64)
+        return np.array([quantile(plain, counts, q) for q in target.quantiles])
     return mean(values, target.weights if counting else None)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sixfold.core.errors import DataError, RecipeError
+from sixfold.core.errors import DataError
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Target
@@ -38,18 +38,6 @@ def intervals(quantiles: tuple[float, ...]) -> list[Interval]:
         Interval(at, count - 1 - at, quantiles[count - 1 - at] - quantiles[at])
         for at in range(count // 2)
     ]
-
-
-def check_intervals(target: Target) -> None:
-    """Raises RecipeError where there is no interval to calibrate."""
-    if len(target.quantiles) < 2:
-        found = "one quantile" if target.quantiles else f"a {target.task} without quantiles"
-        raise RecipeError(
-            "evaluate.calibrate",
-            "two quantiles or more, of which conformal calibrates the interval",
-            found,
-            "Say task: {regression: {quantiles: [0.1, 0.5, 0.9]}}, or leave calibrate out.",
-        )
 
 
 @dataclass(frozen=True)
@@ -116,7 +104,7 @@ def _smallest(beyond: FloatArray, counts: FloatArray, share: float) -> float:
     if rank > ends[-1] * (1.0 + 1e-12):
         raise DataError(
             "evaluate.calibrate",
-            f"at least {int(np.ceil(share / (1.0 - share)))} rows for an interval of {share:.4g} of them",
+            f"at least {int(np.ceil(round(share / (1.0 - share), 9)))} rows for an interval of {share:.4g} of them",
             f"{ends[-1]:g}",
             "Leave calibrate out, or ask for quantiles that are nearer to each other.",
         )

@@ -80,38 +80,28 @@ def check(
     none.
     """
     for name in names:
-        tasks = METRIC.load(name).tasks
-        if task not in tasks:
-            fitting = ", ".join(
-                other for other in METRIC.names() if task in METRIC.load(other).tasks
-            )
-            raise RecipeError(
-                where,
-                f"metrics for {task}",
-                f"'{name}', which is for {', '.join(sorted(tasks))}",
-                f"Choose from: {fitting}.",
-            )
-    refused = "never" if quantiles else "only"
-    for name in names:
-        if METRIC.load(name).of_quantiles == refused:
-            able = (other for other in METRIC.names() if task in METRIC.load(other).tasks)
-            fitting = [each for each in able if METRIC.load(each).of_quantiles != refused]
-            what = "quantiles" if quantiles else "a regression without quantiles"
-            remedy = f"Choose from: {', '.join(fitting)}."
-            raise RecipeError(where, f"metrics for {what}", f"'{name}'", remedy)
+        if task not in METRIC.load(name).tasks:
+            tasks = ", ".join(sorted(METRIC.load(name).tasks))
+            found = f"'{name}', which is for {tasks}"
+            raise RecipeError(where, f"metrics for {task}", found, _fitting(task, quantiles))
+        if not _suits(name, quantiles):
+            what = "quantiles" if quantiles else f"{task} without quantiles"
+            raise RecipeError(where, f"metrics for {what}", f"'{name}'", _fitting(task, quantiles))
     default = (INTERVALS if len(quantiles) > 1 else INTERVALS[:1]) if quantiles else DEFAULTS[task]
     return tuple(dict.fromkeys(names)) or default
 
 
-def check_first(name: str) -> None:
-    """Raises RecipeError for a metric that may not decide who is best."""
-    if not METRIC.load(name).decides:
-        raise RecipeError(
-            "evaluate.metrics",
-            "a first metric whose best score is that of the best model",
-            f"'{name}', which an interval without end, or without width, has best",
-            "Put pinball first.",
-        )
+def _suits(name: str, quantiles: Sequence[float]) -> bool:
+    return bool(METRIC.load(name).of_quantiles != ("never" if quantiles else "only"))
+
+
+def _fitting(task: Task, quantiles: Sequence[float]) -> str:
+    names = [
+        name
+        for name in METRIC.names()
+        if task in METRIC.load(name).tasks and _suits(name, quantiles)
+    ]
+    return f"Choose from: {', '.join(names)}."
 
 
 def score_all(

@@ -181,7 +181,7 @@ class Target(State):
         if self.task != "regression" or self.values.ndim == 1:
             return (self,)
         return tuple(
-            replace(self, values=np.ascontiguousarray(self.values[:, at]), names=(name,))
+            replace(self, values=self.values[:, at].astype(np.float64), names=(name,))
             for at, name in enumerate(self.names)
         )
 

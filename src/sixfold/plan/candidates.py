@@ -18,7 +18,6 @@ from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.deciding import Defaults, defaults
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.nested import scored_parts
-from sixfold.evaluate.quantiles import check_intervals
 from sixfold.parts.table import Dataset, Target, Task
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER, SCHEDULE
 from sixfold.recipe.plugin_fields import Options
@@ -82,7 +81,8 @@ def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candid
     why = "; ".join(text for text in (reason, chosen) if text)
     calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
-    _check_quantiles(family, made, target)
+    if target.quantiles:
+        made.check_quantiles()
     _check_scores(calibration, target, made.decides)
     _check_weights(settings, target)
     found = Candidate(
@@ -172,9 +172,7 @@ def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -
     """
     if recipe.evaluate.metrics:
         asked, target = recipe.evaluate.metrics, dataset.target
-        names = scoring.check(asked, target.task, quantiles=target.quantiles)
-        scoring.check_first(names[0])
-        return Defaults(names)
+        return Defaults(scoring.check(asked, target.task, quantiles=target.quantiles))
     return defaults(dataset.target, scored_parts(recipe.evaluate, dataset, folds) if folds else ())
 
 
@@ -206,21 +204,10 @@ def _check_task(name: str, family: Any, task: Task) -> None:
     family.check_task(task)
 
 
-def _check_quantiles(name: str, family: Any, target: Target) -> None:
-    if not target.quantiles:
-        return
-    if not family.learns_quantiles:
-        fitting = [other for other in FAMILY.names() if FAMILY.load(other).learns_quantiles]
-        remedy = f"Choose from: {', '.join(fitting)}."
-        raise RecipeError("build", "families that learn quantiles", f"'{name}'", remedy)
-    family.check_quantiles()
-
-
 def _check_scores(asked: Calibration, target: Target, decides: bool) -> None:
     """What is calibrated are classes, and intervals of quantiles; what gets a threshold are classes."""
-    if asked.calibrate == "conformal":
-        check_intervals(target)
-    elif asked.calibrate != "none" and target.task != "classification":
+    of_classes = asked.calibrate not in ("none", "conformal")
+    if of_classes and target.task != "classification":
         raise RecipeError(
             "evaluate.calibrate",
             "none, where values are predicted",

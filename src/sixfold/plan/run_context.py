@@ -100,7 +100,7 @@ def digest(dataset: Dataset) -> str:
             for content in modality_of(column.kind).contents(column):
                 sha.update(hashlib.sha256(content).digest())
     target = dataset.target
-    told = [target.task, target.names, target.classes, target.class_type]
+    told: list[object] = [target.task, target.names, target.classes, target.class_type]
     told += [target.quantiles] if target.quantiles else []
     sha.update(json.dumps(told).encode())
     sha.update(np.ascontiguousarray(dataset.target.values).data)

@@ -23,8 +23,12 @@ def texts_are_not_weighed(recipe: Recipe, document: Document) -> Problems:
     asked = recipe.train.get("class_weight")
     if recipe.task_name not in (None, "classification") and asked is not None:
         place, found = document.place(("train", "class_weight")), show(asked)
-        remedy = "Leave it out; data.weight weighs rows." if recipe.task_name != "generation" else remedy
-        yield RecipeError(place, f"no weights of classes for task: {recipe.task_name}", found, remedy)
+        remedy = (
+            "Leave it out; data.weight weighs rows." if recipe.task_name != "generation" else remedy
+        )
+        yield RecipeError(
+            place, f"no weights of classes for task: {recipe.task_name}", found, remedy
+        )
 
 
 def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Problems:

@@ -29,6 +29,14 @@ from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
+from sixfold.recipe.value_rules import (
+    intervals_are_calibrated,
+    metrics_fit_the_quantiles,
+    quantiles_are_learned,
+    quantiles_rise,
+    several_targets_are_values,
+    task_and_target,
+)
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
@@ -41,28 +49,8 @@ FITS: Final = {
     "rounds": ("boosting",),
     "support_vectors": ("svm",),
 }
-UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
 OF_EVERY_FAMILY: Final = tuple(Weighing.model_fields)  # keys of `train` that are not the loop's
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
-
-
-def task_and_target(recipe: Recipe, document: Document) -> Problems:
-    """A reconstruction has no target, nor has a language model; everything else needs one."""
-    target = ", ".join(recipe.data.targets) or None
-    if recipe.task_name in UNLABELLED and target is not None:
-        yield RecipeError(
-            document.place(("data", "target")),
-            f"no target for {recipe.task_name}",
-            f"'{target}'",
-            "Remove the key.",
-        )
-    if recipe.task_name not in UNLABELLED and target is None:
-        yield RecipeError(
-            document.place(("data",)),
-            "the key 'target'",
-            "none",
-            "Name the column to predict, or say task: reconstruction, or task: generation.",
-        )
 
 
 def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
@@ -134,7 +122,10 @@ def names_without_a_header(recipe: Recipe, document: Document) -> Problems:
 def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     """Not every family reconstructs."""
     for number, name in enumerate(recipe.families or ()):
-        if recipe.task_name is not None and recipe.task_name not in facts(FAMILY.name, name)["tasks"]:
+        if (
+            recipe.task_name is not None
+            and recipe.task_name not in facts(FAMILY.name, name)["tasks"]
+        ):
             place = document.place(("build", number, "family"))
             yield _wrong_task(place, FAMILY.name, "families", name, recipe.task_name)
 
@@ -149,13 +140,17 @@ def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     for name in watched if isinstance(watched, list) else [watched]:
         named += [] if name == "loss" else [(("train", "stop", "metric"), name)]
     for path, name in named:
-        if recipe.task_name is not None and recipe.task_name not in facts(METRIC.name, name)["tasks"]:
+        if (
+            recipe.task_name is not None
+            and recipe.task_name not in facts(METRIC.name, name)["tasks"]
+        ):
             yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task_name)
 
 
 def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> RecipeError:
     names = (FAMILY if kind == FAMILY.name else METRIC).names()
-    fitting = ", ".join(other for other in names if task in facts(kind, other)["tasks"])
+    able = [other for other in names if task in facts(kind, other)["tasks"]]
+    fitting = ", ".join(other for other in able if facts(kind, other).get("of_quantiles") != "only")
     tasks = ", ".join(facts(kind, name)["tasks"])
     return RecipeError(
         place, f"{many} for {task}", f"'{name}', which is for {tasks}", f"Choose from: {fitting}."
@@ -467,6 +462,11 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     names_without_a_header,
     families_fit_the_task,
     metrics_fit_the_task,
+    quantiles_rise,
+    quantiles_are_learned,
+    metrics_fit_the_quantiles,
+    intervals_are_calibrated,
+    several_targets_are_values,
     texts_are_not_weighed,
     texts_are_filtered_for_generation,
     scheme_has_its_column,

@@ -23,7 +23,6 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from sixfold.core.units import size_bytes
 from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
@@ -42,7 +41,9 @@ from sixfold.recipe.plugin_fields import (
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
+from sixfold.recipe.serving import Serve
 from sixfold.recipe.space import Search
+from sixfold.recipe.task import QuantileRegression, TaskName
 from sixfold.recipe.text_filters import TextFilters
 
 
@@ -439,56 +440,6 @@ class Evaluate(Division):
         return {
             key: list(value) if isinstance(value, tuple) else value for key, value in found.items()
         }
-
-
-class Serve(Section):
-    """Defaults of `sixfold serve` for the bundle."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    concurrency: int = Field(
-        8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503."
-    )
-    threads: int = Field(
-        0, ge=0, le=256, description="Threads that generate text; 0: as many as there are cores."
-    )
-    max_rows: int = Field(10_000, ge=1, description="Rows a request.")
-    max_body: str = Field("8MiB", description="Bytes a request.")
-    runtime: Annotated[str, name_of("runtime")] | None = Field(
-        None,
-        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for task: generation.",
-    )
-
-    @field_validator("max_body")
-    @classmethod
-    def _size(cls, value: str) -> str:
-        size_bytes(value)
-        return value
-
-
-TaskName = Literal["classification", "regression", "reconstruction", "generation"]
-
-
-class Quantiles(Section):
-    """Of a regression: which quantiles of the target are predicted, instead of one value."""
-
-    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        min_length=1,
-        max_length=99,
-        description="Rising, each in (0, 1): 0.1 is what a tenth of the rows are below of.",
-    )
-
-    @model_validator(mode="after")
-    def _rising(self) -> Self:
-        if list(self.quantiles) != sorted(set(self.quantiles)):
-            raise ValueError("quantiles that rise, each once: [0.1, 0.5, 0.9]")
-        return self
-
-
-class QuantileRegression(Section):
-    """A regression that predicts quantiles: `regression: {quantiles: [0.1, 0.5, 0.9]}`."""
-
-    regression: Quantiles
 
 
 class Recipe(Section):

@@ -141,9 +141,7 @@ def combine(models: Sequence[Model], found: Blend) -> Model:
     first = models[0]
     joined = Joined(tuple(preparers.values()))
     names = first.task, first.target_names, first.classes
-    return Model(
-        joined, fitted, *names, threshold=found.threshold, quantiles=first.quantiles
-    )
+    return Model(joined, fitted, *names, threshold=found.threshold, quantiles=first.quantiles)
 
 
 def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Member:
