@@ -62,10 +62,11 @@ def test_separable_families_score_each_target_as_alone(build: dict[str, Any]) ->
     both = cross_validate(one, whole, FOLDS, METRICS, Context())
     alone = [cross_validate(one, of_one(whole, at), FOLDS, METRICS, Context()) for at in range(2)]
     for at, single in enumerate(alone):
-        assert both.predictions[:, at] == pytest.approx(single.predictions[:, 0], rel=1e-7)
+        near = 1e-6 * whole.target.values[:, at].std()
+        assert both.predictions[:, at] == pytest.approx(single.predictions[:, 0], abs=near)
     for metric in METRICS:
         mean = np.mean([single.scores[metric] for single in alone], axis=0)
-        assert both.scores[metric] == pytest.approx(mean, rel=1e-6)
+        assert both.scores[metric] == pytest.approx(mean, rel=1e-5)
 
 
 @pytest.mark.parametrize(
