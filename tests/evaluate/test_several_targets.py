@@ -109,7 +109,7 @@ def test_scores_are_means_over_the_targets() -> None:
         for name, off in (("a", 1.0), ("b", [3.0, 1.0]))
     )
     difference = by_rows(first, second, target, "rmse", draws=Draws(20))
-    assert difference.mean == pytest.approx(1.0)
+    assert difference.difference == pytest.approx(1.0)
 
 
 def frame() -> Any:
