@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import mean_pinball_loss, r2_score
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -205,3 +206,65 @@ def test_the_bundle_of_a_comparison_of_a_frame(tmp_path):
     assert len(report["leaderboard"]) == 2
     with pytest.raises(NotFittedError):
         SixfoldClassifier().export_bundle(tmp_path / "other")
+
+
+def noisy(rows=200):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(size=(rows, 2))
+    return x, x[:, 0] + rng.normal(size=rows) * (0.2 + x[:, 1])
+
+
+def test_a_regressor_answers_quantiles(tmp_path):
+    x, y = noisy()
+    model = SixfoldRegressor(
+        build={"family": "linear"}, quantiles=[0.1, 0.5, 0.9], calibrate="conformal"
+    ).fit(x[:120], y[:120])
+    found = model.predict(x[120:])
+    assert found.shape == (80, 3)
+    assert (np.diff(found, axis=1) >= 0).all()
+    losses = [
+        mean_pinball_loss(y[120:], found[:, at], alpha=quantile)
+        for at, quantile in enumerate((0.1, 0.5, 0.9))
+    ]
+    assert model.score(x[120:], y[120:]) == pytest.approx(-np.mean(losses))
+    assert clone(model).get_params() == model.get_params()
+    bundle = sixfold.load(model.export_bundle(tmp_path / "bundle"))
+    rows = [{"x0": one, "x1": two} for one, two in x[120:].tolist()]
+    np.testing.assert_allclose(bundle.predict(rows).values, found)
+    assert bundle.signature.outputs[0].columns == ("q0.1", "q0.5", "q0.9")
+
+
+def test_quantiles_are_searched_by_their_loss():
+    x, y = noisy(90)
+    model = SixfoldRegressor(build={"family": "linear"}, quantiles=(0.1, 0.9))
+    assert (cross_val_score(model, x, y, cv=3) < 0).all()
+    with pytest.raises(ValueError, match="a family that learns quantiles; found 'forest'"):
+        SixfoldRegressor(build={"family": "forest"}, quantiles=[0.5]).fit(x, y)
+    with pytest.raises(ValueError, match="quantiles that rise, each once"):
+        SixfoldRegressor(build={"family": "linear"}, quantiles=[0.5, 0.5]).fit(x, y)
+
+
+@pytest.mark.parametrize("of_frame", [False, True])
+def test_a_regressor_answers_several_targets(of_frame, tmp_path):
+    x, y = noisy()
+    both = np.stack([y, 100 * x[:, 1]], axis=1)
+    given = pd.DataFrame(both, columns=["price", "days"]) if of_frame else both
+    rows = pd.DataFrame(x, columns=["a", "b"]).assign(c=["k", "l"] * 100) if of_frame else x
+    model = SixfoldRegressor(build={"family": "linear"}).fit(rows, given)
+    assert model.targets_ == (("price", "days") if of_frame else ("target_1", "target_2"))
+    found = model.predict(rows)
+    assert found.shape == both.shape
+    assert model.score(rows, both) == pytest.approx(r2_score(both, found))
+    alone = SixfoldRegressor(build={"family": "linear"}).fit(rows, y).predict(rows)
+    np.testing.assert_allclose(found[:, 0], alone)
+    bundle = sixfold.load(model.export_bundle(tmp_path / "bundle"))
+    assert bundle.signature.target == model.targets_
+
+
+def test_a_target_is_not_called_as_a_feature():
+    x, y = noisy(40)
+    both = pd.DataFrame({"x0": y, "b": y + 1})
+    assert SixfoldRegressor(build={"family": "linear"}).fit(x, both).targets_ == (
+        "target_1",
+        "target_2",
+    )

@@ -68,7 +68,7 @@ def _loaded(recipe: str | Path | Recipe | dict[str, Any]) -> recipe_load.Loaded:
 
 def fit(
     frame: pd.DataFrame,
-    target: str,
+    target: str | Sequence[str],
     budget: str | float | None = None,
     out: str | Path | None = None,
     **sections: Any,
@@ -82,10 +82,11 @@ def fit(
     >>> fit(frame, target="income", budget="2m").leaderboard  # doctest: +SKIP
     """
     parts = dict(sections)
-    parts["data"] = {"source": "frame", "target": target, **parts.get("data", {})}
+    named = target if isinstance(target, str) else list(target)
+    parts["data"] = {"source": "frame", "target": named, **parts.get("data", {})}
     if budget is not None:
         parts["budget"] = {**parts.get("budget", {}), "time": f"{seconds(budget):g}s"}
     loaded = recipe_load.from_object({"version": 1, "name": "frame", **parts})
-    dataset = data_load.from_frame(frame, loaded.recipe.data, loaded.recipe.task)
+    dataset = data_load.from_frame(frame, loaded.recipe.data, loaded.recipe.task_name)
     folder = Path(out) if out else Path(tempfile.mkdtemp(prefix="sixfold-"))
     return pipeline.run(loaded, folder, dataset=dataset)

@@ -30,7 +30,7 @@ from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.memory import MemoryLimit
 from sixfold.data import holdout, lone_predictors, test_rows
 from sixfold.data import load as data_load
-from sixfold.data.positive import positive_last
+from sixfold.data.asked import as_asked
 from sixfold.evaluate.folds import scheme_of, thin_classes
 from sixfold.package import own_bundle, report
 from sixfold.package.package import package
@@ -163,8 +163,8 @@ def read(run: RunContext, dataset: Dataset | None = None) -> DataSplit:
     """Step 0: read the data, say what was seen, put the holdout aside."""
     recipe, memory = run.loaded.recipe, MemoryLimit.of(run.loaded.recipe.budget.memory)
     if recipe.data.test is None:
-        loaded = dataset or data_load.load(recipe.data, recipe.task, run.loaded.base, memory)
-        whole = positive_last(loaded, recipe.evaluate.positive)
+        loaded = dataset or data_load.load(recipe.data, recipe.task_name, run.loaded.base, memory)
+        whole = as_asked(loaded, recipe)
         training, held_out = holdout.split(whole, recipe.data)
         return _announced(run, DataSplit(whole.take(training), whole.take(held_out), digest(whole)))
     if dataset is not None:
@@ -175,8 +175,8 @@ def read(run: RunContext, dataset: Dataset | None = None) -> DataSplit:
             "Hold out a share with data.holdout, or write the table to a file and name it in data.source.",
         )
     training_rows, test = (
-        positive_last(rows, recipe.evaluate.positive)
-        for rows in test_rows.load(recipe.data, recipe.task, run.loaded.base, memory)
+        as_asked(rows, recipe)
+        for rows in test_rows.load(recipe.data, recipe.task_name, run.loaded.base, memory)
     )
     split = DataSplit(training_rows, test, joint_digest(training_rows, test))
     return _announced(run, split)

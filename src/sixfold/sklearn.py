@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +28,12 @@ from sklearn.utils.validation import (
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import seconds
+from sixfold.data.asked import as_asked
 from sixfold.data.load import from_frame, table_like
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import Evaluation, cross_validate
 from sixfold.evaluate.folds import make
+from sixfold.evaluate.metrics.values import PinballLoss
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.package.fitted_bundle import FittedPipeline, write
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
@@ -43,6 +46,14 @@ from sixfold.select import leaderboard
 
 Options = dict[str, Any]
 TARGET = "target"
+
+
+class EstimatorTask(NamedTuple):
+    """Of a recipe: `task`, `data.target`, and keys of `evaluate`."""
+
+    task: str | Options
+    target: str | list[str]
+    evaluate: Options
 
 
 def _decides(estimator: _Estimator) -> bool:
@@ -130,32 +141,42 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             self.candidate_ = next(one for one in candidates if one.name == best.name)
         self.model_: Model = fit_model(self.candidate_, dataset, context)
 
+    def _asked(self) -> EstimatorTask:
+        """The task, and what is said of it in `data` and `evaluate`."""
+        return EstimatorTask(self._task, TARGET, {})
+
     def _loaded(self) -> Loaded:
         sections = {"prepare": self.prepare, "train": self.train}
         metrics = {} if self.metric is None else {"metrics": [self.metric]}
+        asked = self._asked()
         return recipe_load.from_object(
             {
                 "version": 1,
-                "task": self._task,
+                "task": asked.task,
                 "build": self.build,
-                "data": {"source": "array", "target": TARGET, "holdout": 0},
+                "data": {"source": "array", "target": asked.target, "holdout": 0},
                 "initialize": {"seed": self.seed},
-                "evaluate": {"folds": self.folds, **metrics},
+                "evaluate": {"folds": self.folds, **metrics, **asked.evaluate},
                 **{name: section for name, section in sections.items() if section},
             }
         )
 
-    def _of_frame(self, frame: pd.DataFrame, y: npt.NDArray[Any], names: Sequence[str]) -> Dataset:
-        """Columns of every kind. `names`: of classes, of which `y` holds the numbers; () for values."""
-        target = TARGET
-        while target in map(str, frame.columns):
-            target = f"{target}_"
-        whole = frame.assign(**{target: y})
-        section = self._loaded().recipe.data.model_copy(update={"target": target})
-        dataset = from_frame(whole, section, "classification" if names else "regression")
+    def _dataset(self, x: Any, target: Target) -> Dataset:
+        """`x`: as `_checked` gives it."""
+        if isinstance(x, np.ndarray):
+            return Dataset(_table(x), target)
+        return self._of_frame(x, target)
+
+    def _of_frame(self, frame: pd.DataFrame, target: Target) -> Dataset:
+        """Columns of every kind, and the target: of classes the numbers."""
+        own = TARGET
+        while own in map(str, frame.columns):
+            own = f"{own}_"
+        y = target.values if target.values.ndim == 1 else target.values[:, 0]
+        section = self._loaded().recipe.data.model_copy(update={"target": own})
+        dataset = from_frame(frame.assign(**{own: y}), section, target.task)
         self.kinds_ = {name: column.kind for name, column in dataset.table.columns.items()}
-        classes = replace(dataset.target, classes=tuple(names), names=(TARGET,), class_type="text")
-        return replace(dataset, target=classes)
+        return replace(dataset, target=target)
 
     def _checked(self, x: Any, y: Any, numeric: bool) -> tuple[Any, Any]:
         """Features as float64 [rows, features], or the DataFrame itself where it has other columns."""
@@ -163,7 +184,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
         if _has_other_columns(x):
             _check_rows(x, y)
             validate_data(self, x, y="no_validation", skip_check_array=True)
-            y = column_or_1d(y, warn=True)
+            several = numeric and np.ndim(y) == 2
+            y = np.asarray(y, dtype=np.float64) if several else column_or_1d(y, warn=True)
             assert_all_finite(y, input_name="y")
             return x, y
         found: tuple[Any, Any] = validate_data(
@@ -174,6 +196,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]
             ensure_all_finite="allow-nan",
             ensure_min_samples=2,
             y_numeric=numeric,
+            multi_output=numeric,
         )
         return found
 
@@ -231,11 +254,8 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
                 "classifier can't train when only one class is present: give two classes or more"
             )
         names = tuple(str(label) for label in self.classes_)
-        if self.kinds_ is None and isinstance(data, np.ndarray):
-            target = Target("classification", codes.astype(np.int64), (TARGET,), names)
-            dataset = Dataset(_table(data), target)
-        else:
-            dataset = self._of_frame(data, codes, names)
+        target = Target("classification", codes.astype(np.int64), (TARGET,), names)
+        dataset = self._dataset(data, target)
         self._fit(self._weighed(dataset, data, sample_weight))
         return self
 
@@ -260,27 +280,85 @@ class SixfoldClassifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
 class SixfoldRegressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     """A regressor by recipe: several candidates are compared on folds of the training rows, the
-    best is kept.
+    best is kept. `quantiles`: of the target, rising, which are predicted instead of one value; `calibrate`: "conformal"
+    moves them so that intervals hold as many rows as they say.
     """
 
     _task = "regression"
 
+    def __init__(
+        self,
+        build: str | Options | list[Options] = "auto",
+        prepare: Options | None = None,
+        train: Options | None = None,
+        folds: int = 3,
+        seed: int = 0,
+        metric: str | None = None,
+        budget: str | float | None = None,
+        quantiles: Sequence[float] | None = None,
+        calibrate: str | None = None,
+    ) -> None:
+        super().__init__(build, prepare, train, folds, seed, metric, budget)
+        self.quantiles = quantiles
+        self.calibrate = calibrate
+
+    targets_: tuple[str, ...]
+
     def fit(self, X: Any, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
-        """`X`: [rows, features] numbers, NaN is missing, or a DataFrame; `y`: [rows] numbers;
+        """`X`: [rows, features] numbers, NaN is missing, or a DataFrame; `y`: [rows] numbers, or [rows, targets];
         `sample_weight`: [rows], 0 or more, how often each row counts. Raises ValueError.
         """
         data, found = self._checked(X, y, numeric=True)
         values = np.asarray(found, dtype=np.float64)
-        if isinstance(data, np.ndarray):
-            dataset = Dataset(_table(data), Target("regression", values, (TARGET,)))
-        else:
-            dataset = self._of_frame(data, values, ())
-        self._fit(self._weighed(dataset, data, sample_weight))
+        features = set(map(str, X.columns)) if isinstance(X, pd.DataFrame) else set(_names(data))
+        self.targets_ = _target_names(y, values, features)
+        one = values if len(self.targets_) > 1 else values.reshape(len(values))
+        target = Target("regression", one, self.targets_)
+        dataset = self._dataset(data, target)
+        self._fit(self._weighed(as_asked(dataset, self._loaded().recipe), data, sample_weight))
         return self
 
     def predict(self, X: Any) -> FloatArray:
-        """[rows] values."""
-        return self._predict(X)[:, 0]
+        """[rows] values; [rows, quantiles], or [rows, targets], where there are several."""
+        found = self._predict(X)
+        return found if self.quantiles is not None or found.shape[1] > 1 else found[:, 0]
+
+    def score(self, X: Any, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """R², the mean over the targets; of quantiles the pinball loss below 0: more is better."""
+        if self.quantiles is None:
+            return float(super().score(X, y, sample_weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        values = np.asarray(y, dtype=np.float64).reshape(-1)
+        target = Target("regression", values, self.targets_, quantiles=tuple(self.quantiles))
+        return -PinballLoss().score(replace(target, weights=weights), self.predict(X))
+
+    def _asked(self) -> EstimatorTask:
+        task: str | Options = self._task
+        if self.quantiles is not None:
+            task = {"regression": {"quantiles": [float(each) for each in self.quantiles]}}
+        names = vars(self).get("targets_", (TARGET,))
+        target = list(names) if len(names) > 1 else names[0]
+        calibrate = {} if self.calibrate is None else {"calibrate": self.calibrate}
+        return EstimatorTask(task, target, calibrate)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = self.quantiles is None
+        return tags
+
+
+def _target_names(y: Any, values: FloatArray, features: AbstractSet[str]) -> tuple[str, ...]:
+    """Those of a DataFrame's columns, or target, or target_1, target_2 and so on; none is a feature's."""
+    count = 1 if values.ndim == 1 else values.shape[1]
+    if count == 1:
+        return (TARGET,)
+    own = tuple(map(str, y.columns)) if isinstance(y, pd.DataFrame) else ()
+    if own and len(set(own)) == count and not features & set(own):
+        return own
+    stem = TARGET
+    while any(name.startswith(stem) for name in features):
+        stem = f"{stem}_"
+    return tuple(f"{stem}_{number}" for number in range(1, count + 1))
 
 
 def _has_other_columns(x: Any) -> bool:
@@ -299,8 +377,15 @@ def _check_rows(x: pd.DataFrame, y: Any) -> None:
         raise ValueError(f"Found array with {len(x)} sample(s) while a minimum of 2 is required.")
 
 
+def _names(x: FloatArray) -> list[str]:
+    return [f"x{number}" for number in range(x.shape[1])]
+
+
 def _table(x: FloatArray) -> Table:
-    columns = {f"x{i}": Column("number", np.ascontiguousarray(x[:, i])) for i in range(x.shape[1])}
+    columns = {
+        name: Column("number", np.ascontiguousarray(x[:, number]))
+        for number, name in enumerate(_names(x))
+    }
     return Table(columns, len(x))
 
 

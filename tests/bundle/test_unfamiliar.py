@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sixfold.bundle.load import Bundle, load
 from sixfold.bundle.unfamiliar import Known, Unfamiliar, UnfamiliarCounts, joined
 from sixfold.cli import group
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.recipe.signature import Input, Output, Signature
 from sixfold.serve.app import create
 

@@ -89,6 +89,15 @@ REGRESSION: dict[str, Any] = {
     "pinball": reference.mean_pinball_loss,
 }
 
+QUANTILES = (0.2, 0.5, 0.8)
+Q = np.sort(RNG.normal(size=(90, 3)) + 5, axis=1)
+INTERVALS: dict[str, Any] = {
+    "interval_coverage": lambda y, q: np.mean(
+        [low <= t <= high for t, (low, _, high) in zip(y, q, strict=True)]
+    ),
+    "interval_width": lambda y, q: np.mean([high - low for low, _, high in q]),
+}
+
 # Of texts: the sums that a model gives, [rows, 3] losses, tokens, bytes.
 SUMS = np.stack([RNG.uniform(5, 50, 90), RNG.integers(3, 20, 90), RNG.integers(9, 80, 90)], axis=1)
 # Of preferences besides, how much more probable the better answer is; one is as probable as the other.
@@ -130,6 +139,11 @@ def case_of_values(name: str) -> Case:
     return Target("regression", Y, ("y",)), V[:, None], Y[:, None], REGRESSION[name](Y, V)
 
 
+def case_of_quantiles(name: str) -> Case:
+    perfect = np.stack([Y, Y, Y], axis=1)
+    return Target("regression", Y, ("y",), quantiles=QUANTILES), Q, perfect, INTERVALS[name](Y, Q)
+
+
 def case_of_texts(name: str) -> Case:
     if name == "preference_accuracy":
         target = Target("generation", 0 * MARGINS, (*LOSS_SUMS, MARGIN))
@@ -149,7 +163,9 @@ TASKS = {
 def check_declares_what_it_is_for(name: str, case: Case) -> None:
     metric, (target, *_) = METRIC.load(name), case
     of_classes = target.task == "classification"
-    assert metric.tasks == TASKS[target.task]
+    quantiles = {"regression"} if metric.of_quantiles == "only" else TASKS[target.task]
+    assert metric.tasks == quantiles
+    assert metric.decides == (name not in INTERVALS)
     assert metric.needs in (("label", "score", "probability") if of_classes else ("value",))
     assert metric.__doc__
 
@@ -175,6 +191,8 @@ def cases(name: str) -> list[Any]:
         return [case_of_seven_classes]
     if name in CLASSIFICATION:
         return [case_of_two_classes, case_of_three_classes]
+    if name in INTERVALS:
+        return [case_of_quantiles]
     return [case_of_texts if name in GENERATION else case_of_values]
 
 
@@ -190,10 +208,10 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 
 
 def test_every_metric_gets_its_checks() -> None:
-    assert sorted([*CLASSIFICATION, *REGRESSION, *GENERATION]) == NAMES
+    assert sorted([*CLASSIFICATION, *REGRESSION, *INTERVALS, *GENERATION]) == NAMES
     counts = {
         **{name: 3 if name.startswith("top_") else 6 for name in CLASSIFICATION},
-        **dict.fromkeys([*REGRESSION, *GENERATION], 3),
+        **dict.fromkeys([*REGRESSION, *INTERVALS, *GENERATION], 3),
     }
     assert Counter(name for name, *_ in PAIRS) == counts
     assert {name for name in globals() if name.startswith("check_")} == {

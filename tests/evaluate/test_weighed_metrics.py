@@ -40,6 +40,9 @@ def case(name: str, seed: int, classes: int) -> tuple[Target, Array, Array]:
             "classification", rng.integers(0, classes, 40), ("y",), tuple("abcdefg"[:classes])
         )
         return target, p, weights
+    if METRIC.load(name).of_quantiles == "only":
+        target = Target("regression", rng.normal(size=40), ("a",), quantiles=(0.2, 0.8))
+        return target, np.sort(rng.normal(size=(40, 2)), axis=1), weights
     outputs = classes - 1
     values = rng.gamma(2.0, size=(40, outputs))
     names = tuple("abcdefg"[:outputs])

@@ -33,6 +33,7 @@ BASE: dict[str, Any] = {
 }
 MLP = [{"family": "mlp", "hidden": [2]}]
 VALUES = {"data.target": "z"}
+QUANTILES = {**VALUES, "task": {"regression": {"quantiles": [0.1, 0.9]}}}
 TEXTS = {"data.source": "python:topics", "data.target": None, "task": "generation"}
 GAPS = {"data.drop": ["c", "n"]}
 ACCEPTED: list[dict[str, Any]] = [
@@ -48,6 +49,8 @@ ACCEPTED: list[dict[str, Any]] = [
     {"data.weight": "u", "train.class_weight": "balanced"},
     {"train.class_weight": {"k": 3, "m": 0.5}},
     {**VALUES, "build": [{"family": "boosting", "monotone": {"n": 1, "g": -1}}]},
+    {**QUANTILES, "evaluate.calibrate": "conformal"},
+    {"data.target": ["z", "g"]},
     {"evaluate.nested": 2},
     {"build": MLP, "budget.data_parallel": 2},
     {"evaluate.folds": 50},
@@ -135,6 +138,19 @@ REFUSED: list[dict[str, Any]] = [
         "build": [{"family": "boosting", "monotone": {"n": 1}}],
         "prepare.features.number": ["binning"],
     },
+    {**QUANTILES, "task": {"regression": {"quantiles": [0.9, 0.1]}}},
+    {**QUANTILES, "build": [{"family": "forest"}]},
+    {**QUANTILES, "build": [{"family": "linear", "alpha": "auto"}]},
+    {**QUANTILES, "build": [{"family": "boosting", "monotone": {"n": 1}}]},
+    {**QUANTILES, "evaluate.metrics": ["rmse"]},
+    {**QUANTILES, "evaluate.metrics": ["interval_coverage"]},
+    {**QUANTILES, "data.target": ["z", "g"]},
+    {**VALUES, "evaluate.metrics": ["interval_width"]},
+    {**VALUES, "evaluate.calibrate": "conformal"},
+    {"data.target": ["z", "c"]},
+    {"data.target": ["z", "none"]},
+    {"data.target": ["z", "g"], "task": "classification"},
+    {"data.target": ["z", "g"], "data.drop": ["g"]},
     {"evaluate.positive": "k"},
     {"data.target": "b", "evaluate.positive": "x"},
     {**VALUES, "evaluate.positive": "k"},
@@ -210,6 +226,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "build/language.py:_of_checkpoint": "of a local checkpoint; refused in tests of its own",
     "build/language.py:work_of": "in training",
     "evaluate/questions.py": "one reader for run and check",
+    "evaluate/quantiles.py": "what the rows of inner folds show",
     "evaluate/ray_": "while a run goes on, of a cluster or a node",
     "evaluate/stage_requests.py": "while a run goes on",
     "evaluate/rank_process.py": "while a run goes on",

@@ -29,9 +29,83 @@ OF_TEXTS: dict[str, Any] = {
     "evaluate": {"metrics": ["bits_per_byte"]},
 }
 METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
+OF_QUANTILES: dict[str, Any] = {
+    "task": {"regression": {"quantiles": [0.1, 0.9]}},
+    "evaluate": {},
+}
 
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
 CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
+    (
+        rules.quantiles_rise,
+        {**OF_QUANTILES, "task": {"regression": {"quantiles": [0.9, 0.1, 0.9]}}},
+        [
+            "task.regression.quantiles: expected quantiles that rise, each once; found 0.9, 0.1, 0.9. Write [0.1, 0.9]."
+        ],
+    ),
+    (
+        rules.quantiles_are_learned,
+        {**OF_QUANTILES, "build": ["linear", "svm"]},
+        [
+            "build[1].family: expected a family that learns quantiles; found 'svm'. Choose from: boosting, linear, mlp, "
+            "residual_mlp, tabm."
+        ],
+    ),
+    (
+        rules.metrics_fit_the_quantiles,
+        {**OF_QUANTILES, "evaluate": {"metrics": ["pinball", "mae"]}},
+        [
+            "evaluate.metrics[1]: expected metrics for quantiles; found 'mae'. Choose from: interval_coverage, "
+            "interval_width, pinball."
+        ],
+    ),
+    (
+        rules.metrics_fit_the_quantiles,
+        {**OF_QUANTILES, "evaluate": {"metrics": ["interval_width", "pinball"]}},
+        [
+            "evaluate.metrics[0]: expected a first metric whose best score is that of the best model; found 'interval_width', "
+            "which an interval without end, or without width, has best. Put pinball first."
+        ],
+    ),
+    (
+        rules.metrics_fit_the_quantiles,
+        {"task": "regression", "evaluate": {"metrics": ["interval_coverage"]}},
+        [
+            "evaluate.metrics[0]: expected metrics for a task without quantiles; found 'interval_coverage'. Choose from: "
+            "mae, mape, mse, pinball, r2, rmse, rmsle."
+        ],
+    ),
+    (
+        rules.intervals_are_calibrated,
+        {"task": "regression", "evaluate": {"calibrate": "conformal"}},
+        [
+            "evaluate.calibrate: expected two quantiles or more, with conformal; found none. Say task: {regression: "
+            "{quantiles: [0.1, 0.5, 0.9]}}, or leave calibrate out."
+        ],
+    ),
+    (
+        rules.intervals_are_calibrated,
+        {**OF_QUANTILES, "evaluate": {"calibrate": ["none", "isotonic"]}},
+        [
+            "evaluate.calibrate: expected conformal or none, for quantiles; found 'isotonic'. Write calibrate: conformal."
+        ],
+    ),
+    (
+        rules.several_targets_are_values,
+        {"data.target": ["y", "z"], "task": "classification"},
+        [
+            "data.target: expected one column for task: classification; found y, z. Name one; several columns of numbers are "
+            "a regression."
+        ],
+    ),
+    (
+        rules.several_targets_are_values,
+        {**OF_QUANTILES, "data.target": ["y", "z"]},
+        [
+            "task.regression.quantiles: expected one target, of which quantiles are predicted; found 2: y, z. Name one column "
+            "in data.target; make a run for each."
+        ],
+    ),
     (
         rules.texts_are_filtered_for_generation,
         {"prepare.denoise": {"texts": {"least": 3}}},
@@ -257,8 +331,9 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, kappa, log_loss, mae, mape, mcc, "
-            "mse, perplexity, pinball, precision, preference_accuracy, r2, recall, rmse, rmsle, roc_auc, specificity, "
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, interval_coverage, "
+            "interval_width, kappa, log_loss, mae, mape, mcc, mse, perplexity, pinball, precision, preference_accuracy, r2, "
+            "recall, rmse, rmsle, roc_auc, specificity, "
             "top_3_accuracy, top_5_accuracy."
         ],
     ),
@@ -407,6 +482,8 @@ FINE: list[dict[str, Any]] = [
     {},
     {"data.holdout": 100.0},
     {"data.holdout": 0},
+    {"data.target": ["y", "z"], "evaluate": {}},
+    {**OF_QUANTILES, "evaluate": {"calibrate": ["none", "conformal"], "metrics": ["pinball"]}},
     {"data.group": "firm", "evaluate.scheme": "group"},
     {"data.group": "firm"},
     {"data.time": "day", "evaluate": {"scheme": "time_series", "folds": 3}},

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sixfold.core.units import size_bytes
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.serve.settings import settings_of
 
 DEFAULT = Serve()

@@ -76,13 +76,14 @@ class Workspace(NamedTuple):
 
 
 class Goal(NamedTuple):
-    """What is minimized: cross-entropy of `classes`, or squared error; and what makes training
-    harder than predicting: the share of hidden units left out, and how much a label is smoothed.
+    """What is minimized: cross-entropy of `classes`, the pinball loss of `quantiles`, or squared error; and
+    what makes training harder than predicting: the share of hidden units left out, and how much a label is smoothed.
     """
 
     classes: bool
     dropout: float = 0.0
     label_smoothing: float = 0.0
+    quantiles: tuple[float, ...] = ()
 
 
 class StackedPerceptron:
@@ -103,7 +104,8 @@ class StackedPerceptron:
         gradient: torch.Tensor,
     ) -> None:
         self.forward, self.backward = FORWARD[activation], BACKWARD[activation]
-        self.classes, self.dropout, self.label_smoothing = goal
+        self.classes, self.dropout, self.label_smoothing, quantiles = goal
+        self.quantiles_O1 = theta.new_tensor(quantiles).unsqueeze(1) if quantiles else None
         self.half = theta.new_tensor(
             0.5
         )  # a number of Python's would be made a tensor of in every step
@@ -125,11 +127,12 @@ class StackedPerceptron:
     def encode(self, y: torch.Tensor, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Of classes −weight · t, [K, S, O, B], with t = (1 − ε)·onehot(y) + ε / O: then loss = Σ
         target · log softmax, and the gradient is torch's own of log softmax. Values change their
-        axes, and have the weights 2 · weight / O, [K, S, 1, B].
+        axes, and have the weights 2 · weight / O, [K, S, 1, B]; of quantiles weight / O.
         """
         outputs = self.layers[-1].bias.shape[1]
         if y.dtype != torch.int64:
-            return y.transpose(2, 3).contiguous(), weight.unsqueeze(2) * (2.0 / outputs)
+            factor = (2.0 if self.quantiles_O1 is None else 1.0) / outputs
+            return y.transpose(2, 3).contiguous(), weight.unsqueeze(2) * factor
         target = weight.new_full(
             (*y.shape[:2], outputs, y.shape[2]), self.label_smoothing / outputs
         )
@@ -153,6 +156,8 @@ class StackedPerceptron:
         inputs, hidden, outputs = self._forward(x.mT, kept, [room.sums for room in self.workspaces])
         if self.classes:
             losses, delta = _cross_entropy(outputs, target)
+        elif self.quantiles_O1 is not None:
+            losses, delta = _pinball(outputs, target, weight, self.quantiles_O1)
         else:
             losses, delta = self._squared_error(outputs, target, weight)
         for number in range(len(self.layers) - 1, -1, -1):
@@ -177,6 +182,11 @@ class StackedPerceptron:
         """The loss of every row, [K, B]."""
         outputs = self._forward(x.mT, [], [None] * len(self.layers))[2]
         target = self.encode(y.unsqueeze(1), x.new_ones((len(x), 1, x.shape[1])))[0][:, 0]
+        if self.quantiles_O1 is not None:
+            error = target - outputs
+            return torch.maximum(self.quantiles_O1 * error, (self.quantiles_O1 - 1.0) * error).mean(
+                1
+            )
         if not self.classes:
             return (outputs - target).square().mean(dim=1)
         return (torch.log_softmax(outputs, dim=1) * target).sum(dim=1)
@@ -208,6 +218,17 @@ class StackedPerceptron:
         error, slope = torch.sub(outputs, y, out=outputs), self.workspaces[-1].slope
         torch.mul(error, weight, out=slope)
         return error.mul_(slope).sum((1, 2)).mul_(self.half), slope
+
+
+def _pinball(
+    outputs: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, quantiles_O1: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Σ weight · max(q·e, (q − 1)·e) with e = y − output, [K], and its gradient, [K, O, B]: where e is above
+    0 −q, else 1 − q, times the weight.
+    """
+    error = y - outputs
+    slope = ((error <= 0).to(error.dtype) - quantiles_O1).mul_(weight)
+    return error.mul_(slope).sum((1, 2)).neg_(), slope
 
 
 def _cross_entropy(scores: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

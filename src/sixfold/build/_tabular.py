@@ -19,6 +19,8 @@ from sixfold.build._classes import present
 from sixfold.build._entrance import FeatureEmbedding
 from sixfold.build._fitted_network import Array, FittedNetwork, LayerParts
 from sixfold.build._links import Link
+from sixfold.build._pinball import pinball_losses
+from sixfold.build._stacked_network import Losses
 from sixfold.build.network import NetworkFamily
 from sixfold.parts.fit import Fit, Needs, Shape
 from sixfold.parts.offsets import offsets
@@ -77,6 +79,7 @@ class TabularModule(nn.Module, ABC):
         for name, shape in {**entrance.shapes(), **shapes}.items():
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
+        self.quantiles: tuple[float, ...] = ()  # what the outputs are: noted with the first targets
 
     def forward(self, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
         """[R, F] → [R, K], or [R, M, K]: scores of classes, or scaled values."""
@@ -106,6 +109,8 @@ class TabularSettings(NetworkFamily):
     """The fields and the losses of both families."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    learns_quantiles: ClassVar[bool] = True
+    all_values_at_once: ClassVar[bool] = True
 
     size: Literal["small", "medium", "large"] = Field(
         "medium", description="How large the network is where `width` and `blocks` are left out."
@@ -168,13 +173,14 @@ class TabularSettings(NetworkFamily):
         that is asked.
         """
         network = tabular(module)
+        network.quantiles = fit.quantiles
         unscaled = np.zeros(fit.outputs), np.ones(fit.outputs)
         if fit.task == "classification":
             if network.target is None:
                 present(fit, _name(self))
                 network.target = unscaled
             return np.asarray(fit.y, dtype=np.int64)
-        y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
+        y_RK = fit.values
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
             scaled = mean(y_RK, fit.weights), spread_of(y_RK, fit.weights)
@@ -200,6 +206,11 @@ class TabularSettings(NetworkFamily):
         if outputs.ndim == y.ndim:
             return (outputs - y).square().mean(-1)
         return (outputs - y.unsqueeze(-2)).square().mean((-2, -1))
+
+
+def losses_of(settings: TabularSettings, module: TabularModule) -> Losses:
+    """Those of what the module has to give: `TabularSettings.losses`, or of quantiles the pinball loss."""
+    return pinball_losses(module.quantiles) if module.quantiles else settings.losses
 
 
 def sized(

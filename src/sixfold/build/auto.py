@@ -27,6 +27,10 @@ INNER = 3  # fits of two thirds of the rows that follow a fit whose scores becom
 Candidate = tuple[str, dict[str, Any], str]
 
 
+# Of the families that are tried, those of which each value or quantile of a row takes a fit.
+ONE_BY_ONE = frozenset({"boosting", "svm"})
+
+
 class ExpectedCost(NamedTuple):
     """Seconds: `start`, and so many a million of what grows: `values` (rows × columns), `rows`, or
     `pairs` of rows. `each`: for every class, where there are three or more.
@@ -97,6 +101,7 @@ def expected_s(
     columns = sum(modality_of(kind).columns if is_modality(kind) else 1 for kind in kinds)
     grows = {"values": rows * columns, "rows": rows, "pairs": rows * rows}[cost.of]
     times: float = classes if cost.each and classes > 2 else 1
+    times = dataset.target.outputs if classes == 0 and family in ONE_BY_ONE else times
     if (family == "svm" and _has_inner_folds(dataset)) if inner_fits is None else inner_fits:
         times *= 1.0 + INNER * (2 / 3) ** (2 if cost.of == "pairs" else 1)
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
@@ -148,6 +153,8 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     kinds = dict.fromkeys(
         column.kind for column in dataset.table.columns.values() if column.kind != IDENTIFIER
     )
+    if dataset.target.quantiles:
+        return _for_quantiles(rows)
     wanted = _for_modalities(kinds, dataset.target.task) or _for_tables(rows)
     return [wanted[0], *_together(kinds.keys(), rows), *wanted[1:]]
 
@@ -185,6 +192,12 @@ def _for_tables(rows: int) -> list[Candidate]:
     if rows >= MLP_ROWS:
         wanted.append(("mlp", {}, f"{rows:,} rows, at least {MLP_ROWS:,}: enough for a network"))
     return wanted
+
+
+def _for_quantiles(rows: int) -> list[Candidate]:
+    """Those of a table that learn quantiles."""
+    able = {"linear", "boosting", "mlp"}
+    return [one for one in _for_tables(rows) if one[0] in able]
 
 
 def _together(kinds: Set[ColumnKind], rows: int) -> list[Candidate]:

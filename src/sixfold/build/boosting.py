@@ -22,6 +22,7 @@ from sixfold.build._model_text import read_trees
 from sixfold.build._side_by_side import side_by_side
 from sixfold.build._trees import Trees
 from sixfold.build.family import FitCost, FitWork, SolverFamily
+from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import UNWATCHED, Additive, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
@@ -146,7 +147,8 @@ class BoostedRows(SolverFamily):
 
 class Settings(BoostedRows):
     """Gradient-boosted trees (LightGBM): every round adds a small tree that corrects the sum of
-    those before. Takes missing values as they are; needs no scaling. With `patience`, rows are cut
+    those before. Takes missing values as they are; needs no scaling. Several values or quantiles
+    have trees of their own. With `patience`, rows are cut
     off to be watched, the best number of rounds is kept, and (`refit`) all rows are learned with
     that number.
     """
@@ -156,6 +158,7 @@ class Settings(BoostedRows):
         number=(), category=("ordinal",), impute_number=None, precision="float32"
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression"})
+    learns_quantiles: ClassVar[bool] = True
     # none of these changes the bins: features are not filtered by min_rows_leaf beforehand
     # (feature_pre_filter)
     shared: ClassVar[frozenset[str]] = frozenset(
@@ -200,6 +203,16 @@ class Settings(BoostedRows):
         """As `monotone` says."""
         return self.monotone
 
+    def check_quantiles(self) -> None:
+        """Raises RecipeError for constraints: leaves whose values are quantiles of rows do not hold them."""
+        if self.monotone:
+            raise RecipeError(
+                "build, boosting, monotone",
+                "no constraints, where quantiles are predicted",
+                ", ".join(self.monotone),
+                "Leave it out.",
+            )
+
     @property
     def side_by_side(self) -> bool:
         """LightGBM works outside of Python's lock."""
@@ -210,15 +223,16 @@ class Settings(BoostedRows):
         nodes of all rounds.
         """
         one = few[0]
-        trees = one.outputs if one.task == "classification" and one.outputs > 2 else 1
+        trees = 1 if one.task == "classification" and one.outputs == 2 else one.outputs
         values = rows * one.x.shape[1]
         histograms = self.leaves * one.x.shape[1] * BINS * HISTOGRAM_BYTES
         rounds = self.rounds if self.patience is None else min(self.rounds, USUAL_ROUNDS)
         return FitCost(9 * values + histograms, rounds * trees * 2 * self.leaves * NODE_BYTES)
 
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
-        """A tree for every class and round; with `patience` as many rounds as tables were found to want."""
-        trees = few[0].outputs if few[0].task == "classification" and few[0].outputs > 2 else 1
+        """A tree for every class, value or quantile and round; with `patience` as many rounds as tables were found to want."""
+        one = few[0]
+        trees = 1 if one.task == "classification" and one.outputs == 2 else one.outputs
         rounds = self.rounds if self.patience is None else min(self.rounds, USUAL_ROUNDS)
         values = rows * few[0].x.shape[1]
         return FitWork(solver_s=rounds / USUAL_ROUNDS * trees * (START_S + VALUE_S * values))
@@ -351,6 +365,8 @@ class Settings(BoostedRows):
             ]
         if fit.task == "classification" and fit.outputs == 2:
             parameters["objective"] = "binary"
+        elif fit.quantiles:
+            parameters |= {"objective": "quantile", "alpha": fit.quantiles[0]}
         elif fit.task == "classification":
             parameters |= {"objective": "multiclass", "num_class": fit.outputs}
         return parameters

@@ -86,7 +86,8 @@ class Family(Section, ABC):
     `one_module`: each fit is a module of its own, whose batches may be divided. `layers_compile`: its
     layers can become programs; `shards`: processes can divide its weights among them.
     `ends_in_time`: a fit ends at the deadline with what it has; of other families one that has
-    begun goes on to its end. `decides`: for classes it gives decision values, no probabilities.
+    begun goes on to its end. `learns_quantiles`: it can, by the pinball loss; `all_values_at_once`: one fit gives all values,
+    or quantiles, of a row, where others are fitted one by one. `decides`: for classes it gives decision values, no probabilities.
     `reads`: kinds of features that it can make something of. `shared`: fields in which settings may
     differ that are solved as one piece of work (one factorization for all penalties); `apart`: the
     same of the keys of `train`. `writing`: times a model's bytes that are held while its bundle is
@@ -101,6 +102,8 @@ class Family(Section, ABC):
     shards: ClassVar[bool] = False
     ends_in_time: ClassVar[bool] = False
     decides: ClassVar[bool] = False
+    learns_quantiles: ClassVar[bool] = False
+    all_values_at_once: ClassVar[bool] = False
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"numbers", "pixels"})
     shared: ClassVar[frozenset[str]] = frozenset()
     apart: ClassVar[frozenset[str]] = frozenset()
@@ -198,6 +201,9 @@ class Family(Section, ABC):
 
     def check_task(self, task: Task) -> None:
         """Raises RecipeError for options of another task."""
+
+    def check_quantiles(self) -> None:
+        """Raises RecipeError for options with which it cannot learn quantiles."""
 
     def check_start(self, initialize: Initialize) -> None:
         """Raises FitError for a start from which it could never be trained."""

@@ -35,6 +35,7 @@ class Settings(SolverFamily):
         number=(), category=("ordinal",), impute_number=None, precision="float32"
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    all_values_at_once: ClassVar[bool] = True
 
     trees: int = Field(100, ge=1, le=5000, description="Trees, 1 to 5000.")
     max_depth: int | None = Field(

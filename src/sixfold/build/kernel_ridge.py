@@ -45,6 +45,7 @@ class Settings(SolverFamily):
 
     needs: ClassVar[Needs] = Needs(sparse=True)
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
+    all_values_at_once: ClassVar[bool] = True
     shared: ClassVar[frozenset[str]] = frozenset({"alpha"})
 
     kernel: Literal["rbf", "poly", "sigmoid"] = Field("rbf", description="Similarity of two rows.")

@@ -6,6 +6,7 @@ Shape letters: R rows, F features, K columns of scores.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -16,13 +17,21 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 from scipy.sparse import issparse
-from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression, MultiTaskLasso, Ridge
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import (
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    MultiTaskLasso,
+    QuantileRegressor,
+    Ridge,
+)
 
-from sixfold.build import _links, _ridge
+from sixfold.build import _links, _quantile_fit, _ridge
 from sixfold.build._classes import present
 from sixfold.build._warned import told
-from sixfold.build.family import FitWork, SolverFamily
-from sixfold.core.errors import RecipeError
+from sixfold.build.family import FitCost, FitWork, SolverFamily
+from sixfold.core.errors import FitError, RecipeError
 from sixfold.parts.fit import Additive, Fit, Fitted, Matrix, Needs, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.sparse import dense, nonzeros
@@ -34,6 +43,9 @@ from sixfold.runs.context import Context
 # Seconds of a fit on one core, measured with random rows, 1,000 to 16,000, of 10 and 60 features; iterations over all values,
 # of two classes and for each of more.
 START_S, VALUE_S, ITERATIONS = 0.002, 5e-9, (5, 15)
+QUANTILE_STEPS = (
+    30  # of the interior-point method, each of which multiplies the features with themselves
+)
 BIAS_SCALE = 100.0  # liblinear penalizes the bias like a weight; as 100 · b it costs a hundredth
 ABSENT = (
     -1e4
@@ -85,13 +97,15 @@ class Settings(SolverFamily):
     """Linear model: logistic regression for classes (one sigmoid, or softmax over all classes),
     ridge, lasso or least squares for values. Minimizes Σ loss(row) + alpha · penalty(weights); the
     bias is not penalized. The loss is the log loss with penalty ½‖w‖² (l2) or ‖w‖₁ (l1); for values
-    it is the squared error with ‖w‖² (ridge), or half of it with ‖w‖₁ (lasso). Sums, not means: the
-    strength needs no change when rows are added.
+    it is the squared error with ‖w‖² (ridge), or half of it with ‖w‖₁ (lasso); for quantiles the pinball
+    loss with ‖w‖² or ‖w‖₁. Sums, not means: the strength needs no change when rows are added.
     """
 
     needs: ClassVar[Needs] = Needs(sparse=True, text_features=30_000)
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     shared: ClassVar[frozenset[str]] = frozenset({"alpha", "C"})
+    learns_quantiles: ClassVar[bool] = True
+    all_values_at_once: ClassVar[bool] = True
 
     penalty: Literal["l2", "l1", "none"] = Field(
         "l2", description="l2: ridge; l1: lasso, sparse weights; none."
@@ -138,10 +152,28 @@ class Settings(SolverFamily):
                 "List some: `C: [0.1, 1, 10]`.",
             )
 
+    def check_quantiles(self) -> None:
+        """Raises RecipeError where a strength is to be found that only ridge finds."""
+        if self.alpha == "auto":
+            raise RecipeError(
+                "build, linear, alpha",
+                "a number, where quantiles are predicted",
+                "'auto', which is for ridge",
+                "List some: `alpha: [0.1, 1, 10]`.",
+            )
+
+    def cost(self, few: Sequence[Fit], rows: int) -> FitCost:
+        """Of quantiles the system of a step, twice."""
+        smaller = min(few[0].x.shape[1], rows)
+        return FitCost(2 * 8 * smaller * smaller) if few[0].quantiles else super().cost(few, rows)
+
     def expected(self, few: Sequence[Fit], rows: int) -> FitWork | None:
         """Values that are not zero; classes take iterations, more where there are many."""
         one = few[0]
         values = rows * nonzeros(one.x) / max(1, one.rows)
+        if one.quantiles:
+            smaller, steps = min(one.x.shape[1], rows), QUANTILE_STEPS * one.outputs
+            return FitWork(solver_s=START_S + steps * VALUE_S * values * (1 + smaller / 10))
         if one.task != "classification":
             return FitWork(solver_s=START_S + VALUE_S * values)
         return FitWork(
@@ -160,7 +192,9 @@ class Settings(SolverFamily):
             automatic = any(setting.alpha == "auto" for setting in settings)
             for setting in settings:
                 setting.check_task(fit.task)
-            if fit.task == "classification":
+            if fit.quantiles:
+                yield from (setting._quantiles(fit, context) for setting in settings)
+            elif fit.task == "classification":
                 yield from _chain(settings, fit, context)
             elif self.penalty == "l2" and (automatic or not issparse(fit.x)):
                 yield from _ridges(settings, fit, context)
@@ -177,6 +211,34 @@ class Settings(SolverFamily):
     def _alone(self, fit: Fit, context: Context) -> LinearModel:
         with self._told(context):
             return self._regress(fit)
+
+    def _quantiles(self, fit: Fit, context: Context) -> LinearModel:
+        """One line for each quantile, solved by itself."""
+        lines = []
+        for quantile in fit.quantiles:
+            with self._told(context):
+                lines.append(self._line(fit, quantile))
+        weights = np.stack([line.weights for line in lines], axis=1)
+        return LinearModel(weights, np.array([line.bias for line in lines]), "identity")
+
+    def _line(self, fit: Fit, quantile: float) -> _quantile_fit.QuantileLine:
+        """Of squares an interior-point method; else HiGHS, as scikit-learn asks it."""
+        if self.penalty == "l2":
+            if min(fit.x.shape) > _quantile_fit.MOST:
+                raise _too_large(fit)
+            found = _quantile_fit.penalized(fit, quantile, self.strength, self.max_iter)
+            if not found.converged:
+                warnings.warn("the interior-point method", ConvergenceWarning, stacklevel=2)
+            return found
+        estimator = QuantileRegressor(
+            quantile=quantile,
+            alpha=self.strength / total(fit.rows, fit.weights) if self.penalty == "l1" else 0.0,
+            solver="highs",
+        )
+        estimator.fit(fit.x, fit.y, sample_weight=fit.weights)
+        return _quantile_fit.QuantileLine(
+            np.asarray(estimator.coef_), float(estimator.intercept_), True
+        )
 
     def _logistic(self, fit: Fit, classes: int) -> LogisticRegression:
         """The solver that suits the penalty and the size; all but liblinear start from where they
@@ -208,7 +270,7 @@ class Settings(SolverFamily):
     def _regress(self, fit: Fit) -> LinearModel:
         y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
         x, weighing = fit.x, {} if fit.weights is None else {"sample_weight": fit.weights}
-        if self.penalty == "l1" and y_RK.shape[1] > 1:
+        if self.penalty == "l1" and y_RK.shape[1] > 1 and fit.task == "reconstruction":
             return self._common_zeros(dense(x), y_RK, fit.weights)
         if self.penalty == "l2" and issparse(
             x
@@ -252,8 +314,30 @@ class Settings(SolverFamily):
         return LinearModel(found, mean_y - mean_x @ found, "identity")
 
 
+def _beside(models: Sequence[LinearModel]) -> LinearModel:
+    weights = np.concatenate([model.weights for model in models], axis=1)
+    return LinearModel(weights, np.concatenate([model.bias for model in models]), "identity")
+
+
+def _too_large(fit: Fit) -> FitError:
+    return FitError(
+        "build, linear, penalty",
+        f"at most {_quantile_fit.MOST:,} features, or as many rows, for quantiles with l2",
+        f"{fit.x.shape[1]:,} features and {fit.rows:,} rows",
+        "Choose penalty: l1, fewer features (prepare.features.select), or the family boosting.",
+    )
+
+
 def _ridges(settings: Sequence[Settings], fit: Fit, context: Context) -> Iterator[LinearModel]:
-    """One model a setting; a penalty too weak for the common factorization is solved by itself."""
+    """One model a setting; a penalty too weak for the common factorization is solved by itself. Several
+    targets have a strength each where it is to be found.
+    """
+    found_alone = any(setting.alpha == "auto" for setting in settings)
+    if found_alone and fit.task == "regression" and fit.outputs > 1:
+        columns = [replace(fit, y=fit.y[:, at], outputs=1) for at in range(fit.outputs)]
+        alone = [list(_ridges(settings, column, context)) for column in columns]
+        yield from (_beside(models) for models in zip(*alone, strict=True))
+        return
     y_RK = np.asarray(fit.y, dtype=np.float64).reshape(fit.rows, -1)
     ridge = _ridge.factorized(fit.x, y_RK, fit.weights)
     penalties = np.array([setting.strength for setting in settings])

@@ -141,6 +141,7 @@ class Perceptron(nn.Module):
         self.activation = activation
         self.dropout = dropout
         self.classes = False  # what is compared: noted with the first targets
+        self.quantiles: tuple[float, ...] = ()  # what the outputs are, noted with them
         self.target: tuple[FloatArray, FloatArray] | None = None  # shift and scale, each [K]
 
     def forward(self, x: torch.Tensor, noise: Sequence[torch.Tensor] | None = None) -> torch.Tensor:
@@ -163,8 +164,8 @@ class Perceptron(nn.Module):
 
 
 class Settings(NetworkFamily):
-    """Multilayer perceptron: cross-entropy for classes, mean squared error for values. `hidden: []`
-    is a linear model. Widths that are left out come from `size`. See `initialize` for how it starts
+    """Multilayer perceptron: cross-entropy for classes, mean squared error for values, pinball loss for
+    quantiles. `hidden: []` is a linear model. Widths that are left out come from `size`. See `initialize` for how it starts
     and `train` for how it is trained.
     """
 
@@ -172,6 +173,8 @@ class Settings(NetworkFamily):
         sparse=True
     )  # float64: the network rounds to the precision of `train` itself
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    learns_quantiles: ClassVar[bool] = True
+    all_values_at_once: ClassVar[bool] = True
 
     size: Literal["small", "medium", "large"] = Field(
         "medium",
@@ -236,13 +239,13 @@ class Settings(NetworkFamily):
         that is asked.
         """
         network = _perceptron(module)
-        network.classes = fit.task == "classification"
+        network.classes, network.quantiles = fit.task == "classification", fit.quantiles
         if network.classes:
             if network.target is None:
                 present(fit, "mlp")
                 network.target = np.zeros(fit.outputs), np.ones(fit.outputs)
             return np.asarray(fit.y, dtype=np.int64)
-        y_RK = np.asarray(fit.y, dtype=np.float64).reshape(len(fit.y), fit.outputs)
+        y_RK = fit.values
         if network.target is None:
             wanted = fit.task == "regression" if self.scale_target is None else self.scale_target
             scaled = mean(y_RK, fit.weights), spread_of(y_RK, fit.weights)
@@ -265,7 +268,7 @@ class Settings(NetworkFamily):
         network = _perceptron(module)
         layers = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
         widths = (layers[0].in_features, *(layer.out_features for layer in layers))
-        goal = Goal(network.classes, self.dropout, self.label_smoothing)
+        goal = Goal(network.classes, self.dropout, self.label_smoothing, network.quantiles)
         return StackedPerceptron(widths, network.activation, goal, theta, gradient)
 
     def fitted(self, module: nn.Module, shape: Shape) -> FittedNetwork:

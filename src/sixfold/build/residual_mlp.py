@@ -26,6 +26,7 @@ from sixfold.build._tabular import (
     TabularNetwork,
     TabularSettings,
     kept,
+    losses_of,
     notes,
     resumed,
     sized,
@@ -198,7 +199,7 @@ class Settings(TabularSettings):
         """Many replicas as one graph of autograd."""
         network = tabular(module)
         return StackedNetwork(
-            network, network.run, self.losses, (theta, gradient), network.held_numbers
+            network, network.run, losses_of(self, network), (theta, gradient), network.held_numbers
         )
 
     def fitted(self, module: nn.Module, shape: Shape) -> FittedNetwork:

@@ -27,6 +27,7 @@ from sixfold.build._tabular import (
     TabularNetwork,
     TabularSettings,
     kept,
+    losses_of,
     notes,
     resumed,
     sized,
@@ -221,7 +222,7 @@ class Settings(TabularSettings):
         if not isinstance(network, Members):
             raise TypeError(f"{type(module).__name__} is no Members")
         plain = StackedNetwork(
-            network, network.run, self.losses, (theta, gradient), network.held_numbers
+            network, network.run, losses_of(self, network), (theta, gradient), network.held_numbers
         )
         return StackedMembers(plain, network.entrance, network.blocks, network.dropout)
 

@@ -34,6 +34,7 @@ class Settings(SolverFamily):
         number=(), category=("ordinal",), impute_number=None, precision="float32"
     )
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    all_values_at_once: ClassVar[bool] = True
     shared: ClassVar[frozenset[str]] = frozenset({"complexity"})
 
     max_depth: int | None = Field(

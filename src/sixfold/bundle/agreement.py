@@ -77,12 +77,13 @@ def _outputs(signature: Signature) -> Findings:
             ", ".join(names),
         )
         return
-    classes = signature.classes
+    classes, quantiles = signature.classes, signature.quantiles
+    yield from _quantiles(signature)
     expected = {
         "label": signature.target,
         "probability": classes,
         "decision": classes,
-        "value": signature.target,
+        "value": tuple(f"q{quantile}" for quantile in quantiles) or signature.target,
         "text": signature.target,
     }
     for name, columns in found.items():
@@ -90,6 +91,15 @@ def _outputs(signature: Signature) -> Findings:
             yield SIGNATURE, f"the columns of {name} to be {_some(expected[name])}", _some(columns)
     if (signature.task == "classification") != bool(classes):
         yield SIGNATURE, "classes for a classification, and for nothing else", f"{len(classes)}"
+
+
+def _quantiles(signature: Signature) -> Findings:
+    """Of the one target of a regression, rising."""
+    quantiles = signature.quantiles
+    if quantiles and (signature.task != "regression" or len(signature.target) != 1):
+        yield SIGNATURE, "quantiles of a regression of one target only", _some(signature.target)
+    if list(quantiles) != sorted(set(quantiles)):
+        yield SIGNATURE, "quantiles that rise", _some(list(map(str, quantiles)))
 
 
 def _input(column: Input) -> Findings:
@@ -112,16 +122,9 @@ def _input(column: Input) -> Findings:
 
 def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     data = recipe.data
-    if recipe.task not in (None, signature.task):
-        yield RECIPE, f"the task of the signature, {signature.task}", str(recipe.task)
-    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
-        yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
-    if data.target is not None and signature.target != (data.target,):
-        yield (
-            RECIPE,
-            f"the target of the signature, {_some(signature.target)}",
-            shorten(data.target),
-        )
+    if recipe.task_name not in (None, signature.task):
+        yield RECIPE, f"the task of the signature, {signature.task}", str(recipe.task_name)
+    yield from _recipe_targets(recipe, signature)
     if data.missing != signature.missing:
         yield (
             RECIPE,
@@ -130,7 +133,7 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
         )
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
-    unused = {*data.drop, *filter(None, (data.target, data.group, data.weight))}
+    unused = {*data.drop, *filter(None, (*data.targets, data.group, data.weight))}
     for column in signature.inputs:
         if column.name in unused:
             yield (
@@ -146,6 +149,17 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
             )
         if column.read != (data.read.marks_of(column.name) if column.type == "number" else None):
             yield SIGNATURE, f"marks of '{shorten(column.name)}' as in data.read", str(column.read)
+
+
+def _recipe_targets(recipe: Recipe, signature: Signature) -> Findings:
+    data = recipe.data
+    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
+        yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
+    if data.target is not None and signature.target != data.targets:
+        yield RECIPE, f"the target of the signature, {_some(signature.target)}", _some(data.targets)
+    if recipe.quantiles != signature.quantiles:
+        told = [_some(list(map(str, each))) for each in (signature.quantiles, recipe.quantiles)]
+        yield RECIPE, f"the quantiles of the signature, {told[0]}", told[1]
 
 
 def _receipt(receipt: Receipt, recipe: Recipe) -> Findings:

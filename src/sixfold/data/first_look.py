@@ -27,15 +27,16 @@ def look(section: Data, folder: Path) -> tuple[Data, Dataset]:
     A target that was named by its first value is then named by its place. Raises DataError.
     """
     bare = section.model_copy(update={"header": False})
+    target = section.targets[0] if section.targets else ""
     try:
         dataset = load.load(section, None, folder)
     except DataError:
-        if not section.header or not re.fullmatch(r"column_[1-9]\d*", section.target or ""):
+        if not section.header or not re.fullmatch(r"column_[1-9]\d*", target):
             raise
         return bare, load.load(bare, None, folder)
     if not any("data.header: false" in text for text in dataset.warnings):
         return section, dataset
-    place = list(find(section, folder).read().columns).index(section.target or "") + 1
+    place = list(find(section, folder).read().columns).index(target) + 1
     bare = bare.model_copy(update={"target": f"column_{place}"})
     return bare, load.load(bare, None, folder)
 

@@ -31,7 +31,7 @@ from sixfold.data.documents import (
 from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.source import Raw, StoredCells, StreamsRows, find
-from sixfold.data.target import FoundTarget, column_target, reconstruction_target
+from sixfold.data.target import FoundTarget, column_target, reconstruction_target, value_targets
 from sixfold.parts.conversation import COLUMN
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
@@ -143,9 +143,12 @@ def dataset_of(
         data = _of_documents(raw, data, reading)
     fields = () if data.header else tuple(raw.columns)
     found = None
-    if data.target is not None:
+    if isinstance(data.target, str):
         kind, own = _asked(data.target, data), _of(reading, data, data.target)
         found = column_target(data.target, raw.columns[data.target], task, kind, own)
+    elif data.target is not None:
+        asked = {name: _of(reading, data, name) for name in data.target}
+        found = value_targets({name: raw.columns[name] for name in asked}, task, asked)
     groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
     times = (
         None
@@ -157,7 +160,7 @@ def dataset_of(
         own = _of(reading, data, data.weight)
         weights = row_weights.read_weights(data.weight, raw.columns[data.weight], own)
     notes = Notes(warnings=_odd_tokens(data.missing))
-    unused = {data.target, data.group, data.weight, *data.drop}
+    unused = {*data.targets, data.group, data.weight, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
         _plan_column(raw, name, memory)
@@ -287,11 +290,11 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
         raise RecipeError(
             "data.target",
             f"no target for task: {task}",
-            f"'{data.target}'",
+            ", ".join(f"'{name}'" for name in data.targets),
             "Leave it out, or list it in drop.",
         )
     named: Iterable[tuple[str, Sequence[str]]] = (
-        ("target", [data.target] if data.target is not None else []),
+        ("target", data.targets),
         ("group", [data.group] if data.group is not None else []),
         ("time", [data.time] if data.time is not None else []),
         ("weight", [data.weight] if data.weight is not None else []),
@@ -308,7 +311,7 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
                     f"'{name}'",
                     did_you_mean(name, raw.columns),
                 )
-            if name == data.target and key in ("group", "time", "weight", "drop"):
+            if name in data.targets and key in ("group", "time", "weight", "drop"):
                 raise RecipeError(
                     f"data.{key}",
                     "a column other than the target",

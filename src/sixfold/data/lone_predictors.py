@@ -7,6 +7,7 @@ for values, by a small tree for classes, of a category by what its levels were i
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -34,9 +35,15 @@ SHOWN: Final = 3  # columns named
 
 
 def warning(training: Dataset, seed: int = 0) -> str:
-    """A sentence that names the columns and their scores, or ''. Equal rows and groups stay in one
+    """Sentences that name the columns and their scores, or ''. Equal rows and groups stay in one
     fold.
     """
+    each = [replace(training, target=target) for target in training.target.each]
+    return " ".join(filter(None, (_warning(one, seed) for one in each)))
+
+
+def _warning(training: Dataset, seed: int) -> str:
+    """Of one target."""
     if (
         training.target.task in ("reconstruction", "generation")
         or len(training.table.columns) < 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -11,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sixfold.core import values
-from sixfold.core.errors import DataError
+from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.units import counted
 from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, levels_of, read, texts
-from sixfold.parts.table import Column, ColumnKind, IntArray, Target, Task
+from sixfold.parts.table import Column, ColumnKind, FloatArray, IntArray, Target, Task
 
 FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
 ROWS_EACH: Final = (
@@ -44,6 +46,41 @@ def column_target(
     if task == "regression" or kind == "number":
         return _values(name, read(name, raw, "number", reading), reading)
     return _inferred(name, raw, reading)
+
+
+def value_targets(
+    raw: Mapping[str, pa.ChunkedArray], task: Task | None, reading: Mapping[str, Reading]
+) -> FoundTarget:
+    """Several columns of numbers, by their names; rows that lack one of them are left out. Raises DataError, or
+    RecipeError for another task than regression.
+    """
+    if task not in (None, "regression"):
+        raise RecipeError(
+            "data.target",
+            f"one column for task: {task}",
+            ", ".join(raw),
+            "Name one; several columns of numbers are a regression.",
+        )
+    found = {
+        name: _values(name, read(name, raw[name], "number", reading[name]), reading[name])
+        for name in raw
+    }
+    rows = functools.reduce(np.intersect1d, [each.rows for each in found.values()])
+    if len(rows) == 0:
+        name = next(iter(raw))
+        raise DataError(
+            reading[name].where,
+            "a row that has all targets",
+            "none",
+            "Look at data.target and data.missing.",
+        )
+    columns: list[FloatArray] = [
+        each.target.values[np.searchsorted(each.rows, rows)].astype(np.float64)
+        for each in found.values()
+    ]
+    notes = tuple(note for each in found.values() for note in each.notes)
+    matrix = np.stack(columns, axis=1) if len(columns) > 1 else columns[0]
+    return FoundTarget(Target("regression", matrix, tuple(raw)), rows, notes)
 
 
 def reconstruction_target(columns: dict[str, Column], where: str) -> FoundTarget:

@@ -41,7 +41,7 @@ def load(
         name
         for name in raw.columns
         if name in training.table.columns
-        or name in (data.target, data.group, data.time, data.weight)
+        or name in (*data.targets, data.group, data.time, data.weight)
     ]
     for name in used:
         if name not in test.columns:
@@ -111,8 +111,7 @@ def _decided(data: Data, training: Dataset, used: list[str]) -> Data:
     are used.
     """
     types = {name: column.kind for name, column in training.table.columns.items()}
-    if data.target is not None and data.target in data.types:
-        types[data.target] = data.types[data.target]
+    types |= {name: data.types[name] for name in data.targets if name in data.types}
     marks = {name: each for name, each in data.read.columns.items() if name in used}
     read = data.read.model_copy(update={"columns": marks})
     asked = {"types": types, "drop": (), "read": read, "rare": "keep", "duplicates": "ignore"}

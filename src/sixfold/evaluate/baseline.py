@@ -14,7 +14,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.parts.conversation import COLUMN, learned_text
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import LOSS_SUMS, MARGIN, Dataset, FloatArray, Target
-from sixfold.parts.weights import mean
+from sixfold.parts.weights import mean, quantile
 
 ALPHABET: Final = 256  # bytes
 
@@ -102,4 +102,9 @@ def _constant(target: Target) -> FloatArray:
         return counts / counts.sum() if counts.any() else np.full(len(counts), 1 / len(counts))
     values = target.values.reshape(len(target.values), -1)
     counting = target.weights is not None and target.total > 0
+    if target.quantiles:
+        counts = np.ones(len(values))
+        counts = target.weights if target.weights is not None and counting else counts
+        plain = values[:, 0].astype(np.float64)
+        return np.array([quantile(plain, counts, q) for q in target.quantiles])
     return mean(values, target.weights if counting else None)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import expit
 from sklearn.isotonic import IsotonicRegression
 
+from sixfold.evaluate.quantiles import OrderedQuantiles
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.state import State
@@ -120,7 +121,7 @@ class Isotonic(State):
         )
 
 
-Calibrator: TypeAlias = Platt | Isotonic
+Calibrator: TypeAlias = Platt | Isotonic | OrderedQuantiles
 
 
 class Truth(NamedTuple):
@@ -133,7 +134,7 @@ class Truth(NamedTuple):
     weights: FloatArray | None = None
 
 
-def fit(method: str, scores: FloatArray, truth: Truth, source: OutputKind) -> Calibrator:
+def fit(method: str, scores: FloatArray, truth: Truth, source: OutputKind) -> Platt | Isotonic:
     """Fit `platt` or `isotonic` on rows that the scores' model did not see.
 
     `scores`: [R, K]; `source`: what the scores are, decision or probability. Rows whose weight is 0 do

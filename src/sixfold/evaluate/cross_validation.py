@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sixfold.build.apart import fit_all
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import BudgetError
 from sixfold.core.units import show_seconds
@@ -358,16 +359,15 @@ class Group:
             context = replace(
                 context, saves=context.saves.within(f"training-folds-{batch[0].number}")
             )
-        return first.family.fit(
-            fits_of(self.candidates, fits, watch_of(first, target)), own_part(first, context)
-        )
+        work = fits_of(self.candidates, fits, watch_of(first, target))
+        return fit_all(first.family, work, own_part(first, context))
 
     def model(
         self, fold: PreparedFold, candidate: Candidate, fitted: Fitted, context: Context
     ) -> Model:
         """What was fitted on a fold, with its preparation and what is fitted on inner folds."""
         number, target = fold.number, self.dataset.target
-        model = Model(fold.prepared.preparer, fitted, target.task, target.names, target.classes)
+        model = Model.of(fold.prepared.preparer, fitted, target)
         if not needs_inner_folds(candidate):
             return model
         part = replace(

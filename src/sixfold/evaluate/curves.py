@@ -90,6 +90,15 @@ def calibration(target: Target, predictions: FloatArray) -> list[Points]:
     return found
 
 
+def quantiles(target: Target, predictions: FloatArray) -> Points:
+    """The share of rows whose truth is not above each quantile, over the quantile."""
+    rows = seen(predictions)
+    own = target.take(rows)
+    below = own.values[:, None] <= predictions[rows]
+    shares = np.array([own.mean(below[:, at]) for at in range(below.shape[1])])
+    return Points("rows below", np.array(target.quantiles), shares)
+
+
 def residuals(target: Target, predictions: FloatArray) -> Points:
     """Prediction minus truth over prediction, of at most 800 rows (and of the first output)."""
     rows = seen(predictions)

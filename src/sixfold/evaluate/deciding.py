@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sixfold.evaluate.scoring import DEFAULTS
+from sixfold.evaluate.scoring import check
 from sixfold.parts.table import MARGIN, Target
 
 RARE = 0.4  # of an even share of the rows: below 20% of two classes, 4% of ten; guessed, Adult's 24% is not rare
@@ -54,7 +54,7 @@ def defaults(target: Target, parts: Iterable[Target] = ()) -> Defaults:
     rare = rarest(target)
     if rare is None:
         first = ("preference_accuracy",) if MARGIN in target.names else ()
-        return Defaults((*first, *DEFAULTS[target.task]))
+        return Defaults((*first, *check((), target.task, quantiles=target.quantiles)))
     label, share = rare
     most = target.class_counts.max() / target.total
     start = (

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sixfold.build.apart import fit_all
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
 from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of, weighed
@@ -42,7 +43,7 @@ def expected_s(
 
     def took_s(count: int) -> float:
         started, fit = time.monotonic(), _some(whole, count)
-        for fitted in candidates[0].family.fit(fits_of(candidates, [fit], watch), quiet):
+        for fitted in fit_all(candidates[0].family, fits_of(candidates, [fit], watch), quiet):
             fitted.predict(dense(fit.x[: max(1, fit.rows // 4)]))
         return (time.monotonic() - started) * (1 + INNER if needs_inner_folds(candidates[0]) else 1)
 

@@ -14,7 +14,9 @@ class Metric(Section):
 
     `needs`: what it looks at: the `label` that is decided on, a `score` that orders the rows, a
     `probability`, or a `value`. `bounds`: the worst and the best score there is, None without
-    limits. `measures_ranking`: only the order of the rows counts. Where `target.weights` are given
+    limits. `measures_ranking`: only the order of the rows counts. `of_quantiles`: whether it scores
+    quantiles: never, also (beside plain values), or only. `decides`: whether the best score is that of
+    the best model, so that it may choose. Where `target.weights` are given
     (all above 0), a row with the weight 2 counts as two rows.
     """
 
@@ -23,3 +25,5 @@ class Metric(Section):
     greater_is_better: ClassVar[bool]
     bounds: ClassVar[tuple[float, float] | None] = None
     measures_ranking: ClassVar[bool] = False
+    of_quantiles: ClassVar[str] = "never"
+    decides: ClassVar[bool] = True

@@ -7,23 +7,33 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from sixfold.build.apart import fit_all
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError, RecipeError
 from sixfold.core.seeds import derive
 from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
 from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
+from sixfold.evaluate.quantiles import OrderedQuantiles, conformal
 from sixfold.parts.fit import Features, Fit, Fitted, IncrementalPredictor, Matrix, OutputKind, Watch
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
-from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Task
+from sixfold.parts.table import (
+    Dataset,
+    FloatArray,
+    IntArray,
+    Table,
+    Target,
+    Task,
+    quantile_name,
+)
 from sixfold.parts.weights import balanced
 from sixfold.prepare import preparer
 from sixfold.prepare.documents import DocumentPreparer
@@ -36,9 +46,9 @@ AT_ONCE = 65_536  # rows predicted in one piece; more go in parts, so that their
 
 @dataclass(frozen=True)
 class Model(State):
-    """From raw columns to predictions. `calibrator`: from the family's scores to probabilities.
-    `threshold`: of two classes the second one's, where its score is above; None: the class with the
-    largest score.
+    """From raw columns to predictions. `calibrator`: from the family's scores to probabilities, or from its
+    quantiles to those that are in order. `threshold`: of two classes the second one's, where its
+    score is above; None: the class with the largest score. `quantiles`: as in `Target`.
     """
 
     preparer: Preparer | DocumentPreparer | Joined
@@ -48,17 +58,35 @@ class Model(State):
     classes: tuple[str, ...]
     calibrator: Calibrator | None = None
     threshold: float | None = None
+    quantiles: tuple[float, ...] = ()
+
+    @classmethod
+    def of(
+        cls, prepared: Preparer | DocumentPreparer | Joined, fitted: Fitted, target: Target
+    ) -> Self:
+        """What was fitted to a target; quantiles are put in order."""
+        order = OrderedQuantiles(np.zeros(len(target.quantiles))) if target.quantiles else None
+        names = target.task, target.names, target.classes
+        return cls(prepared, fitted, *names, calibrator=order, quantiles=target.quantiles)
 
     @property
     def output(self) -> OutputKind:
         """What `predict` returns: the family's own output, or the calibrator's probabilities."""
-        return self.fitted.output if self.calibrator is None else "probability"
+        calibrated = self.calibrator is not None and self.task == "classification"
+        return "probability" if calibrated else self.fitted.output
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What the columns of `predict` are called where they are values."""
+        return tuple(map(quantile_name, self.quantiles)) or self.target_names
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to the columns and to the scores, in sentences."""
         notes = list(self.preparer.notes)
-        if self.calibrator is not None:
+        if isinstance(self.calibrator, OrderedQuantiles):
+            notes += self.calibrator.notes(self.quantiles)
+        elif self.calibrator is not None:
             notes.append(
                 f"Probabilities: calibrated ({type(self.calibrator).__name__}) on predictions of inner folds."
             )
@@ -127,10 +155,10 @@ class Model(State):
             )
         graph = Graph()
         scores = graph.cast(self.fitted.export(graph, self._features(graph)), TensorProto.DOUBLE)
-        if self.task != "classification":
-            graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.target_names)])
-            return graph.model()
         scores = scores if self.calibrator is None else self.calibrator.export(graph, scores)
+        if self.task != "classification":
+            graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.values)])
+            return graph.model()
         names = graph.constant(np.array(self.classes, dtype=object))
         label = graph.op("Gather", names, self._export_decision(graph, scores))
         graph.output("label", label, TensorProto.STRING, ["rows", 1])
@@ -236,7 +264,8 @@ def fit_of(
         levels,
         prepared.groups,
     )
-    return replace(made, layout=layout, weights=kept.weights, columns=columns)
+    found = replace(made, layout=layout, weights=kept.weights, columns=columns)
+    return replace(found, quantiles=kept.quantiles)
 
 
 def weighed(candidate: Candidate, target: Target) -> Target:
@@ -269,8 +298,8 @@ def fit_prepared(
     own = weighed(candidate, target)
     work = replace(fit_of(prepared, own, context, start=start), teacher=teacher)
     fits = fits_of([candidate], [work], watch_of(candidate, target))
-    fitted = next(candidate.family.fit(fits, context))
-    return Model(prepared.preparer, fitted, target.task, target.names, target.classes)
+    fitted = next(fit_all(candidate.family, fits, context))
+    return Model.of(prepared.preparer, fitted, target)
 
 
 def fit_model(candidate: Candidate, training: Dataset, context: Context) -> Model:
@@ -305,6 +334,8 @@ def calibrate(candidate: Candidate, model: Model, training: Dataset, context: Co
 
     found = cross_fit.cross_fit(training, fit, context.within("calibrate"))
     target, scores = training.target.take(found.rows), found.scores
+    if asked.calibrate == "conformal":
+        return replace(model, calibrator=conformal(scores, target))
     if asked.calibrate != "none":
         classes = target.values.astype(np.int64)
         calibrator = calibrators.fit(
@@ -331,7 +362,7 @@ def watch_of(candidate: Candidate, target: Target) -> Watch | None:
     name = candidate.train.stop.metric
     if name == "loss":
         return None
-    scoring.check([name], target.task, "train.stop.metric")
+    scoring.check([name], target.task, "train.stop.metric", target.quantiles)
 
     def score(y: FloatArray | IntArray, predicted: FloatArray, weights: FloatArray | None) -> float:
         kind: OutputKind = "probability" if target.task == "classification" else "value"

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.thresholds import decided
-from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray, Target
+from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray, Target, quantile_name
 
 
 def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
@@ -93,7 +93,8 @@ def _answers(evaluation: Evaluation, target: Target, folds: Sequence[Fold]) -> d
     found: dict[str, Any] = {}
     if target.task == "classification":
         found[f"{evaluation.name}: label"] = _classes(labels(evaluation, folds), target)
-    ends = [f" {name}" for name in target.classes or target.names] if target.outputs > 1 else [""]
+    outputs = target.classes or tuple(map(quantile_name, target.quantiles)) or target.names
+    ends = [f" {name}" for name in outputs] if target.outputs > 1 else [""]
     for number, end in enumerate(ends):
         values = np.ascontiguousarray(evaluation.predictions[:, number])
         found[f"{evaluation.name}: {evaluation.output}{end}"] = pa.array(values, mask=unseen)

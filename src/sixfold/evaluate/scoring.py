@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "reconstruction": ("mse", "mae"),
     "generation": ("bits_per_byte", "perplexity"),
 }
+INTERVALS: Final = ("pinball", "interval_coverage", "interval_width")  # of two quantiles or more
 POSSIBLE: dict[OutputKind, frozenset[str]] = {
     "probability": frozenset({"label", "score", "probability"}),
     "decision": frozenset({"label", "score"}),
@@ -67,25 +68,40 @@ def measures_ranking(name: str) -> bool:
     return bool(METRIC.load(name).measures_ranking)
 
 
-def check(names: Sequence[str], task: Task, where: str = "evaluate.metrics") -> tuple[str, ...]:
-    """`names` without repetitions, or the task's defaults.
+def check(
+    names: Sequence[str],
+    task: Task,
+    where: str = "evaluate.metrics",
+    quantiles: Sequence[float] = (),
+) -> tuple[str, ...]:
+    """`names` without repetitions, or the task's defaults. `quantiles`: what is predicted of a regression.
 
     Raises RecipeError, said of the key `where`, for a metric of another task or a name that is
     none.
     """
     for name in names:
-        tasks = METRIC.load(name).tasks
-        if task not in tasks:
-            fitting = ", ".join(
-                other for other in METRIC.names() if task in METRIC.load(other).tasks
-            )
-            raise RecipeError(
-                where,
-                f"metrics for {task}",
-                f"'{name}', which is for {', '.join(sorted(tasks))}",
-                f"Choose from: {fitting}.",
-            )
-    return tuple(dict.fromkeys(names)) or DEFAULTS[task]
+        if task not in METRIC.load(name).tasks:
+            tasks = ", ".join(sorted(METRIC.load(name).tasks))
+            found = f"'{name}', which is for {tasks}"
+            raise RecipeError(where, f"metrics for {task}", found, _fitting(task, quantiles))
+        if not _suits(name, quantiles):
+            what = "quantiles" if quantiles else f"{task} without quantiles"
+            raise RecipeError(where, f"metrics for {what}", f"'{name}'", _fitting(task, quantiles))
+    default = (INTERVALS if len(quantiles) > 1 else INTERVALS[:1]) if quantiles else DEFAULTS[task]
+    return tuple(dict.fromkeys(names)) or default
+
+
+def _suits(name: str, quantiles: Sequence[float]) -> bool:
+    return bool(METRIC.load(name).of_quantiles != ("never" if quantiles else "only"))
+
+
+def _fitting(task: Task, quantiles: Sequence[float]) -> str:
+    names = [
+        name
+        for name in METRIC.names()
+        if task in METRIC.load(name).tasks and _suits(name, quantiles)
+    ]
+    return f"Choose from: {', '.join(names)}."
 
 
 def score_all(
@@ -102,16 +118,24 @@ def score_all(
     metrics of labels: they get 1 for the class that is decided and 0 for the other. Raises
     RecipeError for a metric of another task.
     """
-    check(names, target.task)
+    check(names, target.task, quantiles=target.quantiles)
     target, predicted = counting(target, predicted)
     scores: dict[str, float | None] = {}
     for name in names:
         metric: Any = METRIC.load(name)()
         given = _given(metric, predicted, threshold)
         possible = metric.needs in POSSIBLE[output] and target.total > 0
-        score = metric.score(target, given) if possible else math.nan
+        score = scored(metric, target, given) if possible else math.nan
         scores[name] = None if math.isnan(score) else score
     return scores
+
+
+def scored(metric: Any, target: Target, predicted: FloatArray) -> float:
+    """The metric's score; of a regression of several values the mean of what each of them scores."""
+    each = target.each
+    if len(each) == 1:
+        return float(metric.score(target, predicted))
+    return float(np.mean([metric.score(one, predicted[:, [at]]) for at, one in enumerate(each)]))
 
 
 def is_mean(name: str) -> bool:
@@ -126,6 +150,10 @@ def score_pieces(
     is a mean over rows, and a family that `score_all` has a score of. There have to be `pieces`
     rows.
     """
+    each = target.each
+    if len(each) > 1:
+        parts = [score_pieces(name, one, predicted[:, [k]], pieces) for k, one in enumerate(each)]
+        return np.asarray(np.mean(parts, axis=0))
     metric: Any = METRIC.load(name)()
     rows = metric.rows(target, _given(metric, predicted, threshold))
     piece, weights = np.arange(len(rows)) % pieces, target.weights

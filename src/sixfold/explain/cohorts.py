@@ -14,6 +14,7 @@ import numpy as np
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.metrics.values import PinballLoss
 from sixfold.evaluate.shuffling import Effort
 from sixfold.parts.modality import is_modality
 from sixfold.parts.table import BoolArray, Column, Dataset, FloatArray
@@ -48,14 +49,16 @@ class WorstSlices(NamedTuple):
 
 
 def row_losses(training: Dataset, evaluation: Evaluation, folds: Sequence[Fold]) -> FloatArray:
-    """[rows] 1 for a wrong class, 0 for a right one; of values the mean distance; NaN for rows that
-    no fold validates.
+    """[rows] 1 for a wrong class, 0 for a right one; of values the mean distance, of quantiles the pinball loss; NaN
+    for rows that no fold validates.
     """
     target = training.target
     if target.task == "classification":
         labels = out_of_fold.labels(evaluation, folds)
         wrong = (labels != target.values.astype(np.int64)).astype(np.float64)
         return np.where(labels < 0, np.nan, wrong)
+    if target.quantiles:
+        return PinballLoss().rows(target, evaluation.predictions)
     values = np.asarray(target.values, dtype=np.float64).reshape(len(evaluation.predictions), -1)
     predicted = evaluation.predictions.reshape(values.shape)
     return np.asarray(np.abs(predicted - values).mean(axis=1), dtype=np.float64)

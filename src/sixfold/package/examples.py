@@ -154,6 +154,8 @@ def _worst_values(
     that is furthest off.
     """
     rows, target = curves.seen(evaluation.predictions), training.target
+    if target.quantiles:
+        return _worst_intervals(training, evaluation, shown, most)
     truth = target.values.reshape(len(target.values), -1)[rows]
     predicted = evaluation.predictions[rows]
     spread = truth.std(axis=0)
@@ -169,6 +171,31 @@ def _worst_values(
             ShownExample(row=int(rows[place]), truth=texts[0], predicted=texts[1], values=own)
         )
     return ExampleList(kind="wrong", rows=len(rows), examples=tuple(found))
+
+
+def _worst_intervals(
+    training: Dataset, evaluation: Evaluation, shown: Sequence[str], most: int
+) -> ExampleList:
+    """Rows that are farthest from the interval of the lowest and the highest quantile."""
+    rows = curves.seen(evaluation.predictions)
+    truth, predicted = training.target.values[rows], evaluation.predictions[rows]
+    beyond = np.maximum(predicted[:, 0] - truth, truth - predicted[:, -1])
+    places = np.argsort(-beyond, kind="stable")[:most]
+    values = shown_values(training.table, rows[places], shown)
+    found = tuple(
+        ShownExample(
+            row=int(rows[place]),
+            truth=f"{truth[place]:.6g}",
+            predicted=" to ".join(f"{end:.6g}" for end in _ends(predicted[place])),
+            values=own,
+        )
+        for place, own in zip(places.tolist(), values, strict=True)
+    )
+    return ExampleList(kind="wrong", rows=len(rows), examples=found)
+
+
+def _ends(predicted: FloatArray) -> list[float]:
+    return [float(predicted[0]), float(predicted[-1])] if len(predicted) > 1 else predicted.tolist()
 
 
 def shown_values(

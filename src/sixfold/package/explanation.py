@@ -56,7 +56,7 @@ def _stored(model: Model, training: Table, measured: Measured) -> Stored:
     real = measured.parity.real
     fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
     additive = fitted.additive() if isinstance(fitted, Attributable) else None
-    if additive is None or not isinstance(model.preparer, Preparer):
+    if additive is None or model.quantiles or not isinstance(model.preparer, Preparer):
         return Stored(real=real)
     columns = {column.name: at for at, column in enumerate(measured.signature.inputs)}
     sources = [columns.get(name, -1) for name in model.preparer.feature_sources]
@@ -147,9 +147,13 @@ def cohorts(training: Dataset, winner: Winner, effort: Effort) -> Cohorts | None
     found = worst_slices(training, losses, effort)
     if not found.tried:
         return None
-    classes = training.target.task == "classification"
+    loss = "mean distance from the target"
+    if training.target.task == "classification":
+        loss = "share of wrong classes"
+    elif training.target.quantiles:
+        loss = "mean pinball loss"
     return Cohorts(
-        loss="share of wrong classes" if classes else "mean distance from the target",
+        loss=loss,
         overall=found.overall,
         tried=found.tried,
         worst=tuple(

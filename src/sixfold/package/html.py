@@ -31,6 +31,7 @@ FIGURES = {
     "roc": ("Receiver operating characteristic", "false positive rate", "true positive rate"),
     "pr": ("Precision and recall", "recall", "precision"),
     "calibration": ("Calibration", "predicted probability", "observed share"),
+    "quantiles": ("Calibration of the quantiles", "quantile", "share of rows not above it"),
 }
 FOLDS_DRAWN = 20  # of a candidate's learning curves, behind their mean
 MAX_CURVES = 6  # candidates drawn; the leaderboard's order decides

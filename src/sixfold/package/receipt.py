@@ -121,7 +121,7 @@ def signature_of(
     model: Model, training: Dataset, missing: Sequence[str], read: ReadFile | None = None
 ) -> Signature:
     """What the bundle takes and gives."""
-    outputs = [Output(name="value", columns=model.target_names)]
+    outputs = [Output(name="value", columns=model.values)]
     if model.task == "classification":
         label = Output(name="label", columns=model.target_names)
         outputs = [label, Output(name=model.output, columns=model.classes)]
@@ -133,6 +133,7 @@ def signature_of(
         outputs=tuple(outputs),
         missing=tuple(missing),
         fields=training.fields,
+        quantiles=model.quantiles,
         inputs=inputs(training.table, model.preparer.inputs, read),
     )
 

@@ -14,9 +14,10 @@ from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.examples import examples
+from sixfold.package.output_scores import output_scores
 from sixfold.package.receipt import verdict
 from sixfold.parts.modality import Summarized, is_modality, modality_of
-from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
 from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import (
@@ -36,6 +37,7 @@ from sixfold.select import leaderboard, significance
 from sixfold.select.winner import Winner
 
 CURVE_POINTS = 200
+MOST_RESIDUALS = 8  # targets whose residuals are drawn
 MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
 IGNORANT: Final = {"generation": "giving each byte its share"}  # what a baseline does
@@ -107,6 +109,7 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
         curves=_drawn(learning_curves(history), [each.name for each in ranked]),
         confusion=_confusion(training.target, winner, folds),
         figures=figures(training.target, winner),
+        outputs=output_scores(training.target, winner, folds),
         examples=examples(
             training, winner, folds, _by_importance(found.importances), found.examples
         ),
@@ -194,12 +197,13 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     predictions = evaluation.predictions
     if len(curves.seen(predictions)) == 0 or target.task == "generation":
         return ()
+    if target.quantiles:
+        found = _line(curves.quantiles(target, predictions))
+        return (Figure(kind="quantiles", lines=(found,)),)
     if target.task != "classification":
-        words = curves.residuals_in_words(target, predictions)
-        return (
-            Figure(
-                kind="residuals", lines=(_line(curves.residuals(target, predictions)),), words=words
-            ),
+        each = list(enumerate(target.each))[:MOST_RESIDUALS]
+        return tuple(
+            _residuals(one, predictions[:, at:] if at else predictions) for at, one in each
         )
     drawn = [
         ("roc", curves.roc(target, predictions)),
@@ -210,6 +214,12 @@ def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     return tuple(
         Figure(kind=kind, lines=tuple(map(_line, lines))) for kind, lines in drawn if lines
     )
+
+
+def _residuals(target: Target, predictions: FloatArray) -> Figure:
+    words = curves.residuals_in_words(target, predictions)
+    line = _line(curves.residuals(target, predictions))
+    return Figure(kind="residuals", lines=(line,), words=words)
 
 
 def epochs_of(event: dict[str, Any]) -> list[Epoch]:

@@ -134,6 +134,7 @@ class Fit:
     beside the labels (of families of one module). `offset`: of each output, what was subtracted
     from `y`; () for nothing. `columns`: the raw column that each feature is, in another scale perhaps, ''
     for what is made otherwise; () where nobody asks. `weights`: float64 [rows], above 0, how often each row counts; None: once.
+    `quantiles`: what the outputs are of `y` [rows], in (0, 1) and rising; () for `y` itself.
     """
 
     x: Features
@@ -151,11 +152,18 @@ class Fit:
     offset: tuple[float, ...] = ()
     weights: FloatArray | None = None
     columns: tuple[str, ...] = ()
+    quantiles: tuple[float, ...] = ()
 
     @property
     def rows(self) -> int:
         """Training rows."""
         return int(self.x.shape[0])
+
+    @property
+    def values(self) -> FloatArray:
+        """[rows, outputs] what each output is compared with: every quantile with the same value."""
+        y_RK = np.asarray(self.y, dtype=np.float64).reshape(len(self.y), -1)
+        return np.repeat(y_RK, len(self.quantiles), axis=1) if self.quantiles else y_RK
 
     def take(self, rows: IntArray) -> Self:
         """The same work on some of its rows."""

@@ -151,7 +151,8 @@ class Target(State):
     float64 [rows, outputs] (reconstruction; of a generation LOSS_SUMS, as a model gives them that finds
     all bytes equally likely). `names`: the target column, the reconstructed columns, or the sums.
     `class_type`: what the classes are, as of a category's levels. `weights`: float64 [rows], how often
-    each row counts, not negative; None where each counts once.
+    each row counts, not negative; None where each counts once. `quantiles`: of the values, in (0, 1) and
+    rising, what a model gives of a row of a regression; () for one number a value.
     """
 
     task: Task
@@ -160,6 +161,7 @@ class Target(State):
     classes: tuple[str, ...] = ()
     class_type: LevelType = "text"
     weights: FloatArray | None = None
+    quantiles: tuple[float, ...] = ()
 
     def take(self, rows: IntArray) -> Target:
         """The same target at `rows`."""
@@ -172,6 +174,16 @@ class Target(State):
             return float(np.mean(each))
         own = each.reshape(len(self.weights), -1).mean(axis=1)
         return float(self.weights @ own / self.weights.sum())
+
+    @property
+    def each(self) -> tuple[Target, ...]:
+        """Of a regression of several values one target for each; else itself."""
+        if self.task != "regression" or self.values.ndim == 1:
+            return (self,)
+        return tuple(
+            replace(self, values=self.values[:, at].astype(np.float64), names=(name,))
+            for at, name in enumerate(self.names)
+        )
 
     @property
     def total(self) -> float:
@@ -189,7 +201,14 @@ class Target(State):
         """Numbers a model gives for a row: one a class, or one a value."""
         if self.task == "classification":
             return len(self.classes)
+        if self.quantiles:
+            return len(self.quantiles)
         return 1 if self.values.ndim == 1 else int(self.values.shape[1])
+
+
+def quantile_name(quantile: float) -> str:
+    """What an answer is called that is a quantile: q0.1."""
+    return f"q{quantile}"
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,8 @@ def candidate(recipe: Recipe, target: Target, name: str, draft: Draft) -> Candid
     why = "; ".join(text for text in (reason, chosen) if text)
     calibration = Calibration.model_validate(draft.calibration)
     _check_task(family, made, target.task)
+    if target.quantiles:
+        made.check_quantiles()
     _check_scores(calibration, target, made.decides)
     _check_weights(settings, target)
     found = Candidate(
@@ -169,7 +171,8 @@ def metrics_of(recipe: Recipe, dataset: Dataset, folds: Sequence[Fold] | None) -
     the rows.
     """
     if recipe.evaluate.metrics:
-        return Defaults(scoring.check(recipe.evaluate.metrics, dataset.target.task))
+        asked, target = recipe.evaluate.metrics, dataset.target
+        return Defaults(scoring.check(asked, target.task, quantiles=target.quantiles))
     return defaults(dataset.target, scored_parts(recipe.evaluate, dataset, folds) if folds else ())
 
 
@@ -202,8 +205,9 @@ def _check_task(name: str, family: Any, task: Task) -> None:
 
 
 def _check_scores(asked: Calibration, target: Target, decides: bool) -> None:
-    """What is calibrated, and what gets a threshold, are classes."""
-    if asked.calibrate != "none" and target.task != "classification":
+    """What is calibrated are classes, and intervals of quantiles; what gets a threshold are classes."""
+    of_classes = asked.calibrate not in ("none", "conformal")
+    if of_classes and target.task != "classification":
         raise RecipeError(
             "evaluate.calibrate",
             "none, where values are predicted",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sixfold.core.memory import MemoryLimit
 from sixfold.data import holdout, load, test_rows
-from sixfold.data.positive import positive_last
+from sixfold.data.asked import as_asked
 from sixfold.parts.table import Dataset
 from sixfold.recipe.load import Loaded
 
@@ -25,10 +25,10 @@ def read_rows(loaded: Loaded) -> RowsRead:
     recipe, started = loaded.recipe, time.monotonic()
     memory = MemoryLimit.of(recipe.budget.memory)
     if recipe.data.test is not None:
-        training, _ = test_rows.load(recipe.data, recipe.task, loaded.base, memory)
-        training = positive_last(training, recipe.evaluate.positive)
+        training, _ = test_rows.load(recipe.data, recipe.task_name, loaded.base, memory)
+        training = as_asked(training, recipe)
         return RowsRead(training, training, time.monotonic() - started)
-    read = load.load(recipe.data, recipe.task, loaded.base, memory)
-    whole = positive_last(read, recipe.evaluate.positive)
+    read = load.load(recipe.data, recipe.task_name, loaded.base, memory)
+    whole = as_asked(read, recipe)
     training = whole.take(holdout.split(whole, recipe.data)[0])
     return RowsRead(whole, training, time.monotonic() - started)

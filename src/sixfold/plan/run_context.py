@@ -100,7 +100,9 @@ def digest(dataset: Dataset) -> str:
             for content in modality_of(column.kind).contents(column):
                 sha.update(hashlib.sha256(content).digest())
     target = dataset.target
-    sha.update(json.dumps([target.task, target.names, target.classes, target.class_type]).encode())
+    told: list[object] = [target.task, target.names, target.classes, target.class_type]
+    told += [target.quantiles] if target.quantiles else []
+    sha.update(json.dumps(told).encode())
     sha.update(np.ascontiguousarray(dataset.target.values).data)
     # Groups and times decide which rows a fold holds, weights how often each counts.
     for order in (dataset.groups, dataset.times, target.weights):

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sixfold.build.apart import fit_all
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.evaluate.model import calibrate, fit_of, fit_prepared, prepare_rows, watch_of, weighed
 from sixfold.parts import state
@@ -92,7 +93,8 @@ def together_s(
     work = [fit_of(prepared, target, context, {"fold": number}) for number in range(fits)]
     seen = _Seen(time.monotonic())
     context = _lenient(context, seen, seen.begun + part_s)
-    for _ in short[0].family.fit(fits_of(short, work, watch_of(short[0], rows.target)), context):
+    every = fits_of(short, work, watch_of(short[0], rows.target))
+    for _ in fit_all(short[0].family, every, context):
         pass
     whole_s = seen.all_s(epochs)
     return None if seen.cut and seen.trained < 2 else whole_s

@@ -31,16 +31,18 @@ from sixfold.recipe.schema import (
     Initialize,
     Prepare,
     Recipe,
-    Serve,
     Stop,
     Train,
 )
+from sixfold.recipe.serving import Serve
 from sixfold.recipe.space import Range, Search
 from sixfold.recipe.strategy import AskedStrategy
+from sixfold.recipe.task import Quantiles
 
 REFERENCE_FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "recipe.md"
 SECTIONS: tuple[type[BaseModel], ...] = (
     Recipe,
+    Quantiles,
     Data,
     ReadFile,
     Marks,

@@ -17,29 +17,33 @@ def texts_are_not_weighed(recipe: Recipe, document: Document) -> Problems:
     classes.
     """
     remedy = "Leave it out; to learn some texts more often, repeat them in the source."
-    if recipe.task == "generation" and recipe.data.weight is not None:
+    if recipe.task_name == "generation" and recipe.data.weight is not None:
         place, found = document.place(("data", "weight")), f"'{recipe.data.weight}'"
         yield RecipeError(place, "no weights of rows for task: generation", found, remedy)
     asked = recipe.train.get("class_weight")
-    if recipe.task not in (None, "classification") and asked is not None:
+    if recipe.task_name not in (None, "classification") and asked is not None:
         place, found = document.place(("train", "class_weight")), show(asked)
-        remedy = "Leave it out; data.weight weighs rows." if recipe.task != "generation" else remedy
-        yield RecipeError(place, f"no weights of classes for task: {recipe.task}", found, remedy)
+        remedy = (
+            "Leave it out; data.weight weighs rows." if recipe.task_name != "generation" else remedy
+        )
+        yield RecipeError(
+            place, f"no weights of classes for task: {recipe.task_name}", found, remedy
+        )
 
 
 def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Problems:
     """Other models keep their rows: a column of text is one of several."""
-    if recipe.prepare.denoise.texts is not None and recipe.task != "generation":
+    if recipe.prepare.denoise.texts is not None and recipe.task_name != "generation":
         yield RecipeError(
             document.place(("prepare", "denoise", "texts")),
             "the task generation, for filters of texts",
-            str(recipe.task or "a task that is inferred"),
+            str(recipe.task_name or "a task that is inferred"),
             "Leave texts out, or say task: generation.",
         )
 
 
 def texts_are_not_averaged(recipe: Recipe, document: Document) -> Problems:
     """An ensemble is a mean of answers."""
-    if recipe.task == "generation" and recipe.evaluate.ensemble:
+    if recipe.task_name == "generation" and recipe.evaluate.ensemble:
         place = document.place(("evaluate", "ensemble"))
         yield RecipeError(place, "no ensemble for task: generation", "one", "Leave it out.")

@@ -16,7 +16,7 @@ FEATURE: Final = Kind("feature", "prepare/features")
 FAMILY: Final = Kind(
     "family",
     "build",
-    frozenset({"family", "network", "module_family", "candidate", "auto", "grid"}),
+    frozenset({"family", "network", "module_family", "candidate", "auto", "grid", "apart"}),
 )
 INITIALIZER: Final = Kind("initializer", "initialize", frozenset({"check"}))
 OPTIMIZER: Final = Kind("optimizer", "train/optimizers", choosers=frozenset({"auto"}))

@@ -49,5 +49,5 @@ def column_kind(value: str) -> str:
 
 Imputer = Annotated[Options, BeforeValidator(choice), plugin("imputer")]
 Features = Annotated[list[Options], BeforeValidator(chain), plugin("feature", "chain")]
-CalibrationMethod = Literal["none", "platt", "isotonic"]
+CalibrationMethod = Literal["none", "platt", "isotonic", "conformal"]
 LabelMetric = Annotated[str, name_of("metric", "none")]

@@ -105,7 +105,7 @@ class Line(Section):
 class Figure(Section):
     """One chart of out-of-fold predictions, and what it shows in words."""
 
-    kind: Literal["roc", "pr", "calibration", "residuals"]
+    kind: Literal["roc", "pr", "calibration", "residuals", "quantiles"]
     lines: tuple[Line, ...]
     words: str = ""
 
@@ -175,6 +175,15 @@ class Explained(Section):
         return {each.column for each in self.columns} | {each.column for each in self.dependences}
 
 
+class OutputScores(Section):
+    """Of the winner's folds: what one of several targets scores, how many rows are below one quantile
+    (`rows_below`), or inside an interval (`rows_inside`, `width`). `scores`: what is measured → of every fold.
+    """
+
+    name: str
+    scores: dict[str, tuple[float, ...]]
+
+
 class Layer(Section):
     """One layer of a network."""
 
@@ -242,6 +251,7 @@ class Report(Section):
     curves: tuple[Curve, ...] = ()
     confusion: Confusion | None = None
     figures: tuple[Figure, ...] = ()
+    outputs: tuple[OutputScores, ...] = ()
     examples: tuple[ExampleList, ...] = ()
     importances: tuple[Importance, ...] = ()
     explained: Explained | None = None

@@ -29,6 +29,14 @@ from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
+from sixfold.recipe.value_rules import (
+    intervals_are_calibrated,
+    metrics_fit_the_quantiles,
+    quantiles_are_learned,
+    quantiles_rise,
+    several_targets_are_values,
+    task_and_target,
+)
 from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
@@ -41,28 +49,8 @@ FITS: Final = {
     "rounds": ("boosting",),
     "support_vectors": ("svm",),
 }
-UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
 OF_EVERY_FAMILY: Final = tuple(Weighing.model_fields)  # keys of `train` that are not the loop's
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
-
-
-def task_and_target(recipe: Recipe, document: Document) -> Problems:
-    """A reconstruction has no target, nor has a language model; everything else needs one."""
-    target = recipe.data.target
-    if recipe.task in UNLABELLED and target is not None:
-        yield RecipeError(
-            document.place(("data", "target")),
-            f"no target for {recipe.task}",
-            f"'{target}'",
-            "Remove the key.",
-        )
-    if recipe.task not in UNLABELLED and target is None:
-        yield RecipeError(
-            document.place(("data",)),
-            "the key 'target'",
-            "none",
-            "Name the column to predict, or say task: reconstruction, or task: generation.",
-        )
 
 
 def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
@@ -75,7 +63,7 @@ def one_part_a_column(recipe: Recipe, document: Document) -> Problems:
         *named,
         *((("data", "drop", number), name) for number, name in enumerate(data.drop)),
     ]:
-        if name is not None and name == data.target:
+        if name in data.targets:
             yield RecipeError(
                 document.place(path),
                 "a column other than the target",
@@ -134,9 +122,12 @@ def names_without_a_header(recipe: Recipe, document: Document) -> Problems:
 def families_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     """Not every family reconstructs."""
     for number, name in enumerate(recipe.families or ()):
-        if recipe.task is not None and recipe.task not in facts(FAMILY.name, name)["tasks"]:
+        if (
+            recipe.task_name is not None
+            and recipe.task_name not in facts(FAMILY.name, name)["tasks"]
+        ):
             place = document.place(("build", number, "family"))
-            yield _wrong_task(place, FAMILY.name, "families", name, recipe.task)
+            yield _wrong_task(place, FAMILY.name, "families", name, recipe.task_name)
 
 
 def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
@@ -149,13 +140,17 @@ def metrics_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     for name in watched if isinstance(watched, list) else [watched]:
         named += [] if name == "loss" else [(("train", "stop", "metric"), name)]
     for path, name in named:
-        if recipe.task is not None and recipe.task not in facts(METRIC.name, name)["tasks"]:
-            yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task)
+        if (
+            recipe.task_name is not None
+            and recipe.task_name not in facts(METRIC.name, name)["tasks"]
+        ):
+            yield _wrong_task(document.place(path), METRIC.name, "metrics", name, recipe.task_name)
 
 
 def _wrong_task(place: str, kind: str, many: str, name: str, task: str) -> RecipeError:
     names = (FAMILY if kind == FAMILY.name else METRIC).names()
-    fitting = ", ".join(other for other in names if task in facts(kind, other)["tasks"])
+    able = [other for other in names if task in facts(kind, other)["tasks"]]
+    fitting = ", ".join(other for other in able if facts(kind, other).get("of_quantiles") != "only")
     tasks = ", ".join(facts(kind, name)["tasks"])
     return RecipeError(
         place, f"{many} for {task}", f"'{name}', which is for {tasks}", f"Choose from: {fitting}."
@@ -253,7 +248,7 @@ def lbfgs_takes_all_rows(recipe: Recipe, document: Document) -> Problems:
 def compiling_needs_layers(recipe: Recipe, document: Document) -> Problems:
     """Layers of some families alone become programs; `build: auto` tries what learns the task."""
     tried = recipe.families or [
-        name for name in FAMILY.names() if recipe.task in facts(FAMILY.name, name)["tasks"]
+        name for name in FAMILY.names() if recipe.task_name in facts(FAMILY.name, name)["tasks"]
     ]
     able = [name for name in tried if facts(FAMILY.name, name).get("layers_compile")]
     if "on" in _listed(recipe.train.get("compile", "off")) and not able:
@@ -335,10 +330,10 @@ def bits_fit_the_task(recipe: Recipe, document: Document) -> Problems:
     weights = (
         recipe.compress.quantize.weights if recipe.compress and recipe.compress.quantize else ""
     )
-    if weights not in ("", "int8") and recipe.task not in (None, "generation"):
+    if weights not in ("", "int8") and recipe.task_name not in (None, "generation"):
         yield RecipeError(
             document.place(("compress", "quantize")),
-            f"int8 for {recipe.task}",
+            f"int8 for {recipe.task_name}",
             weights,
             "Write quantize: int8; int4 and gptq are for task: generation.",
         )
@@ -347,7 +342,7 @@ def bits_fit_the_task(recipe: Recipe, document: Document) -> Problems:
 def a_language_model_keeps_its_activations(recipe: Recipe, document: Document) -> Problems:
     """Its weights alone have fewer bits, and no fixed point."""
     section = recipe.compress
-    if recipe.task != "generation" or section is None:
+    if recipe.task_name != "generation" or section is None:
         return
     if section.quantize is not None and "activations" in section.quantize.model_fields_set:
         yield RecipeError(
@@ -467,6 +462,11 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     names_without_a_header,
     families_fit_the_task,
     metrics_fit_the_task,
+    quantiles_rise,
+    quantiles_are_learned,
+    metrics_fit_the_quantiles,
+    intervals_are_calibrated,
+    several_targets_are_values,
     texts_are_not_weighed,
     texts_are_filtered_for_generation,
     scheme_has_its_column,

@@ -23,7 +23,6 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema
 
-from sixfold.core.units import size_bytes
 from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
@@ -42,7 +41,9 @@ from sixfold.recipe.plugin_fields import (
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
+from sixfold.recipe.serving import Serve
 from sixfold.recipe.space import Search
+from sixfold.recipe.task import QuantileRegression, TaskName
 from sixfold.recipe.text_filters import TextFilters
 
 
@@ -75,8 +76,9 @@ class TableFile(Section):
 class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
-    target: str | None = Field(
-        None, description="The column to predict; left out for reconstruction and generation."
+    target: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="The column to predict, or several columns of numbers; left out for reconstruction and generation.",
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -112,6 +114,20 @@ class Data(TableFile):
         description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows.",
     )
     rare_rows: int = Field(5, ge=2, description="A class with fewer rows than this is rare.")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; () for none."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else self.target
+
+    @field_validator("target")
+    @classmethod
+    def _each_once(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(value, tuple) and len(set(value)) < len(value):
+            raise ValueError("columns of different names")
+        return value
 
 
 class Denoise(Section):
@@ -339,7 +355,8 @@ class Calibration(Section):
     """
 
     calibrate: CalibrationMethod = Field(
-        "none", description="For classes: how scores become probabilities."
+        "none",
+        description="For classes: how scores become probabilities; for quantiles: conformal.",
     )
     threshold: LabelMetric | float = Field(
         "none",
@@ -402,7 +419,8 @@ class Evaluate(Division):
     )
     calibrate: CalibrationMethod | tuple[CalibrationMethod, ...] | None = Field(
         None,
-        description="For classes: how scores become probabilities. Left out: none; platt for an svm of `build: auto`.",
+        description="For classes: how scores become probabilities; for quantiles conformal: intervals that hold as many rows "
+        "as they say. Left out: none; platt for an svm of `build: auto`.",
     )
     threshold: LabelMetric | float | tuple[LabelMetric | float, ...] | None = Field(
         None,
@@ -424,31 +442,6 @@ class Evaluate(Division):
         }
 
 
-class Serve(Section):
-    """Defaults of `sixfold serve` for the bundle."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(8000, ge=0, le=65535)
-    concurrency: int = Field(
-        8, ge=1, le=1024, description="Requests in work at once; further ones wait or get a 503."
-    )
-    threads: int = Field(
-        0, ge=0, le=256, description="Threads that generate text; 0: as many as there are cores."
-    )
-    max_rows: int = Field(10_000, ge=1, description="Rows a request.")
-    max_body: str = Field("8MiB", description="Bytes a request.")
-    runtime: Annotated[str, name_of("runtime")] | None = Field(
-        None,
-        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for task: generation.",
-    )
-
-    @field_validator("max_body")
-    @classmethod
-    def _size(cls, value: str) -> str:
-        size_bytes(value)
-        return value
-
-
 class Recipe(Section):
     """What the user asked for: what (task, data, evaluate), how (prepare … compress), within what
     (budget).
@@ -460,8 +453,10 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Lower-case letters, digits, - and _.",
     )
-    task: Literal["classification", "regression", "reconstruction", "generation"] | None = Field(
-        None, description="Left out: inferred from the target, and said so."
+    task: TaskName | QuantileRegression | None = Field(
+        None,
+        description="Left out: inferred from the target, and said so. {regression: {quantiles: [0.1, 0.5, 0.9]}}: these "
+        "quantiles of the target.",
     )
     data: Data
     prepare: Prepare = Field(default_factory=Prepare)
@@ -482,6 +477,17 @@ class Recipe(Section):
     serve: Serve = Field(default_factory=Serve)
 
     @property
+    def task_name(self) -> TaskName | None:
+        """Which task it is, whatever of it is predicted."""
+        return "regression" if isinstance(self.task, QuantileRegression) else self.task
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """Of the target, which are predicted; () for one value."""
+        asked = self.task
+        return asked.regression.quantiles if isinstance(asked, QuantileRegression) else ()
+
+    @property
     def families(self) -> list[str] | None:
         """The family of each item of `build`; None for auto."""
         if self.build == "auto":
@@ -491,4 +497,4 @@ class Recipe(Section):
     @property
     def runtime(self) -> str:
         """What answers for the bundle."""
-        return self.serve.runtime or ("language" if self.task == "generation" else "onnx")
+        return self.serve.runtime or ("language" if self.task_name == "generation" else "onnx")

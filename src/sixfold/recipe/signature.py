@@ -5,7 +5,7 @@ to give.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -118,6 +118,10 @@ class Signature(Section):
     fields: tuple[str, ...] = Field(
         (),
         description="Columns of the training file in their order, where it had no header: the fields of a CSV's lines.",
+    )
+
+    quantiles: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (), description="Of the target, which the columns of value are, rising; () for its value."
     )
 
     def graph_inputs(self) -> dict[str, tuple[Input, ...]]:

@@ -140,9 +140,8 @@ def combine(models: Sequence[Model], found: Blend) -> Model:
     fitted = Averaged(parts, np.array([found.weights[member] for member in kept]), models[0].output)
     first = models[0]
     joined = Joined(tuple(preparers.values()))
-    return Model(
-        joined, fitted, first.task, first.target_names, first.classes, threshold=found.threshold
-    )
+    names = first.task, first.target_names, first.classes
+    return Model(joined, fitted, *names, threshold=found.threshold, quantiles=first.quantiles)
 
 
 def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Member:

@@ -188,7 +188,7 @@ def by_rows(
     most: `how` says it. Draws that the metric does not define (one class) are left out; NaN when
     more than half.
     """
-    scoring.check([metric], target.task)
+    scoring.check([metric], target.task, quantiles=target.quantiles)
     settings = METRIC.load(metric)()
     known = np.flatnonzero(
         np.isfinite(first.values).all(axis=1) & np.isfinite(second.values).all(axis=1)
@@ -196,7 +196,7 @@ def by_rows(
     if target.weights is not None:
         known = known[target.weights[known] > 0]
     units = _units(known, None if groups is None else groups[known])
-    averaged = isinstance(settings, scoring.MeanOverRows)
+    averaged = isinstance(settings, scoring.MeanOverRows) and len(target.each) == 1
     most = MOST_ROWS if averaged else MOST_SCORED
     draws = draws if averaged else draws._replace(times=min(draws.times, MOST_TIMES))
     taken = min(len(units), max(2, round(len(units) * min(1.0, most / max(1, len(known))))))
@@ -235,7 +235,7 @@ def _difference(
     sign = 1.0 if settings.greater_is_better else -1.0
     if any(settings.needs not in scoring.POSSIBLE[each.output] for each in pair):
         return lambda rows: math.nan
-    if isinstance(settings, scoring.MeanOverRows):
+    if isinstance(settings, scoring.MeanOverRows) and len(target.each) == 1:
         one, other = (settings.rows(target, each.values) for each in pair)
         of, weights = settings.of_mean, target.weights
 
@@ -246,7 +246,7 @@ def _difference(
 
     def score(rows: IntArray) -> float:
         truth = target.take(rows)
-        first, second = (float(settings.score(truth, each.values[rows])) for each in pair)
+        first, second = (scoring.scored(settings, truth, each.values[rows]) for each in pair)
         return sign * (first - second)
 
     return score

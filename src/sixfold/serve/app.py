@@ -11,7 +11,7 @@ from starlette.routing import Route
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.runtime import Generates
 from sixfold.core.units import size_bytes
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.serve import openapi, pages
 from sixfold.serve.bodies import Bodies
 from sixfold.serve.body import Reader

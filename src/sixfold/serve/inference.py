@@ -16,7 +16,7 @@ from sixfold.bundle.frontend import Feeds, RawRows
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import SixfoldError
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.serve.bodies import Bodies
 from sixfold.serve.errors import (
     JsonAnswer,

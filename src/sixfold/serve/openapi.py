@@ -11,7 +11,7 @@ import sixfold
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import reader_of
 from sixfold.recipe.kinds import PLAIN_KINDS
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.multipart import FORM
 from sixfold.serve.tensors import DATATYPES

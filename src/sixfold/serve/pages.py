@@ -14,7 +14,7 @@ from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import Shown, reader_of
 from sixfold.core.units import size_bytes
 from sixfold.recipe.kinds import PLAIN_KINDS
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.openapi import example, example_row
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sixfold.bundle.load import load
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.serve.app import create
 from sixfold.serve.hosts import Hosts
 from sixfold.serve.watched import App

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from sixfold.core.units import size_bytes
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 
 FIRST_FREE_PORT: Final = 1024  # below it are the system's own
 TAKE_IT: Final = "--trust-recipe would take it"

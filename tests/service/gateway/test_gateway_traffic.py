@@ -61,6 +61,19 @@ def test_a_shadow_is_compared_row_by_row() -> None:
     assert (watch.rows, watch.same) == (2, 1) and watch.difference == pytest.approx(1.5)
 
 
+def test_several_values_of_a_row_are_compared_by_their_names() -> None:
+    watch = ShadowWatch()
+    given = [{"value": {"q0.1": 1.0, "q0.9": 4.0}}, {"value": {"q0.1": 0.0, "q0.9": 4.0}}]
+    shadow = [{"value": {"q0.1": 1.0 + 1e-9, "q0.9": 4.0}}, {"value": {"q0.1": 1.0, "q0.9": 4.0}}]
+    watch.sample(answer(*given), answer(*shadow))
+    watch.read()
+    assert (watch.rows, watch.same) == (2, 1)
+    assert watch.difference == pytest.approx(0.25)
+    watch.sample(answer({"value": {"a": 1.0}}), answer({"value": {"b": 1.0}}))
+    watch.read()
+    assert (watch.rows, watch.same) == (3, 1)
+
+
 @pytest.mark.parametrize("odd", [b"", b"[]", b'{"predictions": 3}', b"\xff", answer({}), answer(1)])
 def test_what_is_no_answer_to_rows_is_left_out(odd: bytes) -> None:
     watch = ShadowWatch()

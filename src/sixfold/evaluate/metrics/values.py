@@ -10,6 +10,8 @@ from sixfold.evaluate.metric import Metric
 from sixfold.parts.table import FloatArray, Target, Task
 
 PLUGINS: Final = {
+    "interval_coverage": "IntervalCoverage",
+    "interval_width": "IntervalWidth",
     "mae": "MeanAbsoluteError",
     "mape": "MeanAbsolutePercentageError",
     "mse": "MeanSquaredError",
@@ -126,22 +128,87 @@ class MeanAbsolutePercentageError(Metric):
         return target.mean(np.abs(error) / size)
 
 
-QUANTILE = 0.5  # predictions stand for the middle of the target; another quantile needs a family that predicts it
+MIDDLE = (0.5,)  # what a plain prediction stands for
 
 
 class PinballLoss(Metric):
-    """Pinball loss max(q·e, (q − 1)·e) of the quantile q = ½, which every family predicts: half of
-    the mean absolute error. Koenker and Bassett, Regression Quantiles, 1978.
+    """Pinball loss max(q·e, (q − 1)·e), e the truth less the predicted quantile q: the mean over the quantiles. Of a
+    plain prediction, which stands for the middle of the target, q = ½: half of the mean absolute error.
+    Koenker and Bassett, Regression Quantiles, 1978.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "reconstruction"})
     greater_is_better: ClassVar[bool] = False
     needs: ClassVar[str] = "value"
+    of_quantiles: ClassVar[str] = "also"
 
     def score(self, target: Target, predicted: FloatArray) -> float:
         """`predicted`: [rows, outputs]."""
-        error = target.values.reshape(-1) - predicted.reshape(-1)
-        return target.mean(np.maximum(QUANTILE * error, (QUANTILE - 1) * error))
+        return target.mean(self.rows(target, predicted))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        error = target.values.reshape(len(predicted), -1) - predicted
+        quantiles = np.array(target.quantiles or MIDDLE)
+        each: FloatArray = np.maximum(quantiles * error, (quantiles - 1) * error).mean(axis=1)
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean
+
+
+class IntervalCoverage(Metric):
+    """Share of the rows whose truth lies in the interval of the lowest and the highest quantile: as near as can be to
+    the share that these two say. NaN for one quantile.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    greater_is_better: ClassVar[bool] = True
+    needs: ClassVar[str] = "value"
+    bounds: ClassVar[tuple[float, float] | None] = (0.0, 1.0)
+    of_quantiles: ClassVar[str] = "only"
+    decides: ClassVar[bool] = False
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, quantiles], rising."""
+        return target.mean(self.rows(target, predicted))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        if predicted.shape[1] < 2:
+            return np.full(len(predicted), np.nan)
+        inside = (predicted[:, 0] <= target.values) & (target.values <= predicted[:, -1])
+        return inside.astype(np.float64)
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean
+
+
+class IntervalWidth(Metric):
+    """Mean distance of the highest from the lowest quantile, in the unit of the target. NaN for one quantile."""
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    greater_is_better: ClassVar[bool] = False
+    needs: ClassVar[str] = "value"
+    of_quantiles: ClassVar[str] = "only"
+    decides: ClassVar[bool] = False
+
+    def score(self, target: Target, predicted: FloatArray) -> float:
+        """`predicted`: [rows, quantiles], rising."""
+        return target.mean(self.rows(target, predicted))
+
+    def rows(self, target: Target, predicted: FloatArray) -> FloatArray:
+        """[rows] what the score is a mean of."""
+        if predicted.shape[1] < 2:
+            return np.full(len(predicted), np.nan)
+        each: FloatArray = predicted[:, -1] - predicted[:, 0]
+        return each
+
+    def of_mean(self, mean: float) -> float:
+        """The score of rows whose mean is `mean`."""
+        return mean
 
 
 class R2(Metric):

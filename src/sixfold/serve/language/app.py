@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from sixfold.bundle.load import Bundle
 from sixfold.core.units import size_bytes
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.serve.bodies import Bodies
 from sixfold.serve.errors import error_response, json_response, on_fault, on_http_exception
 from sixfold.serve.hosts import ANY, Hosts

@@ -13,7 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 from sixfold.bundle.frontend import shorten, shown
 from sixfold.core.errors import RowError, SixfoldError
 from sixfold.recipe.chat_template import ChatTemplateError
-from sixfold.recipe.schema import Serve
+from sixfold.recipe.serving import Serve
 from sixfold.serve.bodies import Bodies
 from sixfold.serve.body import JSON_TYPES, read_json
 from sixfold.serve.connection import ON_LEFT

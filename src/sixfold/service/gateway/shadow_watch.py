@@ -17,7 +17,7 @@ SAME: Final = 1e-6  # of a number, relative: two versions of one model differ in
 
 @dataclass
 class ShadowWatch:
-    """`rows`: that both answered; `same`: of them, with the same label, or the same number within a millionth. `difference`: the
+    """`rows`: that both answered; `same`: of them, with the same label, or the same numbers within a millionth. `difference`: the
     mean of the numbers' absolute differences; None where there are none.
     """
 
@@ -49,18 +49,23 @@ class ShadowWatch:
                         self._compare(one, other)
 
     def _compare(self, one: Any, other: Any) -> None:
-        if isinstance(one, int | float) and isinstance(other, int | float):
-            self._numbers += 1
-            self._sum += abs(one - other)
-            same = math.isclose(one, other, rel_tol=SAME)
-        else:
-            same = one == other
         self.rows += 1
-        self.same += same
+        if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+            self.same += all([self._same(one[name], other[name]) for name in one])
+        else:
+            self.same += self._same(one, other)
+
+    def _same(self, one: Any, other: Any) -> bool:
+        """Of two labels or numbers."""
+        if not (isinstance(one, int | float) and isinstance(other, int | float)):
+            return bool(one == other)
+        self._numbers += 1
+        self._sum += abs(one - other)
+        return math.isclose(one, other, rel_tol=SAME)
 
 
 def _answers(answer: bytes) -> list[Any]:
-    """A label or a value for each row; none of what is no answer to rows."""
+    """A label, a value, or several by their names for each row; none of what is no answer to rows."""
     try:
         found = json.loads(answer)["predictions"]
         return [one["label"] if "label" in one else one["value"] for one in found]
