@@ -58,8 +58,7 @@ class UserAnswer(BaseModel):
 @router.get("")
 def listed(service: In, who: Who, asked: PagedBy) -> Listed:
     """Newest first."""
-    found = users.page(service, who, asked)
-    return Listed.of([UserAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(users.page(service, who, asked), UserAnswer.of)
 
 
 @router.post("", status_code=201)

@@ -110,8 +110,14 @@ class Client:
         return self._pages("/api/v1/models", {})
 
     def model(self, name: str) -> dict[str, Any]:
-        """A model and its versions."""
-        answer: dict[str, Any] = self._http.call("GET", f"/api/v1/models/{quote(name, safe='')}")
+        """A model and all its versions, newest first, a page at a time."""
+        path = f"/api/v1/models/{quote(name, safe='')}?limit={PAGE}"
+        answer: dict[str, Any] = self._http.call("GET", path)
+        more = answer.pop("has_more")
+        while more:
+            page = self._http.call("GET", f"{path}&before={answer['versions'][-1]['number']}")
+            answer["versions"] += page["versions"]
+            more = page["has_more"]
         return answer
 
     def promote(self, name: str, alias: str, version: str = "latest") -> dict[str, Any]:
