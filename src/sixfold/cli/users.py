@@ -45,7 +45,7 @@ def command(
 
     if (verb is None) is not (user is None):
         raise click.UsageError("Name a verb and a person: sixfold users disable USER")
-    granted = sorted(ROLES[role]) if role is not None else list(scopes)
+    granted = list(scopes) if role is None else sorted(map(str, ROLES[role]))
     if verb in ("add", "change") and bool(role) is bool(scopes):
         raise click.UsageError(f"Say what the person may do: sixfold users {verb} {user} --role")
     if verb == "add" and not (issuer and subject):
