@@ -191,6 +191,7 @@ def _pages(browser: SignedIn, filled: FilledHome) -> list[tuple[str, str]]:
         ("its state", "/console/deployments/cancer/state"),
         ("its drift", "/console/deployments/cancer/drift"),
         ("keys and quotas", "/console/keys"),
+        ("people", "/console/people"),
         ("system", "/console/system"),
         ("API", "/docs"),
     ]

@@ -12,8 +12,11 @@ from sklearn.datasets import load_digits
 
 from sixfold.build.family import Family
 from sixfold.build.language import Settings as Language
+from sixfold.parts.conversation import example_of, text_of
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting
 from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.stored_tokens import StoredTokens
+from sixfold.prepare.text.learned_tokens import stored_examples
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
@@ -37,12 +40,24 @@ def images(**train: Any) -> list[Fit]:
 
 def texts(**train: Any) -> list[Fit]:
     """Of unequal lengths, so that the shares of a batch have unequally many tokens to learn."""
+    return [_language(stored(sentences(150), OWN), **{"batch_size": 24, **train})]
+
+
+def preferences(**train: Any) -> list[Fit]:
+    """Pairs of answers of unequal lengths: direct preference optimization."""
+    answers = zip(sentences(26), sentences(26, seed=1, words=8), strict=True)
+    rows = [{"prompt": "the old cat", "chosen": good, "rejected": bad} for good, bad in answers]
+    x = stored_examples([text_of(example_of(row, "here")) for row in rows], OWN)
+    assert x.rejected is not None
+    return [_language(x, **{"batch_size": 8, "optimizer": "adamw", **train})]
+
+
+def _language(x: StoredTokens, **train: Any) -> Fit:
     shape: dict[str, Any] = {"layers": 2, "width": 32, "heads": 4, "kv_heads": 2, "context": 32}
     family = Language(**shape)
-    options = {**family.train_defaults.options, "epochs": 2, "batch_size": 24, **train}
-    x = stored(sentences(150), OWN)
-    setting = Setting("language", family, train=Train(**options))
-    return [Fit(x, np.zeros((len(x), 3)), "generation", 3, seed=3, setting=setting)]
+    section = Train(**{**family.train_defaults.options, "epochs": 2, **train})
+    setting = Setting("language", family, train=section)
+    return Fit(x, np.zeros((len(x), 3)), "generation", 3, seed=3, setting=setting)
 
 
 def trained(

@@ -38,6 +38,7 @@ VERBS = [
     "logs",
     "models",
     "keys",
+    "users",
     "backup",
     "restore",
 ]

@@ -50,5 +50,6 @@ def test_what_they_ask_for() -> None:
     up, worker, serve, traced = commands("logs-and-traces.md")
     assert [one[0] for one in (up, worker, serve, traced)] == ["up", "worker", "serve", "up"]
     assert parsed(up)["log"] == parsed(serve)["log"] == "json"
-    (sign_on,) = commands("sign-on.md")
+    sign_on, *people = commands("sign-on.md")
     assert parsed(sign_on)["oidc_scopes"] == ("read", "jobs")
+    assert {words[0] for words in people} == {"users"}

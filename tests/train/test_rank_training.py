@@ -29,7 +29,7 @@ from sixfold.runs.context import Context
 from sixfold.runs.rank_processes import RankProcesses
 from sixfold.runs.saves import Checkpoints
 from sixfold.train.stepper import Stepper
-from trainings import X, Y, images, texts, trained
+from trainings import X, Y, images, preferences, texts, trained
 
 CLOSE = 1e-5  # between the losses of one process and of two, relative, in single precision
 
@@ -70,16 +70,14 @@ def sparse_rows() -> list[Fit]:
     return [replace(fit, x=csr_array(fit.x)) for fit in perceptrons()[:1]]
 
 
-def sharded(
-    micro_batch: int | None = None, gradient_checkpointing: bool = False, **train: Any
-) -> list[Fit]:
+def divided(fits: list[Fit], **strategy: Any) -> list[Fit]:
     """Each process has a part of the weights."""
-    twice = gradient_checkpointing
-    strategy = Strategy(shard=True, micro_batch=micro_batch, gradient_checkpointing=twice)
-    return [
-        replace(fit, setting=replace(fit.setting, strategy=strategy))
-        for fit in texts(**{"optimizer": "adamw", **train})
-    ]
+    shared = Strategy(shard=True, **strategy)
+    return [replace(fit, setting=replace(fit.setting, strategy=shared)) for fit in fits]
+
+
+def sharded(**train: Any) -> list[Fit]:
+    return divided(texts(**{"optimizer": "adamw", **train}))
 
 
 FITS: dict[str, Any] = {
@@ -107,11 +105,25 @@ FITS: dict[str, Any] = {
     "language, sharded, watched, averaged": lambda: sharded(
         stop={"patience": 1, "validation": 0.2}, epochs=4, average={"ema": 0.9}
     ),
-    "language, sharded, small parts": lambda: sharded(micro_batch=2),
-    "language, sharded, computed twice": lambda: sharded(gradient_checkpointing=True),
+    "language, sharded, small parts": lambda: divided(texts(optimizer="adamw"), micro_batch=2),
+    "language, sharded, computed twice": lambda: divided(
+        texts(optimizer="adamw"), gradient_checkpointing=True
+    ),
+    "preferences": preferences,
+    "preferences, sharded": lambda: divided(preferences()),
+    "preferences, sharded, a last batch of one pair": lambda: divided(preferences(batch_size=5)),
+    "preferences, sharded, watched, averaged": lambda: divided(
+        preferences(stop={"patience": 1, "validation": 0.2}, epochs=4, average={"ema": 0.9})
+    ),
 }
 QUICK = ("mlp", "cnn", "language", "language, sharded")
-MARKED = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in FITS]
+QUICK_ALIKE = (
+    *QUICK,
+    "preferences, sharded",
+)  # of the tests that train to the end and kill nothing
+MARKED = [
+    pytest.param(name, marks=[] if name in QUICK_ALIKE else pytest.mark.slow) for name in FITS
+]
 
 
 def digests(models: Sequence[Fitted]) -> list[str]:

@@ -75,6 +75,7 @@ class Verbs(click.Group):
             "deploy",
             "deployments",
             "keys",
+            "users",
             "backup",
             "restore",
         ]

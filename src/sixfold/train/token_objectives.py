@@ -19,13 +19,13 @@ BETA: Final = 0.1
 
 
 def sequence_scores(scores: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """ln of the probability of all that is learned of each example, [B]: the sum over its tokens.
-    `scores`: [B, T, V]; `y`: int64 [B, T], IGNORED where nothing is learned.
+    """ln of the probability of all that is learned of each example, [B] or [B, 2]: the sum over its
+    tokens. `y`: int64 [B, T] or [B, 2, T], IGNORED where nothing is learned; `scores`: [B or 2 B, T, V].
     """
     losses = functional.cross_entropy(
         scores.flatten(0, 1).float(), y.flatten(), ignore_index=IGNORED, reduction="none"
     )
-    return -losses.reshape(y.shape).sum(dim=1)
+    return -losses.reshape(y.shape).sum(dim=-1)
 
 
 def preference_losses(
@@ -55,5 +55,6 @@ class PairNetwork(nn.Module):
         `sequence_scores`, [B, 2].
         """
         both = x.flatten(0, 1)
-        found = sequence_scores(self.network(both[:, :-1]), both[:, -1])
-        return found.reshape(-1, PAIR)
+        return sequence_scores(
+            self.network(both[:, :-1]), x[:, :, -1]
+        )  # no view: FSDP2 hooks on it

@@ -56,7 +56,12 @@ def test_a_person_over_http(http: TestClient) -> None:
     assert http.post("/api/v1/users", json=ALICE).status_code == 409
     place = f"/api/v1/users/{made['id']}"
     changed = http.put(f"{place}/scopes", json={"scopes": ["admin"]}).json()
-    assert changed == {**made, "scopes": ["admin"]}
+    assert made["role"] is None  # a set of its own
+    assert changed == {**made, "scopes": ["admin"], "role": "administrator"}
+    disabled = http.post(f"{place}/disable").json()
+    assert disabled == {**changed, "disabled_at": disabled["disabled_at"]}
+    assert disabled["disabled_at"] is not None
+    assert http.post(f"{place}/enable").json() == changed
     assert http.delete(place).json() == changed
     assert http.delete(place).status_code == 404
     assert http.get("/api/v1/users").json()["data"] == []

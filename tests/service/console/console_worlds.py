@@ -17,20 +17,24 @@ import uvicorn
 from fastapi.routing import APIRoute
 from service_worlds import World, holding, world
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from sixfold.bundle.page import START
 from sixfold.service.api.app import create
 from sixfold.service.console import console
 from sixfold.service.domain.deployments import Canary, Scaling
 from sixfold.service.domain.jobs import JobFailure, TrainingJob
+from sixfold.service.domain.people import ROLES, Scope
+from sixfold.service.domain.sign_on import AccountIdentity
 from sixfold.service.gateway.front_door import FrontDoor
 from sixfold.service.gateway.gateway import DeploymentRoute
 from sixfold.service.gateway.traffic import VersionTraffic
 from sixfold.service.graceful_server import GracefulServer
-from sixfold.service.use_cases import deployments, registry, workers
+from sixfold.service.use_cases import deployments, registry, users, workers
 from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.registry import NewVersion
+from sixfold.service.use_cases.users import UserRequest
 from sixfold.service.use_cases.workers import RunLine
 
 REPORT = f"{START}<title>wine</title></head><body><h1>The report</h1></body></html>"
@@ -75,7 +79,7 @@ def token_of(client: TestClient, page: str) -> str:
 def _as_server(app: ASGIApp) -> ASGIApp:
     """With the server's address as a server gives it."""
 
-    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+    async def asked(scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope.get("server"):
             scope = {**scope, "server": tuple(scope["server"])}
         await app(scope, receive, send)
@@ -165,6 +169,11 @@ def filled(found: Site, folder: Path) -> None:
     found.jobs["running"] = made.running()
     report_events(made, found.jobs["running"])
     found.jobs["waiting"] = made.submit()
+    for name, role in (("Ada", "administrator"), ("Berta", "viewer"), ("Clara", "developer")):
+        identity = AccountIdentity("https://idp.example/realms/staff", f"7f0c-{name}", name)
+        user = users.add(made.service, made.operator, UserRequest(identity, ROLES[role]))
+    users.disable(made.service, made.operator, user.id)
+    users.set_scopes(made.service, made.operator, user.id, {Scope.READ, Scope.PREDICT})
 
 
 @contextmanager
@@ -212,6 +221,7 @@ def addresses(made: Site) -> list[str]:
         "/console/deployments": ["/console/deployments"],
         "/console/deployments/{name}": ["/console/deployments/tiny"],
         "/console/keys": ["/console/keys"],
+        "/console/people": ["/console/people"],
         "/console/system": ["/console/system"],
         "/console/{path:path}": ["/console/nothing"],
     }

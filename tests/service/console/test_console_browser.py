@@ -385,6 +385,20 @@ def test_a_version_says_where_it_comes_from(page: Page, console: tuple[Site, str
     page.wait_for_url(f"**/console/jobs/{console[0].jobs['second'].id}")
 
 
+def test_a_person_is_given_a_role_and_disabled(page: Page) -> None:
+    page.goto("/console/people")
+    berta = page.get_by_role("row").filter(has_text="Berta")
+    berta.get_by_label("Role").focus()
+    page.keyboard.type("Developer")
+    press_until(page, "Set the role")
+    page.keyboard.press("Enter")
+    expect(berta.get_by_role("cell").nth(1)).to_have_text("Developer")
+    berta.get_by_role("button", name="Disable").click()
+    expect(berta).to_contain_text("disabled")
+    berta.get_by_role("button", name="Enable").click()
+    expect(berta).not_to_contain_text("disabled")
+
+
 def test_what_is_shown_anew_keeps_the_focus(page: Page) -> None:
     """A part that is polled takes nothing away from who uses the keyboard."""
     page.goto("/console/deployments/tiny")

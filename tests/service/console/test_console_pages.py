@@ -19,11 +19,13 @@ from sixfold.service.console.console import router
 from sixfold.service.console.words import LANGUAGES, catalog, recipe_help
 from sixfold.service.domain.deployments import DeploymentState
 from sixfold.service.domain.jobs import JobState
-from sixfold.service.domain.people import Scope
+from sixfold.service.domain.people import IN_ADMIN, ROLES, Scope
 from sixfold.service.domain.registry import VersionState
-from sixfold.service.use_cases import files, jobs, people
+from sixfold.service.domain.sign_on import AccountIdentity
+from sixfold.service.use_cases import files, jobs, people, users
 from sixfold.service.use_cases.jobs import JobRequest
 from sixfold.service.use_cases.people import KeyRequest
+from sixfold.service.use_cases.users import UserRequest
 
 PAGES = (
     "/console",
@@ -33,6 +35,7 @@ PAGES = (
     "/console/models",
     "/console/deployments",
     "/console/keys",
+    "/console/people",
     "/console/system",
 )
 EVIL = "<script>alert(1)</script>"
@@ -334,6 +337,56 @@ def test_a_key_is_made_shown_once_and_revoked(here: Site) -> None:
     )
     assert here.post("/console/keys", name="x", scopes="everything").status_code == 400
     assert here.post("/console/keys", name="x", scopes="read", days="-1").status_code == 400
+
+
+def test_people_are_added_and_changed_and_removed(here: Site) -> None:
+    account = {"name": f" {EVIL} ", "issuer": "https://idp.example", "subject": "7f0c"}
+    assert here.post("/console/people", **account, role="viewer").status_code == 303
+    (one,) = users.page(here.world.service, here.world.operator, _page()).rows
+    assert (one.name, one.scopes) == (EVIL, {Scope.READ})
+    text = here.client.get("/console/people").text
+    assert "https://idp.example" in text and EVIL not in text
+    assert '<option value="viewer" selected>' in text
+    place = f"/console/people/{one.id}"
+    for verb, sent, shown in (
+        ("role", {"role": "developer"}, '<option value="developer" selected>'),
+        ("disable", {}, f"{place}/enable"),
+        ("enable", {}, f"{place}/disable"),
+    ):
+        assert here.post(f"{place}/{verb}", **sent).status_code == 303
+        assert shown in here.client.get("/console/people").text
+    for verb, sent, status in (
+        ("role", {"role": "king"}, 400),
+        ("role", {}, 400),
+        ("promote", {}, 400),
+        ("remove", {}, 303),
+        ("remove", {}, 404),
+    ):
+        assert (verb, here.post(f"{place}/{verb}", **sent).status_code) == (verb, status)
+    assert one.id not in here.client.get("/console/people").text
+    for wrong in ({"issuer": "idp"}, {"subject": ""}, {"name": "a\nb"}, {"role": ""}):
+        sent = {**account, "role": "viewer", **wrong}
+        assert (wrong, here.post("/console/people", **sent).status_code) == (wrong, 400)
+
+
+def test_only_those_see_people_who_may(here: Site) -> None:
+    """The page of an administrator offers no role that is not theirs, and changes nobody who may do more."""
+    made = here.world
+    _, key = people.create_key(made.service, made.operator, KeyRequest("k", IN_ADMIN))
+    identity = AccountIdentity("https://idp.example", "x", "Xenia")
+    asked = UserRequest(identity, frozenset({Scope.ADMIN, Scope.OPERATE}))
+    xenia = users.add(made.service, made.operator, asked)
+    administrator = here.sign_in(key)
+    text = administrator.get("/console/people").text
+    assert "Xenia" in text and xenia.id not in text and 'name="issuer"' not in text
+    sent = {"form_token": token_of(administrator, "/console/people")}
+    for verb in ("disable", "remove"):
+        answer = administrator.post(f"/console/people/{xenia.id}/{verb}", data=sent)
+        assert answer.status_code == 403
+    _, key = people.create_key(made.service, made.operator, KeyRequest("k", ROLES["developer"]))
+    developer = here.sign_in(key)
+    assert developer.get("/console/people").status_code == 403
+    assert "/console/people" not in developer.get("/console").text
 
 
 def test_limits_of_a_tenant_are_set(here: Site) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from sixfold.service.console import receipts_beside
 from sixfold.service.domain.registry import Lineage, ModelVersion
+from sixfold.service.use_cases import registry
 
 FIGURES = st.floats(1e-3, 1e6) | st.none()
 
@@ -70,11 +71,17 @@ def test_recipes_and_data_are_compared() -> None:
     assert receipts_beside.rows([first, second]) == []
 
 
-@pytest.mark.parametrize("asked", ["", "version=1", "version=1&version=1", "version=1&version=9"])
+@pytest.mark.parametrize("asked", ["", "version=1", "version=1&version=1"])
 def test_fewer_than_two_versions_are_not_compared(here: Site, tmp_path: Path, asked: str) -> None:
     filled(here, tmp_path / "trees")
     answer = here.client.get(f"/console/models/iris/compare?{asked}")
-    assert answer.status_code == 400 and "2 to 6 numbers of versions" in answer.text
+    assert answer.status_code == 400 and "2 to 6 versions" in answer.text
+
+
+def test_a_version_that_is_not_there_is_not_compared(here: Site, tmp_path: Path) -> None:
+    filled(here, tmp_path / "trees")
+    answer = here.client.get("/console/models/iris/compare?version=1&version=9")
+    assert answer.status_code == 404 and "one of latest, 2, 1" in answer.text
 
 
 def test_a_page_compares(here: Site, tmp_path: Path) -> None:
@@ -98,3 +105,8 @@ def test_versions_go_on_a_page_at_a_time(here: Site) -> None:
         for text in (first, here.client.get(older[1]).text)
     ]
     assert numbers == [set(range(6, 31)), set(range(1, 6))]
+    registry.promote(made.service, made.operator, "iris", "old", "2")
+    assert (
+        'href="/console/models/iris/2">version 2</a>'
+        in here.client.get("/console/models/iris").text
+    )

@@ -325,6 +325,17 @@ def test_a_session_follows_what_its_user_may_do(here: SignOnWorld) -> None:
     assert browser.get("/console").headers["location"] == "/login"
 
 
+def test_who_is_disabled_does_not_sign_on(here: SignOnWorld) -> None:
+    browser, user_id = signed_in(here)
+    made = here.world
+    users.disable(made.service, made.operator, user_id)
+    assert browser.get("/console").headers["location"] == "/login"
+    answer = here.sign(here.browser())
+    assert answer.status_code == 403 and "a person who is not disabled" in answer.text
+    users.enable(made.service, made.operator, user_id)
+    assert here.sign(here.browser()).status_code == 200
+
+
 def test_a_session_lasts_half_a_day(here: SignOnWorld) -> None:
     browser, _ = signed_in(here)
     here.world.clock.at += 12 * 3600 - 1

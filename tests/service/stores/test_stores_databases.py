@@ -24,8 +24,15 @@ from sixfold.service.domain.jobs import (
 from sixfold.service.domain.keys import ApiKey, digest_of, new_key
 from sixfold.service.domain.people import Quota, Scope, Tenant, User
 from sixfold.service.domain.records import AuditEntry, Remembered, Usage
-from sixfold.service.domain.registry import Alias, Lineage, ModelVersion, RegisteredModel
+from sixfold.service.domain.registry import (
+    Alias,
+    Lineage,
+    ModelVersion,
+    RegisteredModel,
+    VersionState,
+)
 from sixfold.service.ports.pages import PageQuery
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.stores import tables
 from sixfold.service.stores.sql_database import SqlDatabase
 
@@ -104,7 +111,9 @@ def test_everything_comes_back_as_it_was(database: SqlDatabase) -> None:
             assert rows.models.get(one.id, model.id) == rows.models.named(one.id, "iris") == model
             assert rows.versions.get(one.id, version.id) == version
             assert rows.versions.served(one.id, "ft:iris") == version
-            assert rows.versions.of_model(one.id, model.id) == (version,)
+            assert rows.versions.of_model(one.id, model.id, VersionQuery()).rows == (version,)
+            assert rows.versions.tuned(one.id) == (version,)
+            assert rows.versions.numbered(one.id, model.id, version.number) == version
             assert rows.models.aliases(one.id, model.id) == (alias,)
             assert rows.deployments.named(one.id, "iris") == deployment
             assert rows.deployments.all() == (deployment,)
@@ -446,7 +455,37 @@ def test_a_model_goes_with_its_versions_and_one_in_use_stays(database: SqlDataba
     with database.transaction() as rows:
         assert rows.models.remove(one.id, "model-1")
         assert not rows.models.remove(one.id, "model-1")
-        assert rows.versions.of_model(one.id, "model-1") == ()
+        assert rows.versions.of_model(one.id, "model-1", VersionQuery()).rows == ()
+
+
+def test_versions_of_a_model_come_in_pages(database: SqlDatabase) -> None:
+    one, other = tenant(database), tenant(database, "other")
+    with database.transaction() as rows:
+        for owner in (one, other):
+            rows.models.add(RegisteredModel("model-1", owner.id, "iris", 1.0))
+        for number in range(1, 8):
+            state = VersionState.RETIRED if number in (2, 7) else VersionState.ACTIVE
+            served = "ft:iris" if number in (3, 7) else None
+            facts = ModelVersion(f"version-{9 - number}", one.id, "model-1", number, DIGEST, 1, 1.0)
+            rows.versions.add(replace(facts, state=state, served_as=served and f"{served}{number}"))
+    asked = {
+        VersionQuery(): ([7], True),
+        VersionQuery(9): ([7, 6, 5, 4, 3, 2, 1], False),
+        VersionQuery(3, before=4): ([3, 2, 1], False),
+        VersionQuery(2, before=4): ([3, 2], True),
+        VersionQuery(1, before=1): ([], False),
+        VersionQuery(2, state=VersionState.ACTIVE): ([6, 5], True),
+        VersionQuery(2, before=3, state=VersionState.ACTIVE): ([1], False),
+    }
+    with database.reading() as rows:
+        for query, (numbers, more) in asked.items():
+            found = rows.versions.of_model(one.id, "model-1", query)
+            assert ([each.number for each in found.rows], found.more) == (numbers, more), query
+        assert [each.number for each in rows.versions.tuned(one.id)] == [3]
+        assert rows.versions.numbered(one.id, "model-1", 8) is None
+        assert rows.versions.of_model(other.id, "model-1", VersionQuery(9)).rows == ()
+        assert rows.versions.numbered(other.id, "model-1", 1) is None
+        assert rows.versions.tuned(other.id) == ()
 
 
 def test_every_table_and_unique_key_is_of_a_tenant() -> None:

@@ -10,6 +10,7 @@ from service_worlds import World
 from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits
 from sixfold.service.domain.errors import Conflict, Forbidden, NotFound
 from sixfold.service.domain.people import Scope
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import deployments, people, registry
 from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.people import KeyRequest
@@ -25,8 +26,9 @@ def versions(made: World, count: int) -> list[str]:
     """Ids of so many versions of the model `iris`."""
     for _ in range(count):
         made.finish(made.running())
-    _, found, _ = registry.model(made.service, made.operator, "iris")
-    return [one.id for one in reversed(found)]
+    found = registry.model(made.service, made.operator, "iris", VersionQuery(100)).versions
+    assert not found.more
+    return [one.id for one in reversed(found.rows)]
 
 
 def deploy(made: World, number: int, canary: int | None = None, **facts: object) -> Deployment:

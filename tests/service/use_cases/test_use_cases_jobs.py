@@ -21,6 +21,7 @@ from sixfold.service.domain.errors import (
 from sixfold.service.domain.jobs import JobNeeds, JobState
 from sixfold.service.domain.people import Quota, Scope
 from sixfold.service.ports.pages import PageQuery
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import files, jobs, registry, workers
 from sixfold.service.use_cases.idempotency import OnceOnly, once
 from sixfold.service.use_cases.jobs import JobRequest
@@ -31,10 +32,11 @@ from sixfold.service.use_cases.workers import RunLine
 def test_a_job_from_submit_to_a_version(here: World) -> None:
     job = here.finish(here.running(priority=3))
     assert job.state is JobState.SUCCEEDED and job.priority == 3
-    model, versions, _ = registry.model(here.service, here.operator, "iris")
+    found = registry.model(here.service, here.operator, "iris", VersionQuery(9))
+    versions = found.versions.rows
     assert [one.number for one in versions] == [1]
     assert versions[0].lineage.job_id == job.id and versions[0].lineage.recipe == RECIPE
-    assert model.name == "iris"
+    assert found.model.name == "iris"
     told = [one.message for one in jobs.events_after(here.service, here.operator, job.id, 0, 99)]
     assert (
         told[0].startswith("The job is accepted")

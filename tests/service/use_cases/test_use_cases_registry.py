@@ -6,6 +6,7 @@ import pytest
 from service_worlds import World
 
 from sixfold.service.domain.errors import Conflict, InvalidRequest, NotFound
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import registry
 from sixfold.service.use_cases.registry import NewVersion
 
@@ -71,4 +72,4 @@ def test_models_of_another_tenant_are_not_there(here: World) -> None:
     published(here, 1)
     other = here.tenant("other")
     with pytest.raises(NotFound):
-        registry.model(here.service, other, "m")
+        registry.model(here.service, other, "m", VersionQuery())

@@ -6,10 +6,10 @@ import pytest
 from service_worlds import World
 
 from sixfold.service.domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from sixfold.service.domain.people import Scope
+from sixfold.service.domain.people import ROLES, Principal, Scope, allowed, role_of
 from sixfold.service.domain.sign_on import AccountIdentity
 from sixfold.service.ports.pages import PageQuery
-from sixfold.service.use_cases import people, users
+from sixfold.service.use_cases import people, sessions, users
 from sixfold.service.use_cases.people import KeyRequest
 from sixfold.service.use_cases.users import UserRequest
 
@@ -69,6 +69,79 @@ def test_only_administrators_see_people(here: World) -> None:
     ):
         with pytest.raises(Forbidden):
             ask()
+
+
+def test_nobody_changes_who_may_do_more_nor_themselves(here: World) -> None:
+    chief = users.add(here.service, here.operator, UserRequest(ALICE, ROLES["operator"]))
+    bob = AccountIdentity("https://idp.example", "bob", "Bob")
+    other = users.add(here.service, here.operator, UserRequest(bob, ROLES["administrator"]))
+    who = Principal(other.tenant_id, "key-1", other.scopes, other.id)
+    changes = (
+        lambda user_id: users.set_scopes(here.service, who, user_id, READ),
+        lambda user_id: users.disable(here.service, who, user_id),
+        lambda user_id: users.remove(here.service, who, user_id),
+    )
+    for change in changes:
+        with pytest.raises(Forbidden):
+            change(chief.id)
+        with pytest.raises(Conflict, match="another person than yourself"):
+            change(other.id)
+    assert set(users.page(here.service, here.operator, PageQuery()).rows) == {chief, other}
+
+
+def test_who_is_disabled_comes_in_no_more_until_they_are_enabled(here: World) -> None:
+    user = users.add(here.service, here.operator, UserRequest(ALICE, READ))
+    _, key = people.create_key(here.service, here.operator, KeyRequest("k", READ, None, user.id))
+    by_key = sessions.sign_in(here.service, key)
+    with here.service.database.transaction() as rows:
+        by_sign_on = sessions.of_user(here.service, rows, user)
+    doors = (
+        lambda: people.authenticate(here.service, key),
+        lambda: sessions.of_token(here.service, by_key),
+        lambda: sessions.of_token(here.service, by_sign_on),
+    )
+    assert {door().user_id for door in doors} == {user.id}
+    users.disable(here.service, here.operator, user.id)
+    for door in doors:
+        with pytest.raises(Unauthenticated):
+            door()
+    users.enable(here.service, here.operator, user.id)
+    assert {door().scopes for door in doors} == {READ}
+
+
+def test_a_key_opens_no_more_than_its_person_may_do_by_now(here: World) -> None:
+    user = users.add(here.service, here.operator, UserRequest(ALICE, ROLES["administrator"]))
+    for scopes in (READ, ROLES["developer"], ROLES["administrator"]):
+        request = KeyRequest("k", scopes, None, user.id)
+        _, key = people.create_key(here.service, here.operator, request)
+        token = sessions.sign_in(here.service, key)
+        for may in (READ, frozenset({Scope.READ, Scope.KEYS}), ROLES["administrator"]):
+            users.set_scopes(here.service, here.operator, user.id, may)
+            expected = allowed(scopes) & allowed(may)
+            assert people.authenticate(here.service, key).scopes == expected
+            assert sessions.of_token(here.service, token).scopes == expected
+
+
+def test_it_is_known_when_a_person_was_last_here(here: World) -> None:
+    user = users.add(here.service, here.operator, UserRequest(ALICE, READ))
+    _, key = people.create_key(here.service, here.operator, KeyRequest("k", READ, None, user.id))
+    with here.service.database.transaction() as rows:
+        token = sessions.of_user(here.service, rows, user)
+    assert user.used_at is None
+    for door in (
+        lambda: people.authenticate(here.service, key),
+        lambda: sessions.of_token(here.service, token),
+    ):
+        here.clock.at += people.USED_EVERY_S + 1
+        door()
+        (found,) = users.page(here.service, here.operator, PageQuery()).rows
+        assert found.used_at == here.clock.at
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_a_role_is_known_by_what_it_allows(name: str) -> None:
+    assert role_of(ROLES[name]) == role_of(allowed(ROLES[name])) == name
+    assert role_of(ROLES[name] ^ {Scope.WORK}) is None
 
 
 def test_keys_end_with_their_person_and_no_others_do(here: World) -> None:

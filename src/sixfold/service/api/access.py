@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from sixfold.core import strict_json
 from sixfold.service.domain.errors import InvalidRequest, Unauthenticated
 from sixfold.service.domain.people import Principal
 from sixfold.service.gateway import browser
+from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import people
-from sixfold.service.use_cases.idempotency import OnceOnly
+from sixfold.service.use_cases.idempotency import Answer, OnceOnly, once
 from sixfold.service.use_cases.service import Service
 from sixfold.telemetry import logs
 
@@ -65,6 +69,22 @@ async def once_of(
     body = await request.body()
     asked = f"{request.method} {request.url.path}\n".encode() + body
     return OnceOnly(idempotency_key, hashlib.sha256(asked).hexdigest())
+
+
+def done_once(
+    service: Service,
+    who: Principal,
+    asked: OnceOnly | None,
+    work: Callable[[Transaction], BaseModel],
+    status: int,
+) -> JSONResponse:
+    """The answer of `work`, or the one that was given before under the same Idempotency-Key. Raises Unprocessable, Conflict."""
+
+    def answered(rows: Transaction) -> Answer:
+        return status, work(rows).model_dump(mode="json")
+
+    found, answer = once(service, who, asked, answered)
+    return JSONResponse(dict(answer), found)
 
 
 def plain(value: object) -> Any:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Self
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from sixfold.service.api.access import In, Once, PagedBy, Who
+from sixfold.service.api.access import In, Once, PagedBy, Who, done_once
 from sixfold.service.api.shapes import NAME, Body, Listed
 from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits, Scaling
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import deployments
 from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
-from sixfold.service.use_cases.idempotency import Answer, once
 
 router = APIRouter(prefix="/api/v1/deployments", tags=["deployments"])
 
@@ -159,12 +158,11 @@ class DriftAnswer(BaseModel):
 def deploy(name: str, body: NewDeployment, service: In, who: Who, asked: Once) -> JSONResponse:
     """Deploy, or swap."""
 
-    def work(rows: Transaction) -> Answer:
+    def work(rows: Transaction) -> DeploymentAnswer:
         row = deployments.deploy(service, rows, who, name, body.request())
-        return 200, DeploymentAnswer.of(row).model_dump(mode="json")
+        return DeploymentAnswer.of(row)
 
-    status, answer = once(service, who, asked, work)
-    return JSONResponse(dict(answer), status)
+    return done_once(service, who, asked, work, 200)
 
 
 @router.get("")
@@ -174,8 +172,7 @@ def page(
     asked: PagedBy,
 ) -> Listed:
     """Newest first."""
-    found = deployments.page(service, who, asked)
-    return Listed.of([DeploymentAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(deployments.page(service, who, asked), DeploymentAnswer.of)
 
 
 @router.get("/{name}")
@@ -226,7 +223,6 @@ def end_canary(name: str, service: In, who: Who) -> DeploymentAnswer:
 
 
 @router.delete("/{name}", status_code=204)
-def delete(name: str, service: In, who: Who) -> Response:
+def delete(name: str, service: In, who: Who) -> None:
     """Requests in work are finished first."""
     deployments.delete(service, who, name)
-    return Response(status_code=204)

@@ -45,8 +45,7 @@ def page(
     asked: PagedBy,
 ) -> Listed:
     """Newest first."""
-    found = files.page(service, who, asked)
-    return Listed.of([FileAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(files.page(service, who, asked), FileAnswer.of)
 
 
 @router.get("/api/v1/files/{file_id}")
@@ -64,10 +63,9 @@ def content(file_id: str, service: In, who: Who) -> StreamingResponse:
 
 
 @router.delete("/api/v1/files/{file_id}", status_code=204)
-def delete(file_id: str, service: In, who: Who) -> Response:
+def delete(file_id: str, service: In, who: Who) -> None:
     """Jobs that were given it keep it."""
     files.delete(service, who, file_id)
-    return Response(status_code=204)
 
 
 @router.head("/api/v1/artifacts/{digest}", include_in_schema=False)

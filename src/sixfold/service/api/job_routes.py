@@ -12,13 +12,13 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from sixfold.core import strict_json
-from sixfold.service.api.access import In, Once, PagedBy, Who
+from sixfold.service.api.access import In, Once, PagedBy, Who, done_once
 from sixfold.service.api.shapes import EventAnswer, JobAnswer, Listed, NewJob
 from sixfold.service.domain.jobs import FINISHED, JobEvent, JobState
 from sixfold.service.domain.people import Principal
 from sixfold.service.ports.database import Transaction
+from sixfold.service.ports.pages import Page
 from sixfold.service.use_cases import jobs
-from sixfold.service.use_cases.idempotency import Answer, once
 from sixfold.service.use_cases.service import Service
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
@@ -32,12 +32,10 @@ def submit(body: NewJob, service: In, who: Who, asked: Once) -> JSONResponse:
     """Submit a job. With an `Idempotency-Key`, sending it again creates no second one."""
     request = jobs.JobRequest(body.recipe, body.files, body.name, body.priority, body.publish)
 
-    def work(rows: Transaction) -> Answer:
-        job = jobs.accept(service, rows, who, request)
-        return 201, JobAnswer.of(job).model_dump(mode="json")
+    def work(rows: Transaction) -> JobAnswer:
+        return JobAnswer.of(jobs.accept(service, rows, who, request))
 
-    status, answer = once(service, who, asked, work)
-    return JSONResponse(dict(answer), status)
+    return done_once(service, who, asked, work, 201)
 
 
 @router.get("")
@@ -49,8 +47,7 @@ def page(
 ) -> Listed:
     """Newest first."""
     where = {} if state is None else {"state": str(state)}
-    found = jobs.page(service, who, replace(asked, where=where))
-    return Listed.of([JobAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(jobs.page(service, who, replace(asked, where=where)), JobAnswer.of)
 
 
 @router.get("/{job_id}")
@@ -93,7 +90,7 @@ def events(
 ) -> Listed:
     """Oldest first, behind the number `after`."""
     found = jobs.events_after(service, who, job_id, after, limit + 1)
-    return Listed.of([EventAnswer.of(one) for one in found[:limit]], len(found) > limit)
+    return Listed.of(Page(found[:limit], len(found) > limit), EventAnswer.of)
 
 
 @router.get("/{job_id}/stream", response_class=StreamingResponse)

@@ -5,12 +5,20 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from sixfold.service.api.access import In, PagedBy, Who
-from sixfold.service.api.shapes import Listed, ModelAnswer, NewAlias, VersionAnswer
+from sixfold.service.api.shapes import (
+    Listed,
+    ModelAnswer,
+    ModelWithVersions,
+    NewAlias,
+    VersionAnswer,
+)
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import registry
 from sixfold.service.use_cases.service import Service
 
@@ -25,20 +33,26 @@ def page(
     asked: PagedBy,
 ) -> Listed:
     """Newest first, without their versions."""
-    found = registry.models(service, who, asked)
-    return Listed.of([ModelAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(registry.models(service, who, asked), ModelAnswer.of)
 
 
 @router.get("/{name}")
-def get(name: str, service: In, who: Who) -> ModelAnswer:
-    """A model and its versions."""
-    return ModelAnswer.of(*registry.model(service, who, name))
+def get(
+    name: str,
+    service: In,
+    who: Who,
+    before: Annotated[int | None, Query(ge=1, lt=1 << 63)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> ModelWithVersions:
+    """A model and its newest versions, or those below the number `before`."""
+    found = registry.model(service, who, name, VersionQuery(limit, before))
+    return ModelWithVersions.of_page(found)
 
 
 @router.get("/{name}/versions/{which}")
 def version(name: str, which: str, service: In, who: Who) -> VersionAnswer:
     """By number, alias or `latest`."""
-    _, _, aliases = registry.model(service, who, name)
+    aliases = registry.model(service, who, name, VersionQuery()).aliases
     return VersionAnswer.of(registry.version(service, who, name, which), aliases)
 
 
@@ -73,10 +87,9 @@ def retire(name: str, which: str, service: In, who: Who) -> VersionAnswer:
 
 
 @router.delete("/{name}/versions/{which}", status_code=204)
-def delete(name: str, which: str, service: In, who: Who) -> Response:
+def delete(name: str, which: str, service: In, who: Who) -> None:
     """For good."""
     registry.delete_version(service, who, name, which)
-    return Response(status_code=204)
 
 
 def zipped(service: Service, tree: str) -> Iterator[bytes]:

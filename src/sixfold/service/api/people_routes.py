@@ -27,8 +27,7 @@ def keys(
     asked: PagedBy,
 ) -> Listed:
     """Newest first, revoked ones too."""
-    found = people.keys(service, who, asked)
-    return Listed.of([KeyAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(people.keys(service, who, asked), KeyAnswer.of)
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201)
@@ -56,8 +55,7 @@ def tenants(
     asked: PagedBy,
 ) -> Listed:
     """For operators."""
-    found = people.tenants(service, who, asked)
-    return Listed.of([TenantAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(people.tenants(service, who, asked), TenantAnswer.of)
 
 
 @router.put("/tenants/{tenant_id}/quota")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +13,8 @@ from sixfold.service.domain.jobs import JobEvent, TrainingJob
 from sixfold.service.domain.keys import ApiKey
 from sixfold.service.domain.people import Quota, Scope, Tenant
 from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
+from sixfold.service.ports.pages import Page, Row
+from sixfold.service.use_cases.registry import ModelPage
 
 NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
 SCOPE = WithJsonSchema({"type": "string", "enum": sorted(Scope)})  # the domain says what is wrong
@@ -158,26 +160,31 @@ class VersionAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """A model; its versions, newest first."""
+    """A model."""
 
     name: str
     created_at: float
     description: str
-    versions: list[VersionAnswer] = Field(default_factory=list)
 
     @classmethod
-    def of(
-        cls,
-        model: RegisteredModel,
-        versions: tuple[ModelVersion, ...] = (),
-        aliases: tuple[Alias, ...] = (),
-    ) -> Self:
-        """With what belongs to it."""
+    def of(cls, model: RegisteredModel) -> Self:
+        """What its owner sees."""
+        return cls(name=model.name, created_at=model.created_at, description=model.description)
+
+
+class ModelWithVersions(ModelAnswer):
+    """A model and a page of its versions, newest first. `has_more`: `before` of the next one is the last number of this one."""
+
+    versions: list[VersionAnswer]
+    has_more: bool
+
+    @classmethod
+    def of_page(cls, found: ModelPage) -> Self:
+        """With the names that point at them."""
         return cls(
-            name=model.name,
-            created_at=model.created_at,
-            description=model.description,
-            versions=[VersionAnswer.of(one, aliases) for one in versions],
+            **ModelAnswer.of(found.model).model_dump(),
+            versions=[VersionAnswer.of(one, found.aliases) for one in found.versions.rows],
+            has_more=found.versions.more,
         )
 
 
@@ -376,9 +383,10 @@ class Listed(BaseModel):
     has_more: bool
 
     @classmethod
-    def of(cls, rows: list[BaseModel], more: bool) -> Self:
-        """Of answers."""
-        return cls(data=[row.model_dump(mode="json") for row in rows], has_more=more)
+    def of(cls, found: Page[Row], answer: Callable[[Row], BaseModel]) -> Self:
+        """`answer`: of a row."""
+        data = [answer(row).model_dump(mode="json") for row in found.rows]
+        return cls(data=data, has_more=found.more)
 
 
 def fields(body: BaseModel, *without: str) -> Mapping[str, Any]:

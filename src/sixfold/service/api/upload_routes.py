@@ -12,14 +12,14 @@ from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from sixfold.service.api.access import MOST_KEY, In, Who
+from sixfold.service.api.access import MOST_KEY, In, Who, done_once
 from sixfold.service.api.file_routes import IN_MEMORY, received
 from sixfold.service.api.shapes import VersionAnswer
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.people import Principal
 from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import uploads
-from sixfold.service.use_cases.idempotency import Answer, OnceOnly, once
+from sixfold.service.use_cases.idempotency import OnceOnly
 from sixfold.service.use_cases.service import Service
 
 router = APIRouter(prefix="/api/v1/models", tags=["models"])
@@ -43,20 +43,18 @@ async def upload(
         hashed = _hashed(request.stream(), digest)
         await received(hashed, aside, service.settings.most_upload_bytes)
         asked = None if idempotency_key is None else OnceOnly(idempotency_key, digest.hexdigest())
-        status, answer = await anyio.to_thread.run_sync(_version, service, who, name, aside, asked)
-    return JSONResponse(dict(answer), status)
+        return await anyio.to_thread.run_sync(_version, service, who, name, aside, asked)
 
 
 def _version(
     service: Service, who: Principal, name: str, archive: BinaryIO, asked: OnceOnly | None
-) -> Answer:
+) -> JSONResponse:
     new = uploads.opened(service, who, name, archive)
 
-    def work(rows: Transaction) -> Answer:
-        version = uploads.publish(service, rows, who, name, new)
-        return 201, VersionAnswer.of(version).model_dump(mode="json")
+    def work(rows: Transaction) -> VersionAnswer:
+        return VersionAnswer.of(uploads.publish(service, rows, who, name, new))
 
-    return once(service, who, asked, work)
+    return done_once(service, who, asked, work, 201)
 
 
 async def _hashed(stream: AsyncIterator[bytes], digest: Any) -> AsyncIterator[bytes]:

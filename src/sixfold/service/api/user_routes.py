@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field
 
 from sixfold.service.api.access import In, PagedBy, Who
 from sixfold.service.api.shapes import NAME, SCOPE, Body, Listed
-from sixfold.service.domain.people import Scope, User, scopes_of
-from sixfold.service.domain.sign_on import AccountIdentity
+from sixfold.service.domain.people import Scope, User, role_of, scopes_of
+from sixfold.service.domain.sign_on import ISSUER, PERSON, SUBJECT, AccountIdentity
 from sixfold.service.use_cases import users
 from sixfold.service.use_cases.users import UserRequest
 
@@ -21,9 +21,9 @@ Scopes = Annotated[list[Annotated[str, SCOPE]], Field(min_length=1, max_length=l
 class NewUser(Body):
     """Somebody who may sign on. `issuer`: the provider's address; `subject`: the account's `sub` there."""
 
-    name: str = Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")
-    issuer: str = Field(pattern=r"^https?://[!-~]{1,500}$")
-    subject: str = Field(pattern=r"^[ -~]{1,255}$")
+    name: str = Field(pattern=PERSON)
+    issuer: str = Field(pattern=ISSUER)
+    subject: str = Field(pattern=SUBJECT)
     scopes: Scopes
     tenant: str | None = Field(None, pattern=NAME, description="Left out: your own.")
 
@@ -35,13 +35,18 @@ class UserScopes(Body):
 
 
 class UserAnswer(BaseModel):
-    """A person. `account`: issuer and subject."""
+    """A person. `account`: issuer and subject. `role`: viewer, developer, administrator, operator, or null for scopes that are
+    none of these. `used_at`: when they were last here, to the minute.
+    """
 
     id: str
     name: str
     account: str | None
+    role: str | None
     scopes: list[str]
     created_at: float
+    disabled_at: float | None
+    used_at: float | None
 
     @classmethod
     def of(cls, row: User) -> Self:
@@ -50,16 +55,18 @@ class UserAnswer(BaseModel):
             id=row.id,
             name=row.name,
             account=row.subject,
+            role=role_of(row.scopes),
             scopes=sorted(row.scopes),
             created_at=row.created_at,
+            disabled_at=row.disabled_at,
+            used_at=row.used_at,
         )
 
 
 @router.get("")
 def listed(service: In, who: Who, asked: PagedBy) -> Listed:
     """Newest first."""
-    found = users.page(service, who, asked)
-    return Listed.of([UserAnswer.of(one) for one in found.rows], found.more)
+    return Listed.of(users.page(service, who, asked), UserAnswer.of)
 
 
 @router.post("", status_code=201)
@@ -72,8 +79,20 @@ def create(body: NewUser, service: In, who: Who) -> UserAnswer:
 
 @router.put("/{user_id}/scopes")
 def set_scopes(user_id: str, body: UserScopes, service: In, who: Who) -> UserAnswer:
-    """At once, in open sessions, too."""
+    """At once, in open sessions and with their keys, too."""
     return UserAnswer.of(users.set_scopes(service, who, user_id, scopes_of(body.scopes)))
+
+
+@router.post("/{user_id}/disable")
+def disable(user_id: str, service: In, who: Who) -> UserAnswer:
+    """At once: no sign-on, session or key of theirs lets them in, until they are enabled."""
+    return UserAnswer.of(users.disable(service, who, user_id))
+
+
+@router.post("/{user_id}/enable")
+def enable(user_id: str, service: In, who: Who) -> UserAnswer:
+    """With the sessions and keys that have not ended meanwhile."""
+    return UserAnswer.of(users.enable(service, who, user_id))
 
 
 @router.delete("/{user_id}")

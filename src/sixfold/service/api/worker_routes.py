@@ -27,10 +27,9 @@ def hello(body: shapes.Hello, service: In, who: Who) -> dict[str, Any]:
 
 
 @router.delete("/{worker_id}", status_code=204)
-def goodbye(worker_id: str, service: In, who: Who) -> Response:
+def goodbye(worker_id: str, service: In, who: Who) -> None:
     """A worker ends."""
     workers.goodbye(service, who, worker_id)
-    return Response(status_code=204)
 
 
 @router.post("/{worker_id}/claim", response_model=None)
@@ -53,13 +52,10 @@ def beat(
 
 
 @router.post("/{worker_id}/jobs/{job_id}/planned", status_code=204)
-def planned(
-    worker_id: str, job_id: str, body: shapes.PlannedBody, service: In, who: Who
-) -> Response:
+def planned(worker_id: str, job_id: str, body: shapes.PlannedBody, service: In, who: Who) -> None:
     """The recipe is good; what it needs."""
     needs = JobNeeds(**body.needs.model_dump())
     workers.planned(service, who, Holding(job_id, worker_id, body.attempt), needs)
-    return Response(status_code=204)
 
 
 @router.post("/{worker_id}/jobs/{job_id}/events")
@@ -72,37 +68,31 @@ def report(
 
 
 @router.post("/{worker_id}/jobs/{job_id}/saved", status_code=204)
-def saved(worker_id: str, job_id: str, body: shapes.SavedBody, service: In, who: Who) -> Response:
+def saved(worker_id: str, job_id: str, body: shapes.SavedBody, service: In, who: Who) -> None:
     """Finished stages are stored."""
     workers.saved(service, who, Holding(job_id, worker_id, body.attempt), body.run_tree)
-    return Response(status_code=204)
 
 
 @router.post("/{worker_id}/jobs/{job_id}/succeeded", status_code=204)
 def succeeded(
     worker_id: str, job_id: str, body: shapes.SucceededBody, service: In, who: Who
-) -> Response:
+) -> None:
     """Done: a version is published."""
     new = NewVersion(**body.new.model_dump())
     measured = None if body.measured is None else JobNeeds(**body.measured.model_dump())
     holding = Holding(job_id, worker_id, body.attempt)
     workers.succeeded(service, who, holding, new, body.result, measured)
-    return Response(status_code=204)
 
 
 @router.post("/{worker_id}/jobs/{job_id}/failed", status_code=204)
-def failed(worker_id: str, job_id: str, body: shapes.FailedBody, service: In, who: Who) -> Response:
+def failed(worker_id: str, job_id: str, body: shapes.FailedBody, service: In, who: Who) -> None:
     """It cannot be done."""
     facts = body.failure.model_dump() | {"last_lines": tuple(body.failure.last_lines)}
     workers.failed(service, who, Holding(job_id, worker_id, body.attempt), JobFailure(**facts))
-    return Response(status_code=204)
 
 
 @router.post("/{worker_id}/jobs/{job_id}/released", status_code=204)
-def released(
-    worker_id: str, job_id: str, body: shapes.ReleasedBody, service: In, who: Who
-) -> Response:
+def released(worker_id: str, job_id: str, body: shapes.ReleasedBody, service: In, who: Who) -> None:
     """Given back."""
     holding = Holding(job_id, worker_id, body.attempt)
     workers.released(service, who, holding, body.crashed, body.last_lines)
-    return Response(status_code=204)

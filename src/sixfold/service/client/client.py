@@ -23,6 +23,7 @@ POLL_S: Final = 0.5
 PATIENCE_S: Final = 30.0  # while the server starts again
 FINISHED: Final = ("succeeded", "failed", "cancelled")
 PAGE: Final = 100
+USERS: Final = "/api/v1/users"
 
 
 class Client:
@@ -110,8 +111,14 @@ class Client:
         return self._pages("/api/v1/models", {})
 
     def model(self, name: str) -> dict[str, Any]:
-        """A model and its versions."""
-        answer: dict[str, Any] = self._http.call("GET", f"/api/v1/models/{quote(name, safe='')}")
+        """A model and all its versions, newest first, a page at a time."""
+        path = f"/api/v1/models/{quote(name, safe='')}?limit={PAGE}"
+        answer: dict[str, Any] = self._http.call("GET", path)
+        more = answer.pop("has_more")
+        while more:
+            page = self._http.call("GET", f"{path}&before={answer['versions'][-1]['number']}")
+            answer["versions"] += page["versions"]
+            more = page["has_more"]
         return answer
 
     def promote(self, name: str, alias: str, version: str = "latest") -> dict[str, Any]:
@@ -201,6 +208,37 @@ class Client:
         answer: dict[str, Any] = self._http.call("DELETE", f"/api/v1/keys/{quote(key_id, safe='')}")
         return answer
 
+    def users(self) -> Iterator[dict[str, Any]]:
+        """People of the tenant, newest first."""
+        return self._pages(USERS, {})
+
+    def add_user(
+        self, name: str, issuer: str, subject: str, scopes: list[str], tenant: str | None = None
+    ) -> dict[str, Any]:
+        """Somebody who may sign on from now on. `issuer`: the provider's address; `subject`: the account's `sub` there;
+        `tenant`: left out, your own. For operators.
+        """
+        body = {"name": name, "issuer": issuer, "subject": subject, "scopes": scopes}
+        answer: dict[str, Any] = self._http.call("POST", USERS, {**body, "tenant": tenant})
+        return answer
+
+    def set_user_scopes(self, user_id: str, scopes: list[str]) -> dict[str, Any]:
+        """What a person may do, at once."""
+        path = f"{_user(user_id)}/scopes"
+        answer: dict[str, Any] = self._http.call("PUT", path, {"scopes": scopes})
+        return answer
+
+    def change_user(self, user_id: str, verb: str) -> dict[str, Any]:
+        """`verb`: disable or enable."""
+        path = f"{_user(user_id)}/{quote(verb, safe='')}"
+        answer: dict[str, Any] = self._http.call("POST", path)
+        return answer
+
+    def remove_user(self, user_id: str) -> dict[str, Any]:
+        """The person as they were, with whom all their sessions and keys end."""
+        answer: dict[str, Any] = self._http.call("DELETE", _user(user_id))
+        return answer
+
     def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         after: dict[str, str] = {}
         while True:
@@ -213,6 +251,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"Client({json.dumps(self._http.url)})"
+
+
+def _user(user_id: str) -> str:
+    return f"{USERS}/{quote(user_id, safe='')}"
 
 
 def _deployment(name: str) -> str:

@@ -13,6 +13,7 @@ from sixfold.service.console import (
     sign_on_pages,
     static_files,
     system_pages,
+    user_pages,
 )
 
 router = APIRouter(include_in_schema=False)
@@ -24,6 +25,7 @@ for module in (
     model_pages,
     deployment_pages,
     people_pages,
+    user_pages,
     system_pages,  # its last route takes every address that is left
 ):
     router.include_router(module.routes)

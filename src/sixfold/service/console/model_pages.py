@@ -14,6 +14,7 @@ from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.errors import InvalidRequest, NotFound
 from sixfold.service.domain.registry import Alias, ModelVersion
 from sixfold.service.ports.pages import PageQuery
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import registry
 
 ON_A_PAGE: Final = 25
@@ -33,17 +34,17 @@ def listed(request: Request, after: str | None = None) -> Response:
 @routes.get("/console/models/{name}")
 def one(request: Request, name: str, before: int | None = None) -> Response:
     """Its aliases and its versions, newest first, those below the number `before`."""
-    model, versions, aliases = registry.model(service_of(request), who_of(request), name)
-    behind = [each for each in versions if before is None or each.number < before]
+    service, who = service_of(request), who_of(request)
+    found = registry.model(service, who, name, VersionQuery(ON_A_PAGE, before))
     return pages.page(
         request,
         "model.html.jinja",
-        model=model,
-        versions=versions,
-        shown=behind[:ON_A_PAGE],
-        more=len(behind) > ON_A_PAGE,
-        aliases=aliases,
-        names=_names(versions, aliases),
+        model=found.model,
+        shown=found.versions.rows,
+        more=found.versions.more,
+        aliases=found.aliases,
+        numbers=registry.pointed(service, who, found.aliases),
+        names=_names(found.versions.rows, found.aliases),
         headline=receipts_beside.headline,
     )
 
@@ -51,22 +52,19 @@ def one(request: Request, name: str, before: int | None = None) -> Response:
 @routes.get("/console/models/{name}/compare")
 def compare(request: Request, name: str) -> Response:
     """Receipts and lineage of the versions that are named, the first one beside all others."""
-    model, versions, aliases = registry.model(service_of(request), who_of(request), name)
+    service, who = service_of(request), who_of(request)
     asked = list(dict.fromkeys(request.query_params.getlist("version")))
-    known = {str(each.number): each for each in versions}
-    unknown = [each for each in asked if each not in known]
-    if unknown or not 2 <= len(asked) <= SIDE_BY_SIDE:
-        found = repr(unknown[0][:20]) if unknown else str(len(asked))
-        raise InvalidRequest(
-            "version", f"2 to {SIDE_BY_SIDE} numbers of versions", found, "Choose them."
-        )
-    shown = [known[each] for each in asked]
+    if not 2 <= len(asked) <= SIDE_BY_SIDE:
+        expected = f"2 to {SIDE_BY_SIDE} versions"
+        raise InvalidRequest("version", expected, str(len(asked)), "Choose them.")
+    found = registry.model(service, who, name, VersionQuery())
+    shown = [registry.version(service, who, name, which) for which in asked]
     return pages.page(
         request,
         "model_compare.html.jinja",
-        model=model,
+        model=found.model,
         shown=shown,
-        names=_names(versions, aliases),
+        names=_names(shown, found.aliases),
         rows=receipts_beside.rows(shown),
         files=receipts_beside.files(shown),
         changes=[receipts_beside.recipe_changes(shown[0], each) for each in shown[1:]],
@@ -77,17 +75,16 @@ def compare(request: Request, name: str) -> Response:
 def version(request: Request, name: str, number: str) -> Response:
     """One version: its receipt, where it came from, its report."""
     service, who = service_of(request), who_of(request)
-    model, versions, aliases = registry.model(service, who, name)
     found = registry.version(service, who, name, number)
+    before = registry.model(service, who, name, VersionQuery(before=found.number))
     tree = service.artifacts.tree(found.tree) if service.artifacts.has(found.tree) else None
-    earlier = next((each for each in versions if each.number < found.number), None)
     return pages.page(
         request,
         "version.html.jinja",
-        model=model,
+        model=before.model,
         found=found,
-        earlier=earlier,
-        names=_names(versions, aliases)[found.id],
+        earlier=next(iter(before.versions.rows), None),
+        names=_names([found], before.aliases)[found.id],
         rows=receipts_beside.rows([found]),
         bundle=() if tree is None else sorted(tree.files.items()),
         has_report=tree is not None and REPORT in tree.files,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from sixfold.core.errors import did_you_mean
 from sixfold.service.domain.errors import Forbidden, InvalidRequest
@@ -28,6 +29,38 @@ class Scope(StrEnum):
 
 
 IN_ADMIN = frozenset(Scope) - {Scope.OPERATE, Scope.WORK}
+ROLES: Final[
+    Mapping[str, frozenset[Scope]]
+] = {  # names of sets of scopes; what counts is the scopes
+    "viewer": frozenset({Scope.READ}),
+    "developer": IN_ADMIN - {Scope.KEYS, Scope.ADMIN},
+    "administrator": frozenset({Scope.ADMIN}),
+    "operator": frozenset({Scope.ADMIN, Scope.OPERATE}),
+}
+
+
+def allowed(scopes: Iterable[Scope]) -> frozenset[Scope]:
+    """With what they include."""
+    found = frozenset(scopes)
+    return found | IN_ADMIN if Scope.ADMIN in found else found
+
+
+def role_of(scopes: Iterable[Scope]) -> str | None:
+    """The role that allows just the same; None for a set of its own.
+
+    >>> role_of({Scope.ADMIN, Scope.READ}), role_of({Scope.KEYS})
+    ('administrator', None)
+    """
+    found = allowed(scopes)
+    return next((name for name, one in ROLES.items() if allowed(one) == found), None)
+
+
+def scopes_in_role(name: str) -> frozenset[Scope]:
+    """Raises InvalidRequest for a role that there is not."""
+    if name not in ROLES:
+        remedy = did_you_mean(name, ROLES)
+        raise InvalidRequest("role", "the name of a role", repr(name[:40]), remedy)
+    return ROLES[name]
 
 
 def scopes_of(names: Iterable[str]) -> frozenset[Scope]:
@@ -65,7 +98,9 @@ class Tenant:
 
 @dataclass(frozen=True)
 class User:
-    """A person of a tenant. `subject`: of the sign-on (issuer and subject), None where there is none."""
+    """A person of a tenant. `subject`: of the sign-on (issuer and subject), None where there is none. `disabled_at`: since when
+    neither a sign-on nor a key lets them in, None where they do. `used_at`: when they were last here, to the minute.
+    """
 
     id: str
     tenant_id: str
@@ -73,6 +108,8 @@ class User:
     created_at: float
     scopes: frozenset[Scope] = IN_ADMIN
     subject: str | None = None
+    disabled_at: float | None = None
+    used_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +123,7 @@ class Principal:
 
     def allows(self, scope: Scope) -> bool:
         """Whether it may."""
-        return scope in self.scopes or (Scope.ADMIN in self.scopes and scope in IN_ADMIN)
+        return scope in allowed(self.scopes)
 
     def require(self, scope: Scope) -> None:
         """Raises Forbidden."""

@@ -16,6 +16,9 @@ from sixfold.service.domain.errors import Unauthenticated
 from sixfold.service.domain.people import Scope
 
 MOST_SUBJECT: Final = 255  # characters: section 2 of the specification
+PERSON: Final = r"^[^\x00-\x1f\x7f]{1,128}$"  # what an identity is written with
+ISSUER: Final = r"^https?://[!-~]{1,500}$"
+SUBJECT: Final = rf"^[ -~]{{1,{MOST_SUBJECT}}}$"
 
 
 @dataclass(frozen=True)

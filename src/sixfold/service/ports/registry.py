@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
-from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
+from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel, VersionState
 from sixfold.service.ports.pages import Page, PageQuery
 
 
@@ -26,6 +27,15 @@ class ModelRows(Protocol):
     def aliases(self, tenant_id: str, model_id: str) -> tuple[Alias, ...]: ...
 
 
+@dataclass(frozen=True)
+class VersionQuery:
+    """At most `limit` versions of a model: below the number `before`, in a state; None: any."""
+
+    limit: int = 1
+    before: int | None = None
+    state: VersionState | None = None
+
+
 class VersionRows(Protocol):
     """Of one tenant."""
 
@@ -36,7 +46,11 @@ class VersionRows(Protocol):
     def served(self, tenant_id: str, name: str) -> ModelVersion | None:
         """By `served_as`."""
 
-    def of_model(self, tenant_id: str, model_id: str) -> tuple[ModelVersion, ...]:
+    def tuned(self, tenant_id: str) -> tuple[ModelVersion, ...]:
+        """All active ones that have a `served_as`."""
+
+    def numbered(self, tenant_id: str, model_id: str, number: int) -> ModelVersion | None: ...
+    def of_model(self, tenant_id: str, model_id: str, query: VersionQuery) -> Page[ModelVersion]:
         """Newest first."""
 
     def save(self, version: ModelVersion) -> None: ...

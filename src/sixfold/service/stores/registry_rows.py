@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
+from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel, VersionState
 from sixfold.service.ports.pages import Page, PageQuery
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.stores import tables
 from sixfold.service.stores.rows import RowMapper, TenantRowsOf
 
@@ -78,10 +79,25 @@ class VersionTable:
         """By the name under which it is called."""
         return self.rows.one(*self.rows.of(tenant_id, served_as=name))
 
-    def of_model(self, tenant_id: str, model_id: str) -> tuple[ModelVersion, ...]:
-        """Newest first."""
+    def tuned(self, tenant_id: str) -> tuple[ModelVersion, ...]:
+        """All active ones that have a `served_as`."""
+        own = self.rows.of(tenant_id, state=VersionState.ACTIVE)
+        return self.rows.many(*own, tables.versions.c.served_as.is_not(None))
+
+    def numbered(self, tenant_id: str, model_id: str, number: int) -> ModelVersion | None:
+        """By its number in the model."""
+        return self.rows.one(*self.rows.of(tenant_id, model_id=model_id, number=number))
+
+    def of_model(self, tenant_id: str, model_id: str, query: VersionQuery) -> Page[ModelVersion]:
+        """Newest first. One version more than is asked for is read: it tells whether there are more."""
         own = self.rows.of(tenant_id, model_id=model_id)
-        return self.rows.many(*own, order=[tables.versions.c.number.desc()])
+        if query.before is not None:
+            own.append(tables.versions.c.number < query.before)
+        if query.state is not None:
+            own.append(tables.versions.c.state == query.state)
+        newest = [tables.versions.c.number.desc()]
+        found = self.rows.many(*own, order=newest, limit=query.limit + 1)
+        return Page(found[: query.limit], len(found) > query.limit)
 
     def save(self, version: ModelVersion) -> None:
         """Raises NotFound."""

@@ -153,10 +153,13 @@ class TenantRowsOf(Generic[Entity]):
         return None if row is None else self.mapper.entity(row)
 
     def many(
-        self, *conditions: ColumnElement[bool], order: Sequence[UnaryExpression[Any]] = ()
+        self,
+        *conditions: ColumnElement[bool],
+        order: Sequence[UnaryExpression[Any]] = (),
+        limit: int | None = None,
     ) -> tuple[Entity, ...]:
-        """All, as they are."""
-        query = select(self.mapper.table).where(*conditions).order_by(*order)
+        """All, or the first ones, as they are."""
+        query = select(self.mapper.table).where(*conditions).order_by(*order).limit(limit)
         return self.mapper.entities(self.store.all(query))
 
     def replace(self, entity: Entity, **stored: int) -> None:

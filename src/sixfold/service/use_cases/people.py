@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from sixfold.service.domain.errors import Forbidden, InvalidRequest, NotFound, Unauthenticated
+from sixfold.service.domain.errors import (
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    Unauthenticated,
+    Unavailable,
+)
 from sixfold.service.domain.ids import checked_name, new_id
 from sixfold.service.domain.keys import SHOWN, ApiKey, digest_of, new_key, well_formed
-from sixfold.service.domain.people import Principal, Quota, Scope, Tenant
+from sixfold.service.domain.people import Principal, Quota, Scope, Tenant, allowed
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import Page, PageQuery
 from sixfold.service.use_cases import audit
@@ -36,10 +43,10 @@ def authenticate(service: Service, key: str) -> Principal:
         digest, now = digest_of(key), service.now()
         with service.database.reading() as rows:
             known = rows.keys.of_hash(digest)
-        if known is not None and known.matches(digest) and known.valid(now):
-            if known.used_at is None or now - known.used_at > USED_EVERY_S:
-                _used(service, digest, now)
-            return Principal(known.tenant_id, known.id, known.scopes, known.user_id)
+            scopes = None if known is None else granted(rows, known)
+        if known is not None and scopes is not None and known.matches(digest) and known.valid(now):
+            mark_used(service, known)
+            return Principal(known.tenant_id, known.id, scopes, known.user_id)
     raise Unauthenticated(
         "the Authorization header",
         "Bearer and a valid key",
@@ -171,9 +178,26 @@ def tenants(service: Service, who: Principal, query: PageQuery) -> Page[Tenant]:
         return rows.tenants.page(query)
 
 
-def _used(service: Service, digest: str, now: float) -> None:
-    with service.database.transaction() as rows:
-        known = rows.keys.of_hash(digest)
+def granted(rows: Transaction, key: ApiKey) -> frozenset[Scope] | None:
+    """What a key opens: of a person's no more than that person may do by now; None: that person is disabled or gone."""
+    if key.user_id is None:
+        return key.scopes
+    user = rows.users.get(key.tenant_id, key.user_id)
+    if user is None or user.disabled_at is not None:
+        return None
+    return allowed(key.scopes) & allowed(user.scopes)
+
+
+def mark_used(service: Service, key: ApiKey) -> None:
+    """Of a key or a session, and of the person whom it stands for. On a full disk it is not known, and who only reads goes on."""
+    now = service.now()
+    if key.used_at is not None and now - key.used_at <= USED_EVERY_S:
+        return
+    with suppress(Unavailable), service.database.transaction() as rows:
+        user = None if key.user_id is None else rows.users.get(key.tenant_id, key.user_id)
+        if user is not None:  # before the key, as where a person is removed
+            rows.users.save(replace(user, used_at=now))
+        known = rows.keys.get(key.tenant_id, key.id)
         if known is not None:
             rows.keys.save(replace(known, used_at=now))
 

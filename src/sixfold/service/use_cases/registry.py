@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,11 +19,22 @@ from sixfold.service.domain.registry import (
 )
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import Page, PageQuery
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import audit
 from sixfold.service.use_cases.service import Service
 
+NUMBER = re.compile(r"[1-9][0-9]{0,17}")  # of a version
 NEWEST = "latest"  # the newest active version, where no alias has that name
 KEPT_BEFORE = 20  # versions that an alias remembers for rolling back
+
+
+@dataclass(frozen=True)
+class ModelPage:
+    """A model, some of its versions, newest first, and all its aliases."""
+
+    model: RegisteredModel
+    versions: Page[ModelVersion]
+    aliases: tuple[Alias, ...]
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,8 @@ def publish(
     if model is None:
         model = RegisteredModel(new_id("model"), tenant_id, name, now)
         rows.models.add(model)
-    versions = rows.versions.of_model(tenant_id, model.id)
-    number = 1 + max((one.number for one in versions), default=0)
+    newest = rows.versions.of_model(tenant_id, model.id, VersionQuery()).rows
+    number = 1 + (newest[0].number if newest else 0)
     version = ModelVersion(
         new_id("version"),
         tenant_id,
@@ -75,18 +87,21 @@ def models(service: Service, who: Principal, query: PageQuery) -> Page[Registere
         return rows.models.page(who.tenant_id, query)
 
 
-def model(
-    service: Service, who: Principal, name: str
-) -> tuple[RegisteredModel, tuple[ModelVersion, ...], tuple[Alias, ...]]:
-    """A model with its versions (newest first) and its aliases. Raises NotFound."""
+def model(service: Service, who: Principal, name: str, query: VersionQuery) -> ModelPage:
+    """A model with some of its versions, and its aliases. Raises NotFound."""
     who.require(Scope.READ)
     with service.database.reading() as rows:
         one = found(rows, who.tenant_id, name)
-        return (
-            one,
-            rows.versions.of_model(who.tenant_id, one.id),
-            rows.models.aliases(who.tenant_id, one.id),
-        )
+        versions = rows.versions.of_model(who.tenant_id, one.id, query)
+        return ModelPage(one, versions, rows.models.aliases(who.tenant_id, one.id))
+
+
+def pointed(service: Service, who: Principal, aliases: Sequence[Alias]) -> dict[str, int]:
+    """The numbers of the versions that aliases point at, by the versions' ids."""
+    who.require(Scope.READ)
+    with service.database.reading() as rows:
+        targets = (rows.versions.get(who.tenant_id, one.version_id) for one in aliases)
+        return {one.id: one.number for one in targets if one is not None}
 
 
 def version(service: Service, who: Principal, name: str, which: str) -> ModelVersion:
@@ -178,15 +193,19 @@ def found(rows: Transaction, tenant_id: str, name: str) -> RegisteredModel:
 def resolved(rows: Transaction, tenant_id: str, name: str, which: str) -> ModelVersion:
     """A model's version by number, alias or `latest`. Raises NotFound."""
     one = found(rows, tenant_id, name)
-    versions = rows.versions.of_model(tenant_id, one.id)
-    pointed = {a.name: a.version_id for a in rows.models.aliases(tenant_id, one.id)}
-    for each in versions:
-        if which == str(each.number) or pointed.get(which) == each.id:
-            return each
-    active = [each for each in versions if each.state is VersionState.ACTIVE]
-    if which == NEWEST and active:
-        return active[0]
-    known = ", ".join([NEWEST, *sorted(pointed), *(str(each.number) for each in versions[:10])])
+    aliases = {each.name: each.version_id for each in rows.models.aliases(tenant_id, one.id)}
+    target = None
+    if NUMBER.fullmatch(which):
+        target = rows.versions.numbered(tenant_id, one.id, int(which))
+    if target is None and which in aliases:
+        target = rows.versions.get(tenant_id, aliases[which])
+    elif target is None and which == NEWEST:
+        active = VersionQuery(state=VersionState.ACTIVE)
+        target = next(iter(rows.versions.of_model(tenant_id, one.id, active).rows), None)
+    if target is not None:
+        return target
+    newest = rows.versions.of_model(tenant_id, one.id, VersionQuery(10)).rows
+    known = ", ".join([NEWEST, *sorted(aliases), *(str(each.number) for each in newest)])
     raise NotFound(f"a version of {name}", f"one of {known}", repr(which[:80]), "Choose one.")
 
 

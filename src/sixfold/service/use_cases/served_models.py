@@ -10,6 +10,7 @@ from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.domain.registry import ModelVersion, RegisteredModel, VersionState
 from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
+from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import audit, deployments, registry
 from sixfold.service.use_cases.service import Service
 
@@ -81,14 +82,13 @@ def version_of(rows: Transaction, tenant_id: str, name: str) -> ModelVersion:
 
 
 def _versions(rows: Transaction, tenant_id: str) -> Iterator[ServedModel]:
+    for one in rows.versions.tuned(tenant_id):
+        yield ServedModel(one.served_as or "", one.created_at, "fine-tuned")
+    active = VersionQuery(state=VersionState.ACTIVE)
     for model in _registered(rows, tenant_id):
-        versions = rows.versions.of_model(tenant_id, model.id)
-        active = [one for one in versions if one.state is VersionState.ACTIVE]
-        for one in active:
-            if one.served_as is not None:
-                yield ServedModel(one.served_as, one.created_at, "fine-tuned")
-        if active and active[0].served_as is None and generates(active[0]):
-            yield ServedModel(model.name, model.created_at, "base")
+        for newest in rows.versions.of_model(tenant_id, model.id, active).rows:
+            if newest.served_as is None and generates(newest):
+                yield ServedModel(model.name, model.created_at, "base")
 
 
 def generates(version: ModelVersion) -> bool:

@@ -73,14 +73,18 @@ def of_user(service: Service, rows: Transaction, user: User) -> str:
 
 
 def of_token(service: Service, token: str) -> Principal:
-    """Whose session it is. Raises Unauthenticated: it ended, or the key did that it was opened with, or its user is gone."""
+    """Whose session it is. Raises Unauthenticated: it ended, or the key did that it was opened with, or its user is disabled or
+    gone.
+    """
     digest, now = digest_of(token), service.now()
+    scopes = None
     with service.database.reading() as rows:
         row = rows.keys.of_hash(digest)
         if row is not None and row.shown == SHOWN and row.matches(digest) and row.valid(now):
             scopes = _scopes(rows, row, now)
-            if scopes is not None:
-                return Principal(row.tenant_id, row.id, scopes, row.user_id)
+    if row is not None and scopes is not None:
+        people.mark_used(service, row)
+        return Principal(row.tenant_id, row.id, scopes, row.user_id)
     raise Unauthenticated("the session", "one that is open", "none", "Sign in at /login.")
 
 
@@ -101,9 +105,9 @@ def _scopes(rows: Transaction, row: ApiKey, now: float) -> frozenset[Scope] | No
     """Of a session: its key's, or what its user may do by now. None: it ended with them."""
     if row.rotated_from is not None:
         parent = rows.keys.get(row.tenant_id, row.rotated_from)
-        return row.scopes if parent is not None and parent.valid(now) else None
+        return people.granted(rows, row) if parent is not None and parent.valid(now) else None
     user = rows.users.get(row.tenant_id, row.user_id or "")
-    return None if user is None else user.scopes
+    return None if user is None or user.disabled_at is not None else user.scopes
 
 
 def form_token(secret: str) -> str:

@@ -65,6 +65,8 @@ def _user(
     service: Service, rows: Transaction, identity: AccountIdentity, rules: SignOnRules
 ) -> User:
     known = rows.users.of_subject(identity.id)
+    if known is not None and known.disabled_at is not None:
+        raise _stranger("a person who is not disabled", identity.name)
     if known is not None and rules.tenant_claim is None:
         return known
     tenant = _tenant(rows, identity, rules)

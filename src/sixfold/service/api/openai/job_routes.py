@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Header, Query, Request
 
-from sixfold.service.api.access import In, Once, Who
+from sixfold.service.api.access import In, Once, PagedBy, Who
 from sixfold.service.api.openai import shapes
 from sixfold.service.api.openai.shapes import OpenAIJob, SentBody
 from sixfold.service.domain.errors import InvalidRequest
-from sixfold.service.ports.pages import PageQuery
+from sixfold.service.domain.jobs import TrainingJob
+from sixfold.service.domain.people import Principal
 from sixfold.service.use_cases import files, fine_tuning, jobs
 from sixfold.service.use_cases.fine_tuning import SentCreate
+from sixfold.service.use_cases.service import Service
 
 router = APIRouter(prefix="/v1/fine_tuning/jobs", tags=["OpenAI: fine-tuning"])
+Change = Callable[[Service, Principal, str], TrainingJob]
 After = Annotated[str | None, Query(max_length=64)]
 NEW: Final = {
     "requestBody": {
@@ -40,49 +44,39 @@ def create(
     digest = hashlib.sha256(body).hexdigest()
     sent = SentCreate(digest, x_stainless_retry_count, arrived_at, asked)
     job = fine_tuning.create(service, who, request, sent)
-    return OpenAIJob.of(job, service.settings.organization)
+    return _answer(service, job)
 
 
 @router.get("")
-def page(
-    request: Request,
-    service: In,
-    who: Who,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> dict[str, Any]:
+def page(request: Request, service: In, who: Who, asked: PagedBy) -> dict[str, Any]:
     """Newest first. `metadata[key]=value`: those that have it; `metadata=null`: those that have none."""
     metadata, without = _metadata(request)
-    found = fine_tuning.page(service, who, PageQuery(limit, after), metadata, without)
-    organization = service.settings.organization
-    return shapes.listed([OpenAIJob.of(one, organization) for one in found.rows], found.more)
+    found = fine_tuning.page(service, who, asked, metadata, without)
+    return shapes.listed([_answer(service, one) for one in found.rows], found.more)
 
 
 @router.get("/{job_id}")
 def get(job_id: str, service: In, who: Who) -> OpenAIJob:
     """One job."""
-    return OpenAIJob.of(fine_tuning.get(service, who, job_id), service.settings.organization)
+    return _answer(service, fine_tuning.get(service, who, job_id))
 
 
 @router.post("/{job_id}/cancel")
 def cancel(job_id: str, service: In, who: Who) -> OpenAIJob:
     """Stop it for good."""
-    fine_tuning.get(service, who, job_id)
-    return OpenAIJob.of(jobs.cancel(service, who, job_id), service.settings.organization)
+    return _changed(jobs.cancel, service, who, job_id)
 
 
 @router.post("/{job_id}/pause")
 def pause(job_id: str, service: In, who: Who) -> OpenAIJob:
     """Stop it until it is resumed."""
-    fine_tuning.get(service, who, job_id)
-    return OpenAIJob.of(jobs.pause(service, who, job_id), service.settings.organization)
+    return _changed(jobs.pause, service, who, job_id)
 
 
 @router.post("/{job_id}/resume")
 def resume(job_id: str, service: In, who: Who) -> OpenAIJob:
     """Go on exactly where it was."""
-    fine_tuning.get(service, who, job_id)
-    return OpenAIJob.of(jobs.resume(service, who, job_id), service.settings.organization)
+    return _changed(jobs.resume, service, who, job_id)
 
 
 @router.get("/{job_id}/events")
@@ -119,6 +113,16 @@ def checkpoints(
             raise _unknown(after, "a checkpoint")
         rows = rows[places[0] + 1 :]
     return shapes.listed(rows[:limit], len(rows) > limit)
+
+
+def _changed(change: Change, service: Service, who: Principal, job_id: str) -> OpenAIJob:
+    """Of a fine-tuning job alone. Raises NotFound, Conflict."""
+    fine_tuning.get(service, who, job_id)
+    return _answer(service, change(service, who, job_id))
+
+
+def _answer(service: Service, job: TrainingJob) -> OpenAIJob:
+    return OpenAIJob.of(job, service.settings.organization)
 
 
 def _number(event_id: str) -> int:

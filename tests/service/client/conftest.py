@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "bundle"))  # tiny_bundle
+sys.path.insert(0, str(Path(__file__).parents[1] / "console"))  # console_worlds
+
+from console_worlds import served
+from service_worlds import World, world
+
+from sixfold.service.api.app import create
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A service that answers over HTTP, and the operator's key in the environment."""
+    with world(tmp_path) as made, served(create(made.service, tmp_path.resolve())) as address:
+        monkeypatch.setenv("SIXFOLD_SERVER", address)
+        monkeypatch.setenv("SIXFOLD_API_KEY", made.key)
+        yield made
