@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sixfold.core.errors import RecipeError
-from sixfold.recipe import rules
+from sixfold.recipe import recommendation_rules, rules
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.yaml_nodes import Document
@@ -28,6 +28,12 @@ OF_TEXTS: dict[str, Any] = {
     "build": "language",
     "evaluate": {"metrics": ["bits_per_byte"]},
 }
+OF_INTERACTIONS: dict[str, Any] = {
+    "task": "recommendation",
+    "data.target": None,
+    "build": "als",
+    "evaluate": {"metrics": ["mrr"]},
+}
 METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
 
 # rule, what is laid over the good recipe (None takes a key away), the whole text of each problem
@@ -38,6 +44,48 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         [
             "prepare.denoise.texts: expected the task generation, for filters of texts; found a task that is "
             "inferred. Leave texts out, or say task: generation."
+        ],
+    ),
+    (
+        recommendation_rules.interactions_are_recommended,
+        {"data.interactions": {"user": "u"}},
+        [
+            "data.interactions: expected the task recommendation, for interactions; found a task that is inferred. Leave "
+            "interactions out, or say task: recommendation."
+        ],
+    ),
+    (
+        recommendation_rules.interactions_are_several_columns,
+        {**OF_INTERACTIONS, "data.time": "t", "data.interactions": {"user": "t", "item": "item"}},
+        [
+            "data.interactions.user: expected a column of its own, as 't' is data.time; found 't'. Name another column."
+        ],
+    ),
+    (
+        recommendation_rules.interactions_are_several_columns,
+        {**OF_INTERACTIONS, "data.interactions": {"item": "user", "least_rating": 3}},
+        [
+            "data.interactions.item: expected a column of its own, as 'user' is data.interactions.user; found 'user'. Name "
+            "another column.",
+            "data.interactions.least_rating: expected the column of ratings in data.interactions.rating; found none. Name it, "
+            "or leave least_rating out.",
+        ],
+    ),
+    (
+        recommendation_rules.interactions_have_no_other_parts,
+        {
+            **OF_INTERACTIONS,
+            "data.group": "g",
+            "data.weight": "w",
+            "evaluate.ensemble": True,
+            "compress": {"fixed_point": {"factor": 16}},
+        },
+        [
+            "data.group: expected the column of users, 'user', to hold out whole users; found 'g'. Write group: user, or leave "
+            "it out.",
+            "data.weight: expected no weight for task: recommendation; found one. Name it in data.interactions.rating.",
+            "evaluate.ensemble: expected no ensemble for task: recommendation; found one. Leave it out.",
+            "compress: expected no compress for task: recommendation; found one. Leave it out.",
         ],
     ),
     (
@@ -62,8 +110,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.task_and_target,
         {"data.target": None},
         [
-            "data: expected the key 'target'; found none. Name the column to predict, or say task: reconstruction, or "
-            "task: generation."
+            "data: expected the key 'target'; found none. Name the column to predict, or say task: reconstruction, "
+            "generation or recommendation."
         ],
     ),
     (

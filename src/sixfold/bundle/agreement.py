@@ -8,6 +8,7 @@ memory) or said in words cannot be checked again from the files alone, and is no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from sixfold.bundle.frontend import shorten
 from sixfold.core import values
@@ -19,6 +20,8 @@ from sixfold.recipe.signature import Input, Signature
 
 Finding = tuple[str, str, str]
 Findings = Iterator[Finding]
+# What models answer with that are no graph of rows.
+WHOLE: Final = {"generation": "text", "recommendation": "items"}
 SIGNATURE, RECIPE, RECEIPT, REPORT = "signature.json", "recipe.yaml", "receipt.json", "report.json"
 
 
@@ -66,8 +69,8 @@ def _outputs(signature: Signature) -> Findings:
     """A label and scores of all classes in their order; or values of all targets in theirs."""
     found = {output.name: output.columns for output in signature.outputs}
     names, allowed = [output.name for output in signature.outputs], [["value"]]
-    if signature.task == "generation":
-        allowed = [["text"]]
+    if signature.task in WHOLE:
+        allowed = [[WHOLE[signature.task]]]
     if signature.task == "classification":
         allowed = [["label", "probability"], ["label", "decision"]]
     if names not in allowed:
@@ -84,6 +87,7 @@ def _outputs(signature: Signature) -> Findings:
         "decision": classes,
         "value": signature.target,
         "text": signature.target,
+        "items": signature.target,
     }
     for name, columns in found.items():
         if columns != expected[name]:
@@ -114,7 +118,7 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     data = recipe.data
     if recipe.task not in (None, signature.task):
         yield RECIPE, f"the task of the signature, {signature.task}", str(recipe.task)
-    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
+    if (data.target is None) != (signature.task in ("reconstruction", *WHOLE)):
         yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
     if data.target is not None and signature.target != (data.target,):
         yield (
@@ -131,6 +135,9 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
     unused = {*data.drop, *filter(None, (data.target, data.group, data.weight))}
+    unused = (
+        set() if signature.task == "recommendation" else unused
+    )  # whose columns have names of their own
     for column in signature.inputs:
         if column.name in unused:
             yield (

@@ -27,6 +27,7 @@ from sixfold.parts.table import Dataset, FloatArray, IntArray, Table, Target, Ta
 from sixfold.parts.weights import balanced
 from sixfold.prepare import preparer
 from sixfold.prepare.documents import DocumentPreparer
+from sixfold.prepare.interactions import InteractionPreparer
 from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.kinds import FAMILY
 from sixfold.runs.context import Context
@@ -41,7 +42,7 @@ class Model(State):
     largest score.
     """
 
-    preparer: Preparer | DocumentPreparer | Joined
+    preparer: Preparer | DocumentPreparer | InteractionPreparer | Joined
     fitted: Fitted
     task: Task
     target_names: tuple[str, ...]
@@ -160,7 +161,7 @@ class Prepared:
     which those are, and what of them stays together (`Fit.groups`).
     """
 
-    preparer: Preparer | DocumentPreparer | Joined
+    preparer: Preparer | DocumentPreparer | InteractionPreparer | Joined
     x: Features
     rows: IntArray
     groups: IntArray | None = None
@@ -196,7 +197,9 @@ def _counting(target: Target) -> IntArray | None:
     return rows
 
 
-def _check_read(candidate: Candidate, fitted: Preparer | DocumentPreparer) -> None:
+def _check_read(
+    candidate: Candidate, fitted: Preparer | DocumentPreparer | InteractionPreparer
+) -> None:
     """Raises RecipeError for features that the family can make nothing of."""
     for group in fitted.layout:
         if group.kind not in candidate.family.reads:

@@ -38,7 +38,12 @@ from sixfold.select.winner import Winner
 CURVE_POINTS = 200
 MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
-IGNORANT: Final = {"generation": "giving each byte its share"}  # what a baseline does
+# What a baseline does.
+IGNORANT: Final = {
+    "generation": "giving each byte its share",
+    "recommendation": "giving everybody the popular items",
+}
+UNDRAWN: Final = frozenset(IGNORANT)  # tasks whose predictions are no values
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
 
@@ -192,7 +197,7 @@ def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
 def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     """Charts of the winner's out-of-fold predictions."""
     predictions = evaluation.predictions
-    if len(curves.seen(predictions)) == 0 or target.task == "generation":
+    if len(curves.seen(predictions)) == 0 or target.task in UNDRAWN:
         return ()
     if target.task != "classification":
         words = curves.residuals_in_words(target, predictions)

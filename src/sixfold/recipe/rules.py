@@ -26,6 +26,7 @@ from sixfold.recipe.generation_rules import (
 )
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
+from sixfold.recipe.recommendation_rules import RULES as OF_RECOMMENDATIONS
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
@@ -41,13 +42,15 @@ FITS: Final = {
     "rounds": ("boosting",),
     "support_vectors": ("svm",),
 }
-UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
+UNLABELLED: Final = frozenset(
+    {"reconstruction", "generation", "recommendation"}
+)  # tasks without a target
 OF_EVERY_FAMILY: Final = tuple(Weighing.model_fields)  # keys of `train` that are not the loop's
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
 
 def task_and_target(recipe: Recipe, document: Document) -> Problems:
-    """A reconstruction has no target, nor has a language model; everything else needs one."""
+    """A reconstruction has no target, nor has a language model or a recommender; everything else needs one."""
     target = recipe.data.target
     if recipe.task in UNLABELLED and target is not None:
         yield RecipeError(
@@ -61,7 +64,7 @@ def task_and_target(recipe: Recipe, document: Document) -> Problems:
             document.place(("data",)),
             "the key 'target'",
             "none",
-            "Name the column to predict, or say task: reconstruction, or task: generation.",
+            "Name the column to predict, or say task: reconstruction, generation or recommendation.",
         )
 
 
@@ -469,6 +472,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     metrics_fit_the_task,
     texts_are_not_weighed,
     texts_are_filtered_for_generation,
+    *OF_RECOMMENDATIONS,
     scheme_has_its_column,
     scheme_has_the_option,
     groups_stay_together,

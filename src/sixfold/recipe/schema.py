@@ -9,7 +9,7 @@ made; this module imports none of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,7 @@ from pydantic_core import CoreSchema
 from sixfold.core.units import size_bytes
 from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
+from sixfold.recipe.interactions import InteractionColumns
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
     CalibrationMethod,
@@ -44,6 +45,9 @@ from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
 from sixfold.recipe.text_filters import TextFilters
+
+# What answers for a task whose models are no graph of rows.
+OWN_RUNTIMES: Final = {"generation": "language", "recommendation": "recommender"}
 
 
 class TableFile(Section):
@@ -76,7 +80,12 @@ class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
     target: str | None = Field(
-        None, description="The column to predict; left out for reconstruction and generation."
+        None,
+        description="The column to predict; left out for reconstruction, generation and recommendation.",
+    )
+    interactions: InteractionColumns | None = Field(
+        None,
+        description="Which columns are user, item and rating, for task: recommendation. Left out: `user` and `item`.",
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -439,7 +448,8 @@ class Serve(Section):
     max_body: str = Field("8MiB", description="Bytes a request.")
     runtime: Annotated[str, name_of("runtime")] | None = Field(
         None,
-        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for task: generation.",
+        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for "
+        "task: generation, recommender for task: recommendation.",
     )
 
     @field_validator("max_body")
@@ -460,9 +470,10 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Lower-case letters, digits, - and _.",
     )
-    task: Literal["classification", "regression", "reconstruction", "generation"] | None = Field(
-        None, description="Left out: inferred from the target, and said so."
-    )
+    task: (
+        Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
+        | None
+    ) = Field(None, description="Left out: inferred from the target, and said so.")
     data: Data
     prepare: Prepare = Field(default_factory=Prepare)
     build: Annotated[
@@ -491,4 +502,4 @@ class Recipe(Section):
     @property
     def runtime(self) -> str:
         """What answers for the bundle."""
-        return self.serve.runtime or ("language" if self.task == "generation" else "onnx")
+        return self.serve.runtime or OWN_RUNTIMES.get(self.task or "", "onnx")

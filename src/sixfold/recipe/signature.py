@@ -17,6 +17,7 @@ from sixfold.recipe.section import Section
 NUMBERS: Final = (
     "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 )
+NAMED: Final = ("label", "text", "items")  # outputs of one text a row, and no numbers
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
 
 # What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check`
@@ -95,9 +96,10 @@ class Input(Section):
 class Output(Section):
     """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`:
     [rows, outputs]. `text`: of a language model, which goes on from what it is given.
+    `items`: of a recommender, the best first.
     """
 
-    name: Literal["label", "probability", "decision", "value", "text"]
+    name: Literal["label", "probability", "decision", "value", "text", "items"]
     columns: tuple[str, ...] = Field(
         description="Class of each column of probability or decision; name of each value."
     )
@@ -106,7 +108,7 @@ class Output(Section):
 class Signature(Section):
     """The contract between a bundle and whoever sends it rows."""
 
-    task: Literal["classification", "regression", "reconstruction", "generation"]
+    task: Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
     target: tuple[str, ...]
     classes: tuple[str, ...] = ()
     class_type: LevelType = Field(
