@@ -243,6 +243,7 @@ def recipe_text(
         f"\n  # {comment(text)}   # a warning says why" for text in remedies(dataset.warnings)
     )
     classes = f"  # {', '.join(map(comment, target.classes[:6]))}" if target.classes else ""
+    how = _step_0(dataset) + _how(dataset)
     return f"""# Written by `sixfold init`. Every key: docs/reference/recipe.md, or `sixfold schema` for your editor.
 # Columns:
 {_columns(dataset)}
@@ -253,7 +254,7 @@ data:
   source: {quoted(source.beside(path))}
 {_target(target, section)}{other}
   holdout: {HOLDOUT}                  # touched once, at the very end
-{_step_0(dataset)}{_how(dataset)}{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
+{how}{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
 {_compression(dataset, names[0])}# report: {{examples: 0}}         # where nobody who reads the report may see rows as they are
 budget: {{time: 5m}}
 """

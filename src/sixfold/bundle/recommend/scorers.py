@@ -139,7 +139,7 @@ class FactorScorer:
         """[users, factors]"""
         if self.projection is None:
             return self._solved(histories)
-        found = self._projected(histories)
+        found = self._projected(histories, self.projection)
         if self.users is not None:
             known = users >= 0
             found[known] = self.users[users[known]]
@@ -155,19 +155,19 @@ class FactorScorer:
         """As `Scorer`; of a user that has a vector of its own, those of the history beside it."""
         own = self.items[history.items]
         if self.projection is not None:
-            found = self.items[items] @ (own @ self.projection).T / np.sqrt(max(1, len(own)))
-            return found.astype(np.float32)
+            parts = self.items[items] @ (own @ self.projection).T / np.sqrt(max(1, len(own)))
+            return np.asarray(parts, dtype=np.float32)
         each = self.confidence * history.weights
         left = np.linalg.solve(self._system(own[None], each[None])[0], own.T.astype(np.float64))
-        return (self.items[items] @ left * (1 + each)).astype(np.float32)
+        return np.asarray(self.items[items] @ left * (1 + each), dtype=np.float32)
 
-    def _projected(self, histories: Histories) -> Float32:
+    def _projected(self, histories: Histories, projection: Float32) -> Float32:
         sums = np.zeros((histories.count, self.items.shape[1]), dtype=np.float32)
         for some, at in padded(histories, self.items.shape[1]):
             own = self.items[at.items]
             sums[some] = np.einsum("ulf,ul->uf", own, at.there)
         roots = np.sqrt(np.maximum(1, histories.lengths()))[:, None]
-        found: Float32 = (sums / roots @ self.projection).astype(np.float32)
+        found: Float32 = (sums / roots @ projection).astype(np.float32)
         return found
 
     def _solved(self, histories: Histories) -> Float32:
