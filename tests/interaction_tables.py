@@ -20,6 +20,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "item_knn": {"neighbors": 20, "shrink": 2.0},
     "als": {"factors": 6, "iterations": 4},
     "bpr": {"factors": 6, "epochs": 4, "batch_size": 64},
+    "sasrec": {"width": 8, "layers": 1, "length": 6, "negatives": 16},
 }
 SECTION = Data(source="table", time="time")
 
@@ -41,7 +42,8 @@ def of_rows(rows: list[tuple[Any, ...]], **data: Any) -> Dataset:
 def candidate(family: str, **options: Any) -> Candidate:
     """With settings that take no time."""
     made: Any = FAMILY.load(family).model_validate({**QUICK[family], **options})
-    return Candidate(family, family, made, Prepare(), Initialize(), Train())
+    train = Train.model_validate({**made.train_defaults.options, "epochs": 2})
+    return Candidate(family, family, made, Prepare(), Initialize(), train)
 
 
 def recommender(model: Any) -> Recommender:

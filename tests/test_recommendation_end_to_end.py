@@ -24,7 +24,7 @@ from sixfold.bundle.load import Bundle
 from sixfold.bundle.load import load as load_bundle
 from sixfold.bundle.manifest import read as read_manifest
 from sixfold.bundle.verify import verify
-from sixfold.cli import main
+from sixfold.cli import group
 from sixfold.core.errors import BudgetError
 from sixfold.recipe.load import load
 from sixfold.recipe.receipt import Receipt
@@ -150,12 +150,17 @@ def test_a_recipe_without_families_tries_them_all(tmp_path: Path) -> None:
     value = yaml.safe_load(RECIPE)
     del value["build"]
     made = run(tmp_path, yaml.safe_dump(value))
-    assert {row.family for row in made.leaderboard.rows} == {"popularity", "item_knn", "als", "bpr"}
+    assert {row.family for row in made.leaderboard.standings} == {
+        "popularity",
+        "item_knn",
+        "als",
+        "bpr",
+    }
 
 
 def test_check_forecasts(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
-    told = CliRunner().invoke(main, ["check", str(tmp_path / "r.yaml")])
+    told = CliRunner().invoke(group, ["check", str(tmp_path / "r.yaml")])
     assert told.exit_code == 0, told.output
     assert "als" in told.output
 
@@ -245,7 +250,7 @@ def test_init_writes_a_recipe_that_runs(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     rows = [f"u{n % 20},i{n * n % 31},{5 + n % 3},{n}" for n in range(300)]
     (tmp_path / "seen.csv").write_text("user,item,rating,time\n" + "\n".join(rows) + "\n")
-    told = CliRunner().invoke(main, ["init", "seen.csv", "--task", "recommendation"])
+    told = CliRunner().invoke(group, ["init", "seen.csv", "--task", "recommendation"])
     assert told.exit_code == 0, told.output
     text = (tmp_path / "seen.yaml").read_text()
     assert "rating: rating" in text
@@ -257,7 +262,7 @@ def test_init_writes_a_recipe_that_runs(tmp_path: Path, monkeypatch: pytest.Monk
 def test_init_asks_for_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "t.csv").write_text("who,what\na,x\nb,y\n")
-    told = CliRunner().invoke(main, ["init", "t.csv", "--task", "recommendation"])
+    told = CliRunner().invoke(group, ["init", "t.csv", "--task", "recommendation"])
     assert told.exit_code != 0
     assert "data.interactions.user" in told.output
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pandas import DataFrame
 
 from evaluating import saved
 from interaction_tables import QUICK, candidate, dense, of_rows, planted, recommender
+from sixfold.build._item_windows import ItemWindows
+from sixfold.build.candidate import Candidate
+from sixfold.build.sasrec import Settings
+from sixfold.bundle.recommend.histories import Histories
 from sixfold.core.errors import BudgetError, FitError
 from sixfold.data.load import from_frame
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import fit_model
 from sixfold.parts import state
-from sixfold.recipe.schema import Data, Evaluate
+from sixfold.recipe.schema import Data, Evaluate, Initialize, Prepare, Train
 from sixfold.runs.context import Context
+from sixfold.runs.saves import Checkpoints
 
 
 @pytest.mark.parametrize("family", QUICK)
@@ -171,3 +178,82 @@ def test_a_user_that_comes_later_is_folded_in() -> None:
         }.items()
     }
     assert min(scores["als"], scores["bpr"]) > 1.3 * scores["popularity"], scores
+
+
+def next_by_next(users: int = 200, items: int = 30, each: int = 12) -> list[tuple[str, str, int]]:
+    """After each item comes one that is five further, or seven: what users have together says little."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for user in range(users):
+        item = int(rng.integers(items))
+        for time in range(each):
+            rows.append((f"u{user}", f"i{item}", time))
+            item = (item + int(rng.choice([5, 7]))) % items
+    return rows
+
+
+def sequential(**options: Any) -> Candidate:
+    settings = Settings(width=32, layers=1, heads=2, length=8, dropout=0.0, negatives=30)
+    train = {**settings.train_defaults.options, "batch_size": 32, "epochs": 12, **options}
+    section = Train.model_validate({**train, "optimizer": {"name": "adam", "learning_rate": 0.01}})
+    return Candidate("sasrec", "sasrec", settings, Prepare(), Initialize(), section)
+
+
+def test_an_order_is_learned() -> None:
+    data = of_rows(next_by_next())
+    folds = make(Evaluate(scheme="leave_last", folds=2), data)
+    scores = {
+        one.name: cross_validate(one, data, folds, ["ndcg_at_10"], Context()).means()["ndcg_at_10"]
+        for one in (sequential(), candidate("item_knn", neighbors=30))
+    }
+    assert scores["sasrec"] > scores["item_knn"] + 0.1, scores
+
+
+def test_the_network_sees_the_past_alone() -> None:
+    """Of a window, what comes later moves no state before it."""
+    data = of_rows(next_by_next(users=20))
+    fitted = recommender(fit_model(sequential(epochs=1), data, Context()))
+    network: Any = sequential().family.resume(fitted).eval()  # type: ignore[attr-defined]
+    tokens = torch.tensor([[-1, 30, 3, 8, 15, 20, 27, 4]])
+    other = tokens.clone()
+    other[0, 5:] = torch.tensor([1, 2, 9])
+    with torch.no_grad():
+        first, second = network.states(tokens)[0], network.states(other)[0]
+    assert torch.equal(first[:5], second[:5])
+    assert not torch.equal(first[5:], second[5:])
+
+
+def test_windows_want_every_item_once() -> None:
+    starts = np.array([0, 3, 3, 10])
+    seen = Histories(starts, np.arange(10, dtype=np.int32), np.ones(10, dtype=np.float32))
+    windows = ItemWindows.of(seen, 10, 4, 2)
+    x, y = windows.read(np.arange(len(windows)), None)
+    assert len(windows) == 3
+    assert sorted(y[y >= 0].tolist()) == list(range(10))
+    before = {int(w): int(b) for w, b in zip(y[y >= 0], x[:, :4][y >= 0], strict=True)}
+    assert before == {0: 10, 1: 0, 2: 1, 3: 10, 4: 3, 5: 4, 6: 5, 7: 6, 8: 7, 9: 8}
+
+
+class KilledError(Exception):
+    """In the place of a signal."""
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
+    data = of_rows(next_by_next(users=40))
+    one = sequential(epochs=3)
+    expected = recommender(fit_model(one, data, Context(seed=3))).arrays
+    count = itertools.count()
+
+    def kill() -> None:
+        if next(count) == 5:
+            raise KilledError
+
+    def context(**more: Any) -> Context:
+        saves = Checkpoints(tmp_path / "saves", "key", lambda kind, facts: None, every_s=0.0)
+        return Context(seed=3, saves=saves, **more)
+
+    with pytest.raises(KilledError):
+        fit_model(one, data, context(check_memory=kill))
+    found = recommender(fit_model(one, data, context())).arrays
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)

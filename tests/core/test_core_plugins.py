@@ -52,6 +52,7 @@ def test_a_kind_is_its_folder() -> None:
         "mlp",
         "popularity",
         "residual_mlp",
+        "sasrec",
         "svm",
         "tabm",
         "text_cnn",

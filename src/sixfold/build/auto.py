@@ -59,6 +59,7 @@ COSTS = {
     "item_knn": ExpectedCost(0.5, 200.0, of="rows"),
     "als": ExpectedCost(0.5, 250.0, of="rows"),
     "bpr": ExpectedCost(1.0, 700.0, of="rows"),
+    "sasrec": ExpectedCost(5.0, 5_000.0, of="rows"),
 }
 RECOMMENDERS: tuple[Candidate, ...] = (
     ("popularity", {}, "always: what every recommender has to beat"),

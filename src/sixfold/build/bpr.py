@@ -77,6 +77,7 @@ class Settings(SolverFamily):
         seen, rng = x.histories(), np.random.default_rng(seed)
         owners = seen.users()
         pairs = owners * x.item_count + seen.items
+        known = np.sort(pairs)
         scale = START / np.sqrt(self.factors)
         users, items = (
             (scale * rng.standard_normal((count, self.factors))).astype(np.float32)
@@ -88,7 +89,7 @@ class Settings(SolverFamily):
             context.check_time("ranking what users have above what they have not")
             order = rng.permutation(len(pairs))
             others = rng.integers(0, x.item_count, len(pairs))
-            unseen = ~_inside(pairs, owners[order] * x.item_count + others)
+            unseen = ~_inside(known, owners[order] * x.item_count + others)
             order, others = order[unseen], others[unseen]
             for first in range(0, len(order), self.batch_size):
                 some = slice(first, first + self.batch_size)

@@ -66,6 +66,7 @@ class Settings(SolverFamily):
     def _neighbors(self, seen: Histories, items: int, context: Context) -> Histories:
         by_user = csr_array((seen.weights, seen.items, seen.starts), shape=(seen.count, items))
         by_item = csr_array(by_user.T)
+        by_user.sort_indices()
         lengths = np.sqrt(np.bincount(seen.items, seen.weights**2, minlength=items))
         users = np.diff(by_user.indptr)
         work = np.concatenate([[0], np.cumsum(users[by_item.indices])])[by_item.indptr]

@@ -16,7 +16,7 @@ from sixfold.explain.permutation import ColumnImportance as Shuffled
 from sixfold.package.examples import examples
 from sixfold.package.receipt import verdict
 from sixfold.parts.modality import Summarized, is_modality, modality_of
-from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.parts.table import Column, Dataset, IntArray, Table, Target
 from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import (
@@ -316,7 +316,14 @@ def _runner_up(
         return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
     first = significance.Predicted("The winner", ranked[0].predictions, ranked[0].output)
     second = significance.Predicted("it", ranked[1].predictions, ranked[1].output)
-    return f"{notes} By rows: {significance.by_rows(first, second, training.target, metric, training.groups)}"
+    return f"{notes} By rows: {significance.by_rows(first, second, training.target, metric, _drawn_together(training))}"
+
+
+def _drawn_together(training: Dataset) -> IntArray | None:
+    """[rows] equal numbers for rows that are drawn as one: of a group, of interactions those of a user."""
+    if training.target.task == "recommendation":
+        return training.target.values[:, 0].astype(np.int64)
+    return training.groups
 
 
 def _column(name: str, column: Column) -> ColumnSummary:

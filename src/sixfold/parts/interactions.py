@@ -68,16 +68,23 @@ class Interactions(StoredFeatures):
         return np.lexsort((times, self.users)).astype(np.int64)
 
     def histories(self) -> Histories:
-        """Of each known user what it did: each item once, the weights of its rows together, by item."""
-        known = (self.users < self.user_count) & (self.items >= 0)
-        users, items = self.users[known].astype(np.int64), self.items[known].astype(np.int64)
+        """Of each known user what it did: each item once, the weights of its rows together, in the order of
+        the last time.
+        """
+        order = self.in_order()
+        order = order[(self.users[order] < self.user_count) & (self.items[order] >= 0)]
+        users, items = self.users[order].astype(np.int64), self.items[order].astype(np.int64)
         pairs, at = np.unique(users * self.item_count + items, return_inverse=True)
-        weights = None if self.weights is None else self.weights[known]
+        weights = None if self.weights is None else self.weights[order]
         totals = np.bincount(at, weights, minlength=len(pairs)).astype(np.float32)
-        rows = pairs // self.item_count
-        counts = np.bincount(rows, minlength=self.user_count)
+        last = np.zeros(len(pairs), dtype=np.int64)
+        last[at] = np.arange(len(order))  # of several the last one stays
+        sequence = np.argsort(last)
+        owners = pairs[sequence] // self.item_count
+        counts = np.bincount(owners, minlength=self.user_count)
         starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Histories(starts, (pairs % self.item_count).astype(np.int32), totals)
+        chosen = (pairs[sequence] % self.item_count).astype(np.int32)
+        return Histories(starts, chosen, totals[sequence])
 
 
 def interactions_of(fit: Fit) -> Interactions:

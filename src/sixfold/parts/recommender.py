@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from sixfold.bundle.recommend import ranking
 from sixfold.bundle.recommend.histories import Float32, Histories
 from sixfold.bundle.recommend.scorers import Scorer, scorer_of
+from sixfold.bundle.recommend.stored import Kind
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph
 from sixfold.parts.interactions import Interactions, as_interactions
@@ -34,7 +35,7 @@ class Recommender(State):
     of each item.
     """
 
-    kind: Literal["popularity", "neighbors", "factors"]
+    kind: Kind
     arrays: dict[str, npt.NDArray[Any]]
     starts: npt.NDArray[np.int64]
     items: npt.NDArray[np.int32]
@@ -198,7 +199,7 @@ class _Asked:
 
 def recommender_of(
     x: Interactions,
-    kind: Literal["popularity", "neighbors", "factors"],
+    kind: Kind,
     arrays: dict[str, npt.NDArray[Any]],
     options: dict[str, float] | None = None,
 ) -> Recommender:

@@ -14,7 +14,7 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.schema import Serve
 from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.multipart import FORM
-from sixfold.serve.recommendations import DEFAULT, KEYS
+from sixfold.serve.recommend_request import DEFAULT, KEYS
 from sixfold.serve.tensors import DATATYPES
 
 JsonSchema = dict[str, Any]

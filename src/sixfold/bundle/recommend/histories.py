@@ -1,4 +1,4 @@
-"""What each of some users did: items and weights, row after row, without the zeros."""
+"""What each of some users did: items and weights in the order of time, without the zeros."""
 
 from __future__ import annotations
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sixfold.bundle.recommend import parity
 from sixfold.bundle.recommend.histories import Float32, Histories
@@ -119,17 +118,17 @@ class RecommenderRuntime:
         return np.array(found, dtype=np.float32), "similar", history
 
     def _history(self, user: int, since: Sequence[str]) -> Histories:
-        """Of one user: what he did in training, and the known items of `since`, each time once more."""
-        codes = [code for code in map(self._codes.get, since) if code is not None]
-        items: npt.NDArray[Any] = np.array(codes, dtype=np.int64)
-        weights = np.ones(len(codes))
+        """Of one user: what he did in training, then the known items of `since`, each time once more."""
+        found: dict[int, float] = {}
         if user >= 0:
-            items = np.concatenate([self._seen.items_of(user), items])
-            weights = np.concatenate([self._seen.weights_of(user), weights])
-        different, at = np.unique(items, return_inverse=True)
-        totals = np.bincount(at, weights, minlength=len(different)).astype(np.float32)
-        starts = np.array([0, len(different)], dtype=np.int64)
-        return Histories(starts, different.astype(np.int32), totals)
+            before = zip(self._seen.items_of(user), self._seen.weights_of(user), strict=True)
+            found = {int(item): float(weight) for item, weight in before}
+        for code in map(self._codes.get, since):
+            if code is not None:
+                found[code] = found.pop(code, 0.0) + 1.0  # now it is the last
+        starts = np.array([0, len(found)], dtype=np.int64)
+        items = np.fromiter(found.keys(), dtype=np.int32, count=len(found))
+        return Histories(starts, items, np.array(list(found.values()), dtype=np.float32))
 
     def _allow(self, scores: Float32, allowed: Sequence[str] | None) -> None:
         """In place."""

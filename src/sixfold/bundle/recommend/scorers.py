@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.recommend.histories import Float32, Histories
+from sixfold.bundle.recommend.sequence_scorer import SequenceScorer
 
 Codes = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[Any]]
 GATHERED: Final = 1 << 22  # numbers that are gathered at once: 16 MiB
+SEQUENCE: Final = "sequence_"  # how the arrays of a transformer begin
 SINGULAR: Final = 1e-6  # of the diagonal, added where nothing is regularized
 
 
@@ -229,7 +231,7 @@ def _padded(histories: Histories, some: Codes) -> PaddedHistories:
 
 
 def scorer_of(kind: str, arrays: Arrays, options: Mapping[str, float]) -> Scorer:
-    """`kind`: popularity, neighbors or factors; the arrays have the names of the scorer's fields.
+    """`kind`: popularity, neighbors, factors or sequence; the arrays have the names of the scorer's fields.
     Raises KeyError for one that is not there.
     """
     if kind == "popularity":
@@ -241,6 +243,14 @@ def scorer_of(kind: str, arrays: Arrays, options: Mapping[str, float]) -> Scorer
             )
         )
     items = arrays["item_factors"]
+    if kind == "sequence":
+        layers = {
+            name.removeprefix(SEQUENCE): array
+            for name, array in arrays.items()
+            if name.startswith(SEQUENCE)
+        }
+        start, positions = layers.pop("start"), layers.pop("positions")
+        return SequenceScorer(items, start, positions, layers, int(options["heads"]))
     wide = items.astype(np.float64)
     return FactorScorer(
         items,

@@ -20,7 +20,7 @@ from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 from sixfold.core.values import LevelType
 
-Kind = Literal["popularity", "neighbors", "factors"]
+Kind = Literal["popularity", "neighbors", "factors", "sequence"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=400)
 TYPES: Final = {"U8": "u1", "I8": "i1", "I32": "<i4", "I64": "<i8", "F32": "<f4"}
 NAMES: Final = {  # array → the type that it has, its dimensions
@@ -40,15 +40,38 @@ NAMES: Final = {  # array → the type that it has, its dimensions
     "item_bias": ("F32", 1),
     "user_factors": ("F32", 2),
     "projection": ("F32", 2),
+    "sequence_start": ("F32", 1),
+    "sequence_positions": ("F32", 2),
+    "sequence_final_norm": ("F32", 1),
+    "sequence_final_shift": ("F32", 1),
+    "sequence_norm_1": ("F32", 2),
+    "sequence_shift_1": ("F32", 2),
+    "sequence_attention_in": ("F32", 3),
+    "sequence_attention_in_bias": ("F32", 2),
+    "sequence_attention_out": ("F32", 3),
+    "sequence_attention_out_bias": ("F32", 2),
+    "sequence_norm_2": ("F32", 2),
+    "sequence_shift_2": ("F32", 2),
+    "sequence_wide": ("F32", 3),
+    "sequence_wide_bias": ("F32", 2),
+    "sequence_narrow": ("F32", 3),
+    "sequence_narrow_bias": ("F32", 2),
 }
 OF_ALL: Final = frozenset(list(NAMES)[:8])
 OF_KIND: Final[Mapping[str, frozenset[str]]] = {
     "popularity": frozenset({"popularity"}),
     "neighbors": frozenset({"neighbor_starts", "neighbor_items", "neighbor_weights"}),
     "factors": frozenset({"item_factors"}),
+    "sequence": frozenset(
+        {"item_factors"} | {name for name in NAMES if name.startswith("sequence")}
+    ),
 }
+LONGEST: Final = 4_096  # of a sequence: attention takes its square
 OPTIONAL: Final = frozenset({"item_bias", "user_factors", "projection"})  # of factors
-OPTIONS: Final = ("confidence", "regularization")
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "factors": ("confidence", "regularization"),
+    "sequence": ("heads",),
+}
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 
 
@@ -150,17 +173,19 @@ def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> St
     users, items = (_read_names(arrays, part) for part in ("user", "item"))
     seen = Histories(arrays["starts"], arrays["items"], arrays["weights"])
     _check_histories(seen, len(users), len(items))
-    _check_scores(kind, {name: arrays[name] for name in own}, len(users), len(items))
+    scores = {name: arrays[name] for name in own}
+    _check_scores(kind, scores, len(users), len(items))
     counts = arrays["user_counts"]
     if len(counts) != len(items) or counts.min(initial=1) < 1:
         raise ValueError("counts of other items")
-    options = {name: float(told[name]) for name in OPTIONS} if kind == "factors" else {}
+    options = {name: float(told[name]) for name in OPTIONS.get(kind, ())}
     if not all(math.isfinite(value) and value >= 0 for value in options.values()):
         raise ValueError("options that are no numbers")
+    if kind == "sequence":
+        _check_heads(options["heads"], scores)
     types = [told["user_type"], told["item_type"]]
     if not set(types) <= set(get_args(LevelType)):
         raise ValueError("names of another type")
-    scores = {name: arrays[name] for name in own}
     return StoredRecommender(
         cast("Kind", kind),
         options,
@@ -182,17 +207,44 @@ def _check_scores(
         )
         _check_histories(near, items, items)
         return
-    width = arrays["item_factors"].shape[1] if kind == "factors" else 0
-    shapes = {
+    width = arrays["item_factors"].shape[1] if "item_factors" in arrays else 0
+    layers = len(arrays["sequence_wide"]) if kind == "sequence" else 0
+    length = len(arrays["sequence_positions"]) if kind == "sequence" else 0
+    shapes: dict[str, tuple[int, ...]] = {
         "popularity": (items,),
         "item_factors": (items, width),
         "item_bias": (items,),
         "user_factors": (users, width),
         "projection": (width, width),
+        **_sequence_shapes(width, length, layers),
     }
     for name, array in arrays.items():
         if array.shape != shapes[name] or not np.isfinite(array).all():
             raise ValueError(f"{name} of another shape, or of no numbers")
+
+
+def _sequence_shapes(width: int, length: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """Of a transformer's arrays."""
+    vectors = ("start", "final_norm", "final_shift")
+    of_layers = ("norm_1", "shift_1", "attention_out_bias", "norm_2", "shift_2", "narrow_bias")
+    found: dict[str, tuple[int, ...]] = {
+        **dict.fromkeys(vectors, (width,)),
+        **dict.fromkeys(of_layers, (layers, width)),
+        "positions": (length, width),
+        "attention_in": (layers, width, 3 * width),
+        "attention_in_bias": (layers, 3 * width),
+        "attention_out": (layers, width, width),
+        "wide": (layers, width, 4 * width),
+        "wide_bias": (layers, 4 * width),
+        "narrow": (layers, 4 * width, width),
+    }
+    return {f"sequence_{name}": shape for name, shape in found.items()}
+
+
+def _check_heads(heads: float, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    width, length = arrays["item_factors"].shape[1], len(arrays["sequence_positions"])
+    if heads < 1 or heads != int(heads) or width % int(heads) or not 1 <= length <= LONGEST:
+        raise ValueError("heads that do not divide the width, or no positions")
 
 
 def _check_histories(found: Histories, rows: int, items: int) -> None:
