@@ -40,11 +40,10 @@ def ranks(scores: Float32, rows: Codes, items: Codes) -> npt.NDArray[np.int64]:
     is first.
     """
     found = np.empty(len(rows), dtype=np.int64)
-    codes = np.arange(scores.shape[1])
     for number, (row, item) in enumerate(zip(rows.tolist(), items.tolist(), strict=True)):
         own = scores[row]
         value = own[item]
         above = np.count_nonzero(own > value)
-        equal = np.count_nonzero((own == value) & (codes < item))
+        equal = np.count_nonzero(own[:item] == value)
         found[number] = 1 + above + equal
     return found

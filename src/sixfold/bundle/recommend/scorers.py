@@ -210,9 +210,9 @@ def padded(
     lengths = histories.lengths()
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 0]
-    first = 0
+    first, most = 0, max(1, gathered // factors)  # users of one entry each
     while first < len(order):
-        own = lengths[order[first:]]
+        own = lengths[order[first : first + most]]
         filled = own * np.arange(1, len(own) + 1) * factors
         size = max(1, int(np.searchsorted(filled, gathered, side="right")))
         some = order[first : first + size]

@@ -218,6 +218,8 @@ def _check_scores(
         "projection": (width, width),
         **_sequence_shapes(width, length, layers),
     }
+    if kind != "popularity" and not width:
+        raise ValueError("factors of no numbers")
     for name, array in arrays.items():
         if array.shape != shapes[name] or not np.isfinite(array).all():
             raise ValueError(f"{name} of another shape, or of no numbers")
