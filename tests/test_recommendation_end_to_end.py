@@ -146,6 +146,20 @@ def test_other_ways_to_divide(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert verify(made.bundle)
 
 
+def test_vectors_in_8_bits_stand_in_the_receipt(tmp_path: Path) -> None:
+    value = yaml.safe_load(RECIPE)
+    value["build"] = [{"family": "als", "factors": 16, "iterations": 4}]
+    value["compress"] = {"quantize": "int8", "keep": {"ndcg_at_10": -0.05}, "keep_lift": 0}
+    made = run(tmp_path, yaml.safe_dump(value))
+    receipt = made.receipt
+    assert receipt.verdict == "compressed"
+    assert receipt.after.file_bytes < receipt.before.file_bytes
+    assert receipt.after.file_bytes == (made.bundle / SAME[0]).stat().st_size
+    assert receipt.quality[0].folds_before != ()
+    assert "8 bits" in receipt.steps[0].why
+    assert verify(made.bundle)
+
+
 def test_a_recipe_without_families_tries_them_all(tmp_path: Path) -> None:
     value = yaml.safe_load(RECIPE)
     del value["build"]

@@ -78,14 +78,16 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
             "data.group": "g",
             "data.weight": "w",
             "evaluate.ensemble": True,
-            "compress": {"fixed_point": {"factor": 16}},
+            "compress": {"prune": "features", "fixed_point": {"factor": 16}, "quantize": "int8"},
         },
         [
             "data.group: expected the column of users, 'user', to hold out whole users; found 'g'. Write group: user, or leave "
             "it out.",
             "data.weight: expected no weight for task: recommendation; found one. Name it in data.interactions.rating.",
             "evaluate.ensemble: expected no ensemble for task: recommendation; found one. Leave it out.",
-            "compress: expected no compress for task: recommendation; found one. Leave it out.",
+            "compress.prune: expected no prune for task: recommendation; found one. Write compress: {quantize: int8}.",
+            "compress.fixed_point: expected no fixed_point for task: recommendation; found one. Write compress: {quantize: "
+            "int8}.",
         ],
     ),
     (
@@ -365,8 +367,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, sasrec, tabm, "
-            "text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+            "compress.quantize: expected a network (als, bpr, cnn, fusion, image_encoder, language, mlp, residual_mlp, sasrec, "
+            "tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),
     (

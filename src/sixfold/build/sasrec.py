@@ -13,6 +13,7 @@ from sixfold.build._item_windows import ItemWindows
 from sixfold.build.family import FitCost, FitWork, TrainDefaults
 from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.item_sequence import ItemSequence, SequenceShape
+from sixfold.bundle.recommend.scorers import decoded
 from sixfold.bundle.recommend.sequence_scorer import PAD
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.interactions import interactions_of
@@ -73,7 +74,7 @@ class Settings(ModuleFamily):
         if not isinstance(fitted, Recommender) or fitted.kind != "sequence":
             raise TypeError(f"{type(fitted).__name__} is no sequential recommender")
         network = ItemSequence(self._shape(len(fitted.user_counts)))
-        network.load(fitted.arrays)
+        network.load(dict(decoded(fitted.arrays)))
         return network
 
     def examples(self, fit: Fit) -> ExampleReader:

@@ -65,8 +65,13 @@ def make(run: RunContext, data: DataSplit, winner: Winner, compressed: Compresse
     files = {FILE: file, PARITY: packed(requests)}
     served = Settings().open(Sealed(Path("bundle"), "recommender", files), signature)
     worst = served.prove(files[PARITY], PARITY).worst
-    cost = receipt.counted(_timed(served, requests, len(file)), model)
-    made = _receipt(run.loaded.recipe, data, winner, compressed, cost)
+    after = receipt.counted(_timed(served, requests, len(file)), model)
+    costs = (after, after)
+    if winner.model is not model:
+        old = stored_recommender(winner.model)
+        timed = _timed(RecommenderRuntime(old), requests, len(old.packed()))
+        costs = (receipt.counted(timed, winner.model), after)
+    made = _receipt(run.loaded.recipe, data, winner, compressed, costs)
     told = {"parity_rows": len(requests), "parity_worst": worst, "duration_s": round(duration_s, 2)}
     made = settled(made.model_copy(update=told), winner)
     lines = planned.lines(run.folder, run.limits.started)
@@ -144,19 +149,22 @@ def _named(codes: Codes | Sequence[int], names: Sequence[str]) -> tuple[str, ...
 
 
 def _receipt(
-    recipe: Recipe, data: DataSplit, winner: Winner, compressed: Compressed, cost: Cost
+    recipe: Recipe, data: DataSplit, winner: Winner, compressed: Compressed, costs: Sequence[Cost]
 ) -> Receipt:
     metrics, held_out = winner.plan.metrics, data.held_out
-    scores = ModelScores(winner.evaluation.scores, compressed.model.scores(held_out, metrics))
+    before = ModelScores(winner.evaluation.scores, winner.model.scores(held_out, metrics))
+    after = before
+    if winner.model is not compressed.model:
+        after = ModelScores(compressed.scores, compressed.model.scores(held_out, metrics))
     return Receipt(
         name=recipe.name,
         candidate=winner.evaluation.name,
         rows_trained=data.training.table.rows,
         rows_holdout=held_out.table.rows,
         metric=metrics[0],
-        quality=qualities(metrics, winner.plan.baseline, scores, scores),
-        before=cost,
-        after=cost,
+        quality=qualities(metrics, winner.plan.baseline, before, after),
+        before=costs[0],
+        after=costs[1],
         steps=compressed.steps,
         verdict=receipt.outcome(compressed),
         machine=receipt.machine(),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.recommend import ranking
 from sixfold.bundle.recommend.histories import Float32, Histories
-from sixfold.bundle.recommend.scorers import Scorer, scorer_of
+from sixfold.bundle.recommend.scorers import Scorer, decoded, scorer_of
 from sixfold.bundle.recommend.stored import Kind
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph
@@ -61,7 +61,9 @@ class Recommender(State):
 
     def parameters(self) -> dict[str, FloatArray]:
         """What was learned."""
-        real = {name: array for name, array in self.arrays.items() if array.dtype.kind == "f"}
+        real = {
+            name: array for name, array in decoded(self.arrays).items() if array.dtype.kind == "f"
+        }
         return {name: array.astype(np.float64) for name, array in real.items()}
 
     def with_parameters(self, parameters: dict[str, FloatArray]) -> Recommender:

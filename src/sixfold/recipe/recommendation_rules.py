@@ -66,8 +66,11 @@ def interactions_have_no_other_parts(recipe: Recipe, document: Document) -> Prob
         (("data", "weight"), recipe.data.weight, "Name it in data.interactions.rating."),
         (("data", "test"), recipe.data.test, "Join the files, and use data.holdout."),
         (("evaluate", "ensemble"), recipe.evaluate.ensemble or None, "Leave it out."),
-        (("compress",), recipe.compress, "Leave it out."),
     )
+    if recipe.compress is not None:
+        for key in ("prune", "fixed_point"):
+            value = getattr(recipe.compress, key)
+            refused += ((("compress", key), value or None, "Write compress: {quantize: int8}."),)
     for path, value, remedy in refused:
         if value is not None:
             yield RecipeError(

@@ -42,6 +42,7 @@ FITS: Final = {
     "rounds": ("boosting",),
     "support_vectors": ("svm",),
 }
+FACTORS: Final = ("als", "bpr")  # families of vectors without a network
 UNLABELLED: Final = frozenset(
     {"reconstruction", "generation", "recommendation"}
 )  # tasks without a target
@@ -313,11 +314,13 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
 
 
 def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
-    """int8 is for networks."""
+    """int8 is for networks, and for other vectors."""
     named = recipe.families
     known = schema()["x-plugins"][FAMILY.name]
     networks = [
-        name for name in known if facts(FAMILY.name, name).get("trained_by_the_loop", False)
+        name
+        for name in known
+        if facts(FAMILY.name, name).get("trained_by_the_loop", False) or name in FACTORS
     ]
     if (
         recipe.compress

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,19 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 GATHERED: Final = 1 << 22  # numbers that are gathered at once: 16 MiB
 SEQUENCE: Final = "sequence_"  # how the arrays of a transformer begin
 SINGULAR: Final = 1e-6  # of the diagonal, added where nothing is regularized
+
+
+class CodedVectors(NamedTuple):
+    """Vectors in 8 bits: the names of their codes, int8 [rows, factors], and of the scale of each row."""
+
+    codes: str
+    scales: str
+
+
+CODED: Final = {
+    "item_factors": CodedVectors("item_codes", "item_scales"),
+    "user_factors": CodedVectors("user_codes", "user_scales"),
+}
 
 
 class Scorer(Protocol):
@@ -230,10 +243,20 @@ def _padded(histories: Histories, some: Codes) -> PaddedHistories:
     return PaddedHistories(items, weights, inside.astype(np.float32))
 
 
+def decoded(arrays: Arrays) -> Arrays:
+    """With vectors in single precision in the place of codes."""
+    found = dict(arrays)
+    for name, (codes, scales) in CODED.items():
+        if codes in found:
+            found[name] = found.pop(codes).astype(np.float32) * found.pop(scales)[:, None]
+    return found
+
+
 def scorer_of(kind: str, arrays: Arrays, options: Mapping[str, float]) -> Scorer:
     """`kind`: popularity, neighbors, factors or sequence; the arrays have the names of the scorer's fields.
-    Raises KeyError for one that is not there.
+    Raises KeyError for one that is not there. Vectors may come in 8 bits.
     """
+    arrays = decoded(arrays)
     if kind == "popularity":
         return PopularityScorer(arrays["popularity"])
     if kind == "neighbors":

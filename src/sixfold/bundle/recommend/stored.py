@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.recommend.histories import Histories
+from sixfold.bundle.recommend.scorers import CODED, decoded
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 from sixfold.core.values import LevelType
@@ -40,6 +41,10 @@ NAMES: Final = {  # array → the type that it has, its dimensions
     "item_bias": ("F32", 1),
     "user_factors": ("F32", 2),
     "projection": ("F32", 2),
+    "item_codes": ("I8", 2),
+    "item_scales": ("F32", 1),
+    "user_codes": ("I8", 2),
+    "user_scales": ("F32", 1),
     "sequence_start": ("F32", 1),
     "sequence_positions": ("F32", 2),
     "sequence_final_norm": ("F32", 1),
@@ -164,31 +169,26 @@ def _read(content: bytes) -> tuple[Mapping[str, str], dict[str, npt.NDArray[Any]
 
 
 def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> StoredRecommender:
-    kind, own = told["kind"], set(arrays) - OF_ALL
+    kind, scores = told["kind"], {n: array for n, array in arrays.items() if n not in OF_ALL}
     if kind not in get_args(Kind) or not set(arrays) >= OF_ALL:
         raise ValueError("another kind of scores, or arrays that are missing")
+    plain = _plain(scores)
     allowed = OF_KIND[kind] | (OPTIONAL if kind == "factors" else frozenset())
-    if not OF_KIND[kind] <= own <= allowed:
-        raise ValueError(f"the arrays {sorted(own)} of {kind}")
+    if not OF_KIND[kind] <= set(plain) <= allowed:
+        raise ValueError(f"the arrays {sorted(plain)} of {kind}")
     users, items = (_read_names(arrays, part) for part in ("user", "item"))
     seen = Histories(arrays["starts"], arrays["items"], arrays["weights"])
     _check_histories(seen, len(users), len(items))
-    scores = {name: arrays[name] for name in own}
-    _check_scores(kind, scores, len(users), len(items))
+    _check_scores(kind, plain, len(users), len(items))
     counts = arrays["user_counts"]
     if len(counts) != len(items) or counts.min(initial=1) < 1:
         raise ValueError("counts of other items")
-    options = {name: float(told[name]) for name in OPTIONS.get(kind, ())}
-    if not all(math.isfinite(value) and value >= 0 for value in options.values()):
-        raise ValueError("options that are no numbers")
-    if kind == "sequence":
-        _check_heads(options["heads"], scores)
     types = [told["user_type"], told["item_type"]]
     if not set(types) <= set(get_args(LevelType)):
         raise ValueError("names of another type")
     return StoredRecommender(
         cast("Kind", kind),
-        options,
+        _options(kind, told, plain),
         scores,
         users,
         items,
@@ -196,6 +196,26 @@ def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> St
         counts,
         *cast("list[LevelType]", types),
     )
+
+
+def _plain(scores: dict[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+    """Without codes; vectors come in one form."""
+    for vectors, (codes, scales) in CODED.items():
+        if codes in scores or scales in scores:
+            if vectors in scores or len(scores[codes]) != len(scores[scales]):
+                raise ValueError("scales of other vectors")
+    return decoded(scores)
+
+
+def _options(
+    kind: str, told: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, float]:
+    options = {name: float(told[name]) for name in OPTIONS.get(kind, ())}
+    if not all(math.isfinite(value) and value >= 0 for value in options.values()):
+        raise ValueError("options that are no numbers")
+    if kind == "sequence":
+        _check_heads(options["heads"], arrays)
+    return options
 
 
 def _check_scores(
