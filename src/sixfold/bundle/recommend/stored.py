@@ -201,9 +201,9 @@ def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> St
 def _plain(scores: dict[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
     """Without codes; vectors come in one form."""
     for vectors, (codes, scales) in CODED.items():
-        if codes in scores or scales in scores:
-            if vectors in scores or len(scores[codes]) != len(scores[scales]):
-                raise ValueError("scales of other vectors")
+        coded = {codes, scales} & set(scores)
+        if coded and (vectors in scores or len(scores[codes]) != len(scores[scales])):
+            raise ValueError("scales of other vectors")
     return decoded(scores)
 
 
