@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def planted(users: int = 60, items: int = 40, each: int = 8, seed: int = 0, **da
     return load(section, "recommendation", Path())
 
 
-def of_rows(rows: list[tuple[Any, ...]], **data: Any) -> Dataset:
+def of_rows(rows: Sequence[tuple[Any, ...]], **data: Any) -> Dataset:
     """Users, items, times."""
     frame = pd.DataFrame(rows, columns=["user", "item", "time"][: len(rows[0])])
     options = {"time": "time", **data} if len(rows[0]) > 2 else data

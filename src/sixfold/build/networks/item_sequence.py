@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sixfold.build.networks.text_encoder import norm_parameters
 from sixfold.bundle.recommend.sequence_scorer import MASKED, PAD
 from sixfold.train.network import Scheme
+from sixfold.train.starting import norm_parameters
 
 PLACES: Final = 0.02  # standard deviation of the first vectors of places
 
