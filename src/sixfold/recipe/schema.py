@@ -9,7 +9,7 @@ made; this module imports none of them.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -44,10 +44,8 @@ from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.space import Search
+from sixfold.recipe.tasks import OWN_RUNTIMES, TaskName
 from sixfold.recipe.text_filters import TextFilters
-
-# What answers for a task whose models are no graph of rows.
-OWN_RUNTIMES: Final = {"generation": "language", "recommendation": "recommender"}
 
 
 class TableFile(Section):
@@ -470,10 +468,9 @@ class Recipe(Section):
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
         description="Lower-case letters, digits, - and _.",
     )
-    task: (
-        Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
-        | None
-    ) = Field(None, description="Left out: inferred from the target, and said so.")
+    task: TaskName | None = Field(
+        None, description="Left out: inferred from the target, and said so."
+    )
     data: Data
     prepare: Prepare = Field(default_factory=Prepare)
     build: Annotated[
