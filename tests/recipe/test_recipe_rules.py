@@ -211,7 +211,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
         [
             "evaluate.nested: expected a scheme with a number of folds, to nest by; found 'leave_one_out'. Leave nested out "
-            "(data.holdout tells what to expect, too), or choose from: group, kfold, repeated, stratified, time_series."
+            "(data.holdout tells what to expect, too), or choose from: group, kfold, leave_last, repeated, "
+            "stratified, time_series."
         ],
     ),
     (
@@ -273,7 +274,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         [
             "evaluate.folds: expected an option of leave_one_out (none); found folds. Leave folds out, or choose a scheme "
-            "that has it: group, kfold, repeated, stratified, time_series."
+            "that has it: group, kfold, leave_last, repeated, stratified, time_series."
         ],
     ),
     (
@@ -307,9 +308,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, kappa, log_loss, mae, mape, mcc, "
-            "mse, perplexity, pinball, precision, preference_accuracy, r2, recall, rmse, rmsle, roc_auc, specificity, "
-            "top_3_accuracy, top_5_accuracy."
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, coverage_at_10, f1, kappa, "
+            "log_loss, mae, map_at_10, mape, mcc, mrr, mse, ndcg_at_10, ndcg_at_20, novelty_at_10, perplexity, pinball, precision, "
+            "preference_accuracy, r2, recall, recall_at_10, recall_at_20, rmse, rmsle, roc_auc, specificity, top_3_accuracy, "
+            "top_5_accuracy."
         ],
     ),
     (

@@ -25,7 +25,7 @@ from sixfold.parts.state import State
 from sixfold.parts.table import Table
 from sixfold.recipe.kinds import PRUNER
 from sixfold.recipe.receipt import Step
-from sixfold.recipe.schema import OWN_RUNTIMES
+from sixfold.recipe.tasks import OWN_RUNTIMES
 from sixfold.runs.context import Context
 
 LESS_BYTES = 0.98  # a gain: at most this share of the bytes …

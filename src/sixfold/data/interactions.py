@@ -39,7 +39,7 @@ def interaction_dataset(raw: Raw, data: Data, reading: Reading) -> Dataset:
     """
     asked = data.interactions or InteractionColumns()
     _check_names(raw, data, asked)
-    found = _Rows(raw, reading, asked, np.arange(raw.rows))
+    found = _UsableRows(raw, reading, asked, np.arange(raw.rows))
     found = found.with_values("user", asked.user).with_values("item", asked.item)
     if data.time is not None:
         found = found.with_values("time", data.time)
@@ -74,7 +74,7 @@ def interaction_dataset(raw: Raw, data: Data, reading: Reading) -> Dataset:
 
 
 @dataclass(frozen=True)
-class _Rows:
+class _UsableRows:
     """Of a source, those that can be used: `rows` of it. `told`: what was left out."""
 
     raw: Raw
@@ -83,12 +83,12 @@ class _Rows:
     rows: IntArray
     told: tuple[str, ...] = ()
 
-    def with_values(self, part: str, name: str) -> _Rows:
+    def with_values(self, part: str, name: str) -> _UsableRows:
         """Those that have a value in a column."""
         held = texts(name, self.cells(name), self.reading)
         return self._without(held.codes < 0, name, f"a value, as it is the {part}", "a missing one")
 
-    def with_ratings(self, name: str) -> tuple[_Rows, FloatArray]:
+    def with_ratings(self, name: str) -> tuple[_UsableRows, FloatArray]:
         """Those with a rating that can be one, and these."""
         own = self.with_values("rating", name)
         made = read(name, own.cells(name), "number", own.reading)
@@ -113,7 +113,7 @@ class _Rows:
         whole = self.raw.columns[name]
         return whole if len(self.rows) == self.raw.rows else whole.take(pa.array(self.rows))
 
-    def _without(self, bad: BoolArray, name: str, expected: str, found: str) -> _Rows:
+    def _without(self, bad: BoolArray, name: str, expected: str, found: str) -> _UsableRows:
         """Raises DataError for the first bad row, unless the recipe skips them."""
         if not bad.any():
             return self
@@ -126,7 +126,7 @@ class _Rows:
             )
         return self._kept(bad, f"'{name}' is not {expected}")
 
-    def _kept(self, bad: BoolArray, why: str) -> _Rows:
+    def _kept(self, bad: BoolArray, why: str) -> _UsableRows:
         if not bad.any():
             return self
         rows, place = self.rows[~bad], self.raw.place

@@ -28,8 +28,8 @@ from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import Report, Reproduction
-from sixfold.recipe.schema import OWN_RUNTIMES
 from sixfold.recipe.signature import Signature
+from sixfold.recipe.tasks import OWN_RUNTIMES
 from sixfold.runs.folder import RunFolder
 from sixfold.select.winner import Winner
 

@@ -162,7 +162,7 @@ class Recommender(State):
         return Histories(starts, items, weights)
 
 
-class _Block(NamedTuple):
+class _UserBlock(NamedTuple):
     """Some users: `codes`, -1 where not known; the `rows` that are asked, the user of each among
     these, and the item.
     """
@@ -186,7 +186,7 @@ class _Asked:
     owners: IntArray
     items: IntArray
 
-    def blocks(self, size: int) -> Iterator[_Block]:
+    def blocks(self, size: int) -> Iterator[_UserBlock]:
         """Users of whom something is asked, `size` at a time."""
         users = np.unique(self.owners)
         for first in range(0, len(users), size):
@@ -194,7 +194,7 @@ class _Asked:
             start, stop = np.searchsorted(self.owners, [some[0], some[-1] + 1])
             rows = slice(int(start), int(stop))
             own = np.searchsorted(some, self.owners[rows])
-            yield _Block(
+            yield _UserBlock(
                 self.codes[some], self.before.take(some), self.rows[rows], own, self.items[rows]
             )
 

@@ -43,9 +43,8 @@ FITS: Final = {
     "support_vectors": ("svm",),
 }
 FACTORS: Final = ("als", "bpr")  # families of vectors without a network
-UNLABELLED: Final = frozenset(
-    {"reconstruction", "generation", "recommendation"}
-)  # tasks without a target
+# Tasks without a target.
+UNLABELLED: Final = frozenset({"reconstruction", "generation", "recommendation"})
 OF_EVERY_FAMILY: Final = tuple(Weighing.model_fields)  # keys of `train` that are not the loop's
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 

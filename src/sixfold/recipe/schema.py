@@ -78,12 +78,10 @@ class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
     target: str | None = Field(
-        None,
-        description="The column to predict; left out for reconstruction, generation and recommendation.",
+        None, description="The column to predict; left out where the task has none."
     )
     interactions: InteractionColumns | None = Field(
-        None,
-        description="Which columns are user, item and rating, for task: recommendation. Left out: `user` and `item`.",
+        None, description="User, item and rating of task: recommendation; else `user` and `item`."
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."

@@ -13,6 +13,7 @@ from sixfold.core.values import LevelType
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.reading import Marks
 from sixfold.recipe.section import Section
+from sixfold.recipe.tasks import TaskName
 
 NUMBERS: Final = (
     "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
@@ -108,7 +109,7 @@ class Output(Section):
 class Signature(Section):
     """The contract between a bundle and whoever sends it rows."""
 
-    task: Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
+    task: TaskName
     target: tuple[str, ...]
     classes: tuple[str, ...] = ()
     class_type: LevelType = Field(
