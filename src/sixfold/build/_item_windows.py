@@ -10,7 +10,7 @@ import torch
 
 from sixfold.bundle.recommend.histories import Histories
 from sixfold.bundle.recommend.sequence_scorer import PAD
-from sixfold.parts.table import IntArray
+from sixfold.parts.table import BoolArray, IntArray
 
 FIXED: Final = 0  # seed of the negatives of rows that are watched
 
@@ -55,7 +55,7 @@ class ItemWindows:
         y = torch.from_numpy(wanted)
         return torch.cat([torch.from_numpy(before), y, negatives], dim=1), y
 
-    def _at(self, places: IntArray, there: np.ndarray) -> IntArray:  # type: ignore[type-arg]
+    def _at(self, places: IntArray, there: BoolArray) -> IntArray:
         at = np.clip(places, 0, len(self.seen.items) - 1)
         found: IntArray = np.where(there, self.seen.items[at], PAD).astype(np.int64)
         return found

@@ -99,7 +99,8 @@ class NdcgAt10(RankingMetric):
         """Gains over ideal gains."""
         gains = np.where(rows.rank <= self.first, 1 / np.log2(rows.rank + 1), 0.0)
         ideal = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, self.first + 2)))])
-        return rows.sums(gains) / ideal[np.minimum(rows.wanted, self.first)]
+        found: FloatArray = rows.sums(gains) / ideal[np.minimum(rows.wanted, self.first)]
+        return found
 
 
 class NdcgAt20(NdcgAt10):
