@@ -10,7 +10,7 @@ import numpy as np
 
 from sixfold.core.errors import RecipeError
 from sixfold.core.values import LevelType
-from sixfold.parts.fit import FeatureGroup
+from sixfold.parts.fit import FeatureGroup, Features
 from sixfold.parts.graph import Graph
 from sixfold.parts.interactions import ITEM, RATING, TIME, USER, Interactions
 from sixfold.parts.raw_inputs import RawInputs
@@ -62,8 +62,12 @@ class InteractionPreparer(State):
         """One interaction a row."""
         return (FeatureGroup("interactions", self.inputs, 0, 1),)
 
-    def transform(self, table: Table) -> Interactions:
-        """All rows as codes. Users that are not known are numbered from the last known one up."""
+    def transform(self, table: Table) -> Features:
+        """All rows as codes."""
+        return self.coded(table)
+
+    def coded(self, table: Table) -> Interactions:
+        """The same: users that are not known are numbered from the last known one up."""
         user, item = (table.columns[name] for name in self.inputs)
         users, items = _codes(user, self.users), _codes(item, self.items)
         unknown = users < 0
@@ -72,7 +76,7 @@ class InteractionPreparer(State):
         times, ratings = (_numbers(table, name) for name in (TIME, RATING))
         return Interactions(users, items, len(self.users), len(self.items), times, ratings)
 
-    def batches(self, table: Table) -> Iterator[tuple[slice, Interactions]]:
+    def batches(self, table: Table) -> Iterator[tuple[slice, Features]]:
         """The same."""
         yield slice(0, table.rows), self.transform(table)
 
@@ -93,7 +97,7 @@ def fit_interactions(
     user, item = table.columns[USER], table.columns[ITEM]
     users = tuple(user.levels[code] for code in np.unique(user.values).tolist())
     found = InteractionPreparer(users, _by_users(user, item), user.level_type, item.level_type)
-    return found, found.transform(table), np.arange(table.rows, dtype=np.int64)
+    return found, found.coded(table), np.arange(table.rows, dtype=np.int64)
 
 
 def _numbers(table: Table, name: str) -> FloatArray | None:
