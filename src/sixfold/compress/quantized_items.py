@@ -56,8 +56,8 @@ def gain(before: Recommender, after: Recommender) -> tuple[bool, str]:
 
 
 def _bytes(one: Recommender) -> int:
-    own = (one.starts, one.items, one.weights, one.user_counts, *one.arrays.values())
-    return sum(array.nbytes for array in own)
+    seen = one.starts.nbytes + one.items.nbytes + one.weights.nbytes + one.user_counts.nbytes
+    return seen + sum(array.nbytes for array in one.arrays.values())
 
 
 def _recommender(model: Model) -> Recommender:

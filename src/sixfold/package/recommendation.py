@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,6 @@ from sixfold.bundle.recommend.parity import StoredRequest, packed
 from sixfold.bundle.recommend.ranking import exclude, first_items, scored
 from sixfold.bundle.recommend.requests import RecommendRequest
 from sixfold.bundle.recommend.runtime import RecommenderRuntime
-from sixfold.bundle.recommend.scorers import Codes
 from sixfold.bundle.recommend.stored import StoredRecommender
 from sixfold.bundle.runtimes.recommender import FILE, Settings
 from sixfold.compress.compress import Compressed
@@ -144,8 +143,8 @@ def _parts(model: Model) -> tuple[InteractionPreparer, Recommender]:
     return model.preparer, model.fitted
 
 
-def _named(codes: Codes | Sequence[int], names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(names[code] for code in codes)
+def _named(codes: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(names[code] for code in codes.tolist())
 
 
 def _receipt(
