@@ -149,7 +149,7 @@ def test_other_ways_to_divide(tmp_path: Path, changes: dict[str, Any]) -> None:
 def test_vectors_in_8_bits_stand_in_the_receipt(tmp_path: Path) -> None:
     value = yaml.safe_load(RECIPE)
     value["data"]["source"] = "planted:300x60x12"
-    value["build"] = [{"family": "als", "factors": 16, "iterations": 4}]
+    value["build"] = [{"family": "als", "factors": 8, "iterations": 10}]
     value["compress"] = {"quantize": "int8", "keep": {"ndcg_at_10": -0.05}, "keep_lift": 0}
     made = run(tmp_path, yaml.safe_dump(value))
     receipt = made.receipt
