@@ -35,6 +35,7 @@ PEERS = (
     "transformers",
     "peft",
     "accelerate",
+    "implicit",
 )
 Record = dict[str, Any]
 
@@ -65,6 +66,7 @@ MEASUREMENTS = (
     "language_target",
     "quantization",
     "language_serving",
+    "recommend",
     "growth",
     "plan",
 )

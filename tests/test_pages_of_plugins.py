@@ -143,8 +143,9 @@ def test_a_runtime(tmp_path: Path) -> None:
     gone = followed.sixfold(
         "verify", "run/bundle", "--allow-plugin", "packed", site=installed_plugins.without()
     )
-    assert "expected an installed runtime (language, onnx); found 'packed'" in " ".join(
-        gone.stderr.split()
+    assert (
+        "expected an installed runtime (language, onnx, recommender); found 'packed'"
+        in " ".join(gone.stderr.split())
     )
 
 

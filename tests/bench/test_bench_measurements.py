@@ -57,6 +57,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {},
         {"cross_val_score(Ridge) a penalty", "RidgeCV"},
     ),
+    "recommend": (
+        {"users": 60, "items": 40, "each": 12, "factors": 4, "iterations": 2},
+        {"SAME": 0.9},
+        {"the planted scores"},
+    ),
     "svm_grid": ({"rows": 300, "features": 5, "folds": 2}, {}, {"GridSearchCV(SVC, n_jobs=2)"}),
     "boosting_folds": (
         {"rows": 1000, "features": 6, "folds": 2, "trees": 10},

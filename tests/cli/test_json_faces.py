@@ -32,6 +32,8 @@ ANSWERS = [None, None, None, 1.0]
 WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN, or may
     "build/_language_shape.py": "a configuration, whose numbers are bounded",
     "bundle/explain/stored.py": "texts and whole numbers, read by the same file alone",
+    "bundle/recommend/runtime.py": "names of items",
+    "bundle/recommend/stored.py": "texts and whole numbers, read by the same file alone",
     "bundle/language/vocabulary_model.py": "a whole number",
     "bundle/manifest.py": "whole numbers and texts",
     "bundle/forms.py": "stored rows in the forms that a user may send",
@@ -73,6 +75,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "serve/errors.py": "has its own null",
     "serve/inference.py": "by the writer of serve/errors.py",
     "serve/pages.py": "an example in a page, of finite numbers",
+    "serve/recommendations.py": "by the writer of serve/errors.py",
     "serve/tensors.py": "has its own null",
     "build/candidate.py": "text for a digest",
     "plan/run_context.py": "text for a digest",

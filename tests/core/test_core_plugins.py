@@ -38,16 +38,21 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_kind_is_its_folder() -> None:
     """A file is a plug-in, or says which ones it holds."""
     assert FAMILY.names() == [
+        "als",
         "boosting",
+        "bpr",
         "cnn",
         "forest",
         "fusion",
         "image_encoder",
+        "item_knn",
         "kernel_ridge",
         "language",
         "linear",
         "mlp",
+        "popularity",
         "residual_mlp",
+        "sasrec",
         "svm",
         "tabm",
         "text_cnn",

@@ -130,7 +130,7 @@ def test_the_target_in_another_part(refused: Refused, key: str) -> None:
 def test_no_target(refused: Refused) -> None:
     assert refused(GOOD, kind=RecipeError, target=None) == (
         "data.target: expected the column to predict; found nothing. Name one of: a, b, y; or say "
-        "task: reconstruction, or task: generation for a language model."
+        "task: reconstruction, generation (a language model) or recommendation."
     )
 
 

@@ -53,6 +53,7 @@ FILES: dict[str, tuple[Callable[[Path], None], bytes]] = {
 }
 NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
     "python": ("docstrings", {"table": "docstrings"}, "docstring"),
+    "planted": ("7x5x3", {"users": 7, "items": 5, "each": 3}, "7by5"),
     "random": ("7x3", {"rows": 7, "columns": 3}, "7by3"),
     "sklearn": ("iris", {"table": "iris"}, "irs"),
 }

@@ -92,7 +92,7 @@ def saved(data: Dataset, fold: Fold, folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("name", sorted(SPLITTER.names()))
+@pytest.mark.parametrize("name", sorted({*SPLITTER.names()} - {"leave_last"}))  # of interactions
 def test_validation_rows_change_no_bit_of_the_model(name: str, tmp_path: Path) -> None:
     data = mixed(30)
     data = data if name == "group" else replace(data, groups=None)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from sixfold.parts.table import LOSS_SUMS, MARGIN, Target
+from sixfold.parts.table import LOSS_SUMS, MARGIN, MISSED, RANKING, Target
 from sixfold.recipe.kinds import METRIC
 
 NAMES = sorted(METRIC.names())
@@ -108,6 +108,61 @@ GENERATION: dict[str, Any] = {
     "preference_accuracy": lambda sums: (np.sign(sums[:, 3]) / 2 + 0.5).mean(),
 }
 
+# Of interactions: what a recommender says, [rows, 4]; two are not asked, two not known.
+USERS = RNG.integers(0, 25, 90)
+RANKS = np.zeros((90, 4))
+for user in range(25):
+    own = np.flatnonzero(user == USERS)
+    RANKS[own] = np.column_stack(
+        [
+            np.full(len(own), user),
+            RNG.permutation(30)[: len(own)] + 1,
+            np.full(len(own), RNG.uniform(0, 0.9)),
+            np.where(np.arange(len(own)) == 0, 0.03, 0),
+        ]
+    )
+RANKS[[3, 50], 1], RANKS[[7, 8], 1] = 0, MISSED
+
+
+def _of_users(each: Any) -> Any:
+    """Mean over users of a function of the sorted ranks of one."""
+
+    def mean(rows: Any) -> float:
+        users = [sorted(rows[(rows[:, 0] == u) & (rows[:, 1] > 0), 1]) for u in set(rows[:, 0])]
+        return float(np.mean([each(ranks) for ranks in users if ranks]))
+
+    return mean
+
+
+def _ndcg(k: int) -> Any:
+    def one(ranks: list[float]) -> float:
+        ideal = sum(1 / np.log2(1 + place) for place in range(1, min(k, len(ranks)) + 1))
+        return sum(1 / np.log2(1 + rank) for rank in ranks if rank <= k) / ideal
+
+    return _of_users(one)
+
+
+def _average_precision(ranks: list[float]) -> float:
+    hits = [rank for rank in ranks if rank <= 10]
+    return sum(n / rank for n, rank in enumerate(hits, 1)) / min(10, len(ranks))
+
+
+def _novelty(rows: Any) -> float:
+    asked = rows[rows[:, 1] > 0]
+    return float(np.mean([asked[asked[:, 0] == user][0, 2] for user in set(asked[:, 0])]))
+
+
+RECOMMENDATION: dict[str, Any] = {
+    "recall_at_10": _of_users(lambda ranks: np.mean([rank <= 10 for rank in ranks])),
+    "recall_at_20": _of_users(lambda ranks: np.mean([rank <= 20 for rank in ranks])),
+    "ndcg_at_10": _ndcg(10),
+    "ndcg_at_20": _ndcg(20),
+    "map_at_10": _of_users(_average_precision),
+    "mrr": _of_users(lambda ranks: 1 / ranks[0] if ranks[0] < MISSED else 0.0),
+    "coverage_at_10": lambda rows: rows[rows[:, 1] > 0, 3].sum(),
+    "novelty_at_10": _novelty,
+}
+
 
 def score(name: str, target: Target, predicted: Any) -> float:
     metric: Any = METRIC.load(name)()
@@ -153,7 +208,19 @@ def case_of_texts(name: str) -> Case:
     return Target("generation", SUMS, LOSS_SUMS), SUMS, best, GENERATION[name](SUMS)
 
 
+def case_of_ranks(name: str) -> Case:
+    """A perfect answer has what the user did at the front, and counts as 1 elsewhere, too."""
+    perfect = RANKS.copy()
+    for user in range(25):
+        own = np.flatnonzero(user == USERS)
+        perfect[own, 1] = np.arange(len(own)) + 1
+    perfect[:, 2], perfect[:, 3] = 1.0, 1 / len(RANKS)
+    target = Target("recommendation", np.zeros_like(RANKS), RANKING)
+    return target, RANKS, perfect, RECOMMENDATION[name](RANKS)
+
+
 TASKS = {
+    "recommendation": {"recommendation"},
     "classification": {"classification"},
     "regression": {"regression", "reconstruction"},
     "generation": {"generation"},
@@ -193,6 +260,8 @@ def cases(name: str) -> list[Any]:
         return [case_of_two_classes, case_of_three_classes]
     if name in INTERVALS:
         return [case_of_quantiles]
+    if name in RECOMMENDATION:
+        return [case_of_ranks]
     return [case_of_texts if name in GENERATION else case_of_values]
 
 
@@ -208,10 +277,10 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 
 
 def test_every_metric_gets_its_checks() -> None:
-    assert sorted([*CLASSIFICATION, *REGRESSION, *INTERVALS, *GENERATION]) == NAMES
+    assert sorted([*CLASSIFICATION, *REGRESSION, *INTERVALS, *GENERATION, *RECOMMENDATION]) == NAMES
     counts = {
         **{name: 3 if name.startswith("top_") else 6 for name in CLASSIFICATION},
-        **dict.fromkeys([*REGRESSION, *INTERVALS, *GENERATION], 3),
+        **dict.fromkeys([*REGRESSION, *INTERVALS, *GENERATION, *RECOMMENDATION], 3),
     }
     assert Counter(name for name, *_ in PAIRS) == counts
     assert {name for name in globals() if name.startswith("check_")} == {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sixfold.evaluate.fold import Fold
-from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.parts.table import RANKING, Column, Dataset, Table, Target
 from sixfold.recipe.kinds import SPLITTER
 
 NAMES = sorted(SPLITTER.names())
@@ -28,6 +28,17 @@ def dataset(rows: int, task: str = "classification") -> Dataset:
         rng.permutation(np.arange(rows) % 7),
         rng.permutation(rows).astype(np.float64),
     )
+
+
+def interactions(rows: int) -> Dataset:
+    """Of users that have three each, in the order of time."""
+    users = np.arange(rows) % (rows // 3)
+    columns = {
+        "user": Column("category", users.astype(np.int32), tuple(map(str, range(rows)))),
+        "item": Column("category", np.arange(rows, dtype=np.int32), tuple(map(str, range(rows)))),
+    }
+    target = Target("recommendation", np.zeros((rows, 4)), RANKING)
+    return Dataset(Table(columns, rows), target, times=np.arange(rows, dtype=np.float64))
 
 
 def split(name: str, data: Dataset, seed: int = 0) -> list[Fold]:
@@ -54,7 +65,7 @@ def check_times_validated(name: str, data: Dataset) -> None:
         assert (seen == 3).all()
     else:
         assert (seen <= 1).all()
-    if name != "time_series":
+    if name not in ("time_series", "leave_last"):
         assert all(len(fold.train) + len(fold.validation) == data.table.rows for fold in folds)
 
 
@@ -88,7 +99,7 @@ PAIRS = [
     ("name", "check"), [pytest.param(n, c, id=f"{n}-{c.__name__}") for n, c in PAIRS]
 )
 def test_splitter(name: str, check: Any, rows: int, task: str) -> None:
-    check(name, dataset(rows, task))
+    check(name, interactions(rows) if name == "leave_last" else dataset(rows, task))
 
 
 def test_every_splitter_gets_its_checks() -> None:
@@ -96,6 +107,7 @@ def test_every_splitter_gets_its_checks() -> None:
         "group",
         "holdout",
         "kfold",
+        "leave_last",
         "leave_one_out",
         "repeated",
         "stratified",

@@ -30,7 +30,7 @@ from sixfold.recipe.schema import Data, Evaluate
 from sixfold.runs.context import Context
 from sixfold.train import starting
 
-SCHEMES = [name for name in SPLITTER.names() if name != "group"]
+SCHEMES = [name for name in SPLITTER.names() if name not in ("group", "leave_last")]
 OPTIONS: dict[str, Any] = {
     "repeated": {"folds": 3, "repeats": 2},
     "holdout": {},

@@ -35,6 +35,7 @@ MLP = [{"family": "mlp", "hidden": [2]}]
 VALUES = {"data.target": "z"}
 QUANTILES = {**VALUES, "task": {"regression": {"quantiles": [0.1, 0.9]}}}
 TEXTS = {"data.source": "python:topics", "data.target": None, "task": "generation"}
+WHO = {"data.source": "who.csv", "data.target": None, "task": "recommendation"}
 GAPS = {"data.drop": ["c", "n"]}
 ACCEPTED: list[dict[str, Any]] = [
     {},
@@ -51,6 +52,9 @@ ACCEPTED: list[dict[str, Any]] = [
     {**VALUES, "build": [{"family": "boosting", "monotone": {"n": 1, "g": -1}}]},
     {**QUANTILES, "evaluate.calibrate": "conformal"},
     {"data.target": ["z", "g"]},
+    {**WHO, "build": [{"family": "als"}, {"family": "item_knn"}]},
+    {**WHO, "build": "auto", "data.time": "time", "evaluate": {"scheme": "leave_last"}},
+    {**WHO, "build": [{"family": "bpr"}], "data.group": "user"},
     {"evaluate.nested": 2},
     {"build": MLP, "budget.data_parallel": 2},
     {"evaluate.folds": 50},
@@ -190,6 +194,16 @@ REFUSED: list[dict[str, Any]] = [
     {**TEXTS, "build": [{"family": "language", "width": 30, "heads": 4}]},
     {**TEXTS, "build": [{"family": "language"}], "prepare.features.number": ["standard"]},
     {**TEXTS, "build": [{"family": "linear"}]},
+    {**WHO, "build": [{"family": "linear"}]},
+    {**WHO, "build": [{"family": "als"}], "prepare.impute.number": "median"},
+    {**WHO, "build": [{"family": "als"}], "evaluate.metrics": ["rmse"]},
+    {
+        **WHO,
+        "build": [{"family": "als"}],
+        "data.time": "time",
+        "evaluate": {"scheme": "leave_last", "folds": 40},
+    },
+    {"evaluate": {"scheme": "leave_last"}},
     *([] if torch.cuda.is_available() else [{"budget.device": "cuda"}]),
     {"budget.disk": "5KB"},
     {"build": MLP, "budget.data_parallel": 64},  # more than there are cores
@@ -219,6 +233,8 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "plan/machines.py": "of the command line",
     "plan/rules.py:signature_can_be_written": "of a test of its own",
     "initialize/variance_scaling.py": "a fault of ours",
+    "build/als.py": "in training",
+    "build/bpr.py": "in training",
     "build/_classes.py": "what the rows of a fit show",
     "compress/language/": "a fault of ours",
     "parts/gguf_shape.py": "of a local checkpoint; refused in tests of its own",
@@ -307,6 +323,9 @@ def write_tables(folder: Path) -> None:
         for i in range(60)
     ]
     (folder / "wide.csv").write_text(",".join([*names, "y"]) + "\n" + "\n".join(wide) + "\n")
+
+    pairs = [f"u{i % 12},i{(i * i) % 17 + i % 12},{i}" for i in range(120)]
+    (folder / "who.csv").write_text("user,item,time\n" + "\n".join(pairs) + "\n")
 
 
 def recipe(changes: dict[str, Any]) -> str:

@@ -70,8 +70,8 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "family: mlp,",
             "family: mpl,",
             "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
-            "boosting, cnn, forest, fusion, image_encoder, kernel_ridge, language, linear, mlp, residual_mlp, svm, tabm, "
-            "text_cnn, text_encoder, tree.",
+            "als, boosting, bpr, cnn, forest, fusion, image_encoder, item_knn, kernel_ridge, language, linear, mlp, "
+            "popularity, residual_mlp, sasrec, svm, tabm, text_cnn, text_encoder, tree.",
         ),
         (
             "hidden: [128, 64]",
@@ -121,7 +121,7 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "  target: income\n",
             "",
             "r.yaml, line 3, column 1: data: expected the key 'target'; found none. "
-            "Name the column to predict, or say task: reconstruction, or task: generation.",
+            "Name the column to predict, or say task: reconstruction, generation or recommendation.",
         ),
         (
             "  source: adult.csv\n",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sixfold.core.errors import RecipeError
-from sixfold.recipe import rules
+from sixfold.recipe import recommendation_rules, rules
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.yaml_nodes import Document
@@ -27,6 +27,12 @@ OF_TEXTS: dict[str, Any] = {
     "data.target": None,
     "build": "language",
     "evaluate": {"metrics": ["bits_per_byte"]},
+}
+OF_INTERACTIONS: dict[str, Any] = {
+    "task": "recommendation",
+    "data.target": None,
+    "build": "als",
+    "evaluate": {"metrics": ["mrr"]},
 }
 METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
 OF_QUANTILES: dict[str, Any] = {
@@ -115,6 +121,50 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        recommendation_rules.interactions_are_recommended,
+        {"data.interactions": {"user": "u"}},
+        [
+            "data.interactions: expected the task recommendation, for interactions; found a task that is inferred. Leave "
+            "interactions out, or say task: recommendation."
+        ],
+    ),
+    (
+        recommendation_rules.interactions_are_several_columns,
+        {**OF_INTERACTIONS, "data.time": "t", "data.interactions": {"user": "t", "item": "item"}},
+        [
+            "data.interactions.user: expected a column of its own, as 't' is data.time; found 't'. Name another column."
+        ],
+    ),
+    (
+        recommendation_rules.interactions_are_several_columns,
+        {**OF_INTERACTIONS, "data.interactions": {"item": "user", "least_rating": 3}},
+        [
+            "data.interactions.item: expected a column of its own, as 'user' is data.interactions.user; found 'user'. Name "
+            "another column.",
+            "data.interactions.least_rating: expected the column of ratings in data.interactions.rating; found none. Name it, "
+            "or leave least_rating out.",
+        ],
+    ),
+    (
+        recommendation_rules.interactions_have_no_other_parts,
+        {
+            **OF_INTERACTIONS,
+            "data.group": "g",
+            "data.weight": "w",
+            "evaluate.ensemble": True,
+            "compress": {"prune": "features", "fixed_point": {"factor": 16}, "quantize": "int8"},
+        },
+        [
+            "data.group: expected the column of users, 'user', to hold out whole users; found 'g'. Write group: user, or leave "
+            "it out.",
+            "data.weight: expected no weight for task: recommendation; found one. Name it in data.interactions.rating.",
+            "evaluate.ensemble: expected no ensemble for task: recommendation; found one. Leave it out.",
+            "compress.prune: expected no prune for task: recommendation; found one. Write compress: {quantize: int8}.",
+            "compress.fixed_point: expected no fixed_point for task: recommendation; found one. Write compress: {quantize: "
+            "int8}.",
+        ],
+    ),
+    (
         rules.texts_are_not_weighed,
         {**OF_TEXTS, "data.weight": "w", "train": {"class_weight": "balanced"}},
         [
@@ -136,8 +186,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.task_and_target,
         {"data.target": None},
         [
-            "data: expected the key 'target'; found none. Name the column to predict, or say task: reconstruction, or "
-            "task: generation."
+            "data: expected the key 'target'; found none. Name the column to predict, or say task: reconstruction, "
+            "generation or recommendation."
         ],
     ),
     (
@@ -235,7 +285,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
         [
             "evaluate.nested: expected a scheme with a number of folds, to nest by; found 'leave_one_out'. Leave nested out "
-            "(data.holdout tells what to expect, too), or choose from: group, kfold, repeated, stratified, time_series."
+            "(data.holdout tells what to expect, too), or choose from: group, kfold, leave_last, repeated, "
+            "stratified, time_series."
         ],
     ),
     (
@@ -297,7 +348,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"evaluate": {"scheme": "leave_one_out", "folds": 3}},
         [
             "evaluate.folds: expected an option of leave_one_out (none); found folds. Leave folds out, or choose a scheme "
-            "that has it: group, kfold, repeated, stratified, time_series."
+            "that has it: group, kfold, leave_last, repeated, stratified, time_series."
         ],
     ),
     (
@@ -331,9 +382,10 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, f1, interval_coverage, "
-            "interval_width, kappa, log_loss, mae, mape, mcc, mse, perplexity, pinball, precision, preference_accuracy, r2, "
-            "recall, rmse, rmsle, roc_auc, specificity, "
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, coverage_at_10, f1, "
+            "interval_coverage, interval_width, kappa, log_loss, mae, map_at_10, mape, mcc, mrr, mse, ndcg_at_10, ndcg_at_20, novelty_at_10, "
+            "perplexity, pinball, precision, preference_accuracy, r2, recall, recall_at_10, recall_at_20, rmse, rmsle, roc_auc, "
+            "specificity, "
             "top_3_accuracy, top_5_accuracy."
         ],
     ),
@@ -392,8 +444,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, "
-            "text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+            "compress.quantize: expected a network (als, bpr, cnn, fusion, image_encoder, language, mlp, residual_mlp, sasrec, "
+            "tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),
     (

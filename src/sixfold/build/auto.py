@@ -58,7 +58,19 @@ COSTS = {
     # Guessed: about a second for a hundred pieces of half a page, of the smallest size.
     "language": ExpectedCost(5.0, 30_000.0, of="rows"),
     "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
+    # One million interactions of 20,000 users and 50,000 items.
+    "popularity": ExpectedCost(0.5, 100.0, of="rows"),
+    "item_knn": ExpectedCost(0.5, 200.0, of="rows"),
+    "als": ExpectedCost(0.5, 250.0, of="rows"),
+    "bpr": ExpectedCost(1.0, 700.0, of="rows"),
+    "sasrec": ExpectedCost(5.0, 5_000.0, of="rows"),
 }
+RECOMMENDERS: tuple[Candidate, ...] = (
+    ("popularity", {}, "always: what every recommender has to beat"),
+    ("item_knn", {}, "items that the same users have: fast, and each answer can be explained"),
+    ("als", {}, "factors of users and items: what users have in common beyond single items"),
+    ("bpr", {}, "factors that rank what a user has above what he has not"),
+)
 
 
 def candidates(
@@ -141,6 +153,8 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     rows = dataset.table.rows
     if dataset.target.task == "generation":
         return [("language", {}, "a language model from scratch, as large as the texts suggest")]
+    if dataset.target.task == "recommendation":
+        return list(RECOMMENDERS)
     if dataset.target.task == "reconstruction":
         return [
             (

@@ -8,6 +8,7 @@ memory) or said in words cannot be checked again from the files alone, and is no
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from sixfold.bundle.frontend import shorten
 from sixfold.core import values
@@ -19,6 +20,8 @@ from sixfold.recipe.signature import Input, Signature
 
 Finding = tuple[str, str, str]
 Findings = Iterator[Finding]
+# What models answer with that are no graph of rows.
+WHOLE: Final = {"generation": "text", "recommendation": "items"}
 SIGNATURE, RECIPE, RECEIPT, REPORT = "signature.json", "recipe.yaml", "receipt.json", "report.json"
 
 
@@ -66,8 +69,8 @@ def _outputs(signature: Signature) -> Findings:
     """A label and scores of all classes in their order; or values of all targets in theirs."""
     found = {output.name: output.columns for output in signature.outputs}
     names, allowed = [output.name for output in signature.outputs], [["value"]]
-    if signature.task == "generation":
-        allowed = [["text"]]
+    if signature.task in WHOLE:
+        allowed = [[WHOLE[signature.task]]]
     if signature.task == "classification":
         allowed = [["label", "probability"], ["label", "decision"]]
     if names not in allowed:
@@ -85,6 +88,7 @@ def _outputs(signature: Signature) -> Findings:
         "decision": classes,
         "value": tuple(f"q{quantile}" for quantile in quantiles) or signature.target,
         "text": signature.target,
+        "items": signature.target,
     }
     for name, columns in found.items():
         if columns != expected[name]:
@@ -134,6 +138,8 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
     unused = {*data.drop, *filter(None, (*data.targets, data.group, data.weight))}
+    if signature.task == "recommendation":
+        unused = set()  # whose columns have names of their own
     for column in signature.inputs:
         if column.name in unused:
             yield (
@@ -153,7 +159,7 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
 
 def _recipe_targets(recipe: Recipe, signature: Signature) -> Findings:
     data = recipe.data
-    if (data.target is None) != (signature.task in ("reconstruction", "generation")):
+    if (data.target is None) != (signature.task in ("reconstruction", *WHOLE)):
         yield RECIPE, "a target for classes and values, and for nothing else", str(data.target)
     if data.target is not None and signature.target != data.targets:
         yield RECIPE, f"the target of the signature, {_some(signature.target)}", _some(data.targets)

@@ -23,6 +23,14 @@ from sixfold.recipe.signature import Input, Signature
 
 DATA: Final = "bundle"
 PYTHON: Final = "python_env.yaml"
+# Tasks whose models answer no rows: whose a bundle is, and what to do.
+OTHERS: Final = {
+    "generation": (
+        "a language model's",
+        "Serve it with sixfold serve, or export it with --gguf or --hf.",
+    ),
+    "recommendation": ("a recommender's", "Serve it with sixfold serve."),
+}
 TYPES: Final = {"number": "double", "boolean": "boolean", "text": "string", "date": "string"}
 CLASSES: Final = {"text": "string", "date": "string", "boolean": "boolean"}
 PINNED: Final = ("numpy", "onnxruntime", "pandas")  # pandas: MLflow asks with its tables
@@ -56,9 +64,8 @@ def export_mlflow(bundle: Path, out: Path) -> list[str]:
     and for one that needs a plug-in of another package, and SystemFault.
     """
     loaded = load(bundle)
-    if loaded.signature.task == "generation":
-        remedy = "Serve it with sixfold serve, or export it with --gguf or --hf."
-        raise BundleError(str(bundle), "a bundle that answers rows", "a language model's", remedy)
+    if loaded.signature.task in OTHERS:
+        raise BundleError(str(bundle), "a bundle that answers rows", *OTHERS[loaded.signature.task])
     if out.exists() or out.is_symlink():
         remedy = "Choose another name, or remove it yourself."
         raise SystemFault(str(out), "a name that is free", "something of this name", remedy)

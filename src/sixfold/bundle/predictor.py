@@ -19,7 +19,7 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.runtime import Outputs, PlainRows, ReadsImages, Runtime
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
-from sixfold.recipe.signature import NUMBERS, Signature
+from sixfold.recipe.signature import NAMED, NUMBERS, Signature
 
 SLOW: Final = "A model of Sixfold takes less: copy the bundle again from where it was made."
 
@@ -103,8 +103,4 @@ class Predictor:
 
 
 def _empty(output: Any) -> npt.NDArray[Any]:
-    return (
-        np.empty(0, dtype=object)
-        if output.name in ("label", "text")
-        else np.empty((0, len(output.columns)))
-    )
+    return np.empty(0, dtype=object) if output.name in NAMED else np.empty((0, len(output.columns)))

@@ -19,6 +19,7 @@ from sixfold.recipe.signature import Signature
 
 if TYPE_CHECKING:  # it takes packages that other runtimes do without
     from sixfold.bundle.language.model import LanguageRuntime
+    from sixfold.bundle.recommend.runtime import RecommenderRuntime
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[
@@ -77,22 +78,36 @@ class EncodesInputs(Protocol):
 
 
 @runtime_checkable
-class Generates(Protocol):
+class Proves(Protocol):
+    """Ability of a runtime: what was stored with the bundle are no rows, and it answers it again."""
+
+    def prove(self, stored: bytes, where: str) -> Proved:
+        """Raises BundleError where it disagrees."""
+
+
+@runtime_checkable
+class Generates(Proves, Protocol):
     """Ability of a runtime: it generates texts, token by token."""
 
     def language_model(self) -> LanguageRuntime:
         """What does so."""
 
-    def prove(self, stored: bytes, where: str) -> Proved:
-        """Answer what was stored with the bundle again. Raises BundleError where it disagrees."""
+
+@runtime_checkable
+class Recommends(Proves, Protocol):
+    """Ability of a runtime: it says which items are for a user."""
+
+    def recommender(self) -> RecommenderRuntime:
+        """What does so."""
 
 
 @dataclass(frozen=True)
 class Proved:
-    """What was asked again: `rows` of it, and the largest difference."""
+    """What was asked again: `rows` of it, and the largest difference; `told`: the same in words."""
 
     rows: int
     worst: float
+    told: str
 
 
 class RuntimePlugin(Protocol):

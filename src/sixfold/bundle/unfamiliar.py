@@ -98,8 +98,9 @@ class Known:
             for at, levels in enumerate(self._levels):
                 texts = feeds[CATEGORIES][:, at].tolist()
                 gone = texts.count("")
+                strange = sum(text not in levels for text in texts) - gone if levels else 0
                 found[len(self._numbers) + at] = (
-                    sum(text not in levels for text in texts) - gone,
+                    strange,
                     0,
                     gone,
                 )

@@ -10,7 +10,7 @@ from sixfold.bundle import manifest, page
 from sixfold.bundle.agreement import disagreement
 from sixfold.bundle.load import Bundle, from_files, section_of
 from sixfold.bundle.parity import check_parity, unpack
-from sixfold.bundle.runtime import Generates, RuntimePlugin, runtime_plugin
+from sixfold.bundle.runtime import Proves, RuntimePlugin, runtime_plugin
 from sixfold.core.errors import BundleError
 from sixfold.core.units import show_bytes
 from sixfold.recipe.report import Report
@@ -62,15 +62,12 @@ def _model_files(plugin: RuntimePlugin) -> Collection[str]:
 def _proved(bundle: Bundle, content: bytes) -> str:
     """What was stored, answered again."""
     runtime, told = bundle.predictor.runtime, bundle.receipt.parity_rows
-    if isinstance(runtime, Generates):
+    if isinstance(runtime, Proves):
         where = str(bundle.path / manifest.PARITY)
         proved = runtime.prove(content, where)
         if proved.rows != told:
-            raise BundleError(where, f"{told} stored texts", f"{proved.rows}", manifest.AGAIN)
-        return (
-            f"parity: {told:,} stored texts tokenized, answered and scored again, "
-            f"largest difference of a log-probability {proved.worst:.1e}"
-        )
+            raise BundleError(where, f"{told} stored answers", f"{proved.rows}", manifest.AGAIN)
+        return f"parity: {proved.told}"
     worst = _stored_rows(bundle, content)
     explained = "" if bundle.explainer.not_exact else "; attributions add up to the answers"
     return f"parity: {told:,} stored rows answered again, largest difference {worst:.1e}{explained}"

@@ -18,7 +18,7 @@ from sixfold.bundle.load import from_files
 from sixfold.bundle.manifest import ONNX, Sealed
 from sixfold.bundle.modality_reader import modalities
 from sixfold.bundle.parity import Parity, check_parity
-from sixfold.bundle.runtime import Generates, packed_by
+from sixfold.bundle.runtime import Generates, Proves, packed_by
 from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.paths import sync_folder, system_fault
 from sixfold.recipe.kinds import READER, RUNTIME
@@ -76,8 +76,9 @@ class BundleParts:
 
 @dataclass(frozen=True)
 class LanguageParts:
-    """What the bundle of a language model is made of. `model`: the runtime's own files, name → content,
-    or the file that holds it. The rest as in `BundleParts`.
+    """What the bundle of a model is made of that is no graph: a language model, a recommender. `model`:
+    the runtime's own files and what proves their answers, name → content, or the file that holds it. The
+    rest as in `BundleParts`.
     """
 
     model: Mapping[str, bytes | Path]
@@ -89,10 +90,10 @@ class LanguageParts:
     runtime: str = LANGUAGE
 
     def check(self, folder: Path, files: dict[str, bytes | Path]) -> None:
-        """All files of the runtime are there, and the stored texts are answered by them. Raises
+        """All files of the runtime are there, and what is stored is answered by them. Raises
         BundleError.
         """
-        missing = sorted(set(manifest.largest(self.runtime)) - files.keys())
+        missing = sorted(set(manifest.largest(self.runtime)) - manifest.OPTIONAL - files.keys())
         if missing:
             raise BundleError(
                 str(folder), f"the file {missing[0]}", "none", "Run the recipe again."
@@ -104,8 +105,9 @@ class LanguageParts:
             if name not in manifest.on_disk(self.runtime)
         }
         runtime = from_files(Sealed(folder, self.runtime, held, large)).predictor.runtime
-        if isinstance(runtime, Generates):
+        if isinstance(runtime, Proves):
             runtime.prove(held[manifest.PARITY], str(folder / manifest.PARITY))
+        if isinstance(runtime, Generates):
             runtime.language_model().close()
 
     def files(self) -> dict[str, bytes | Path]:

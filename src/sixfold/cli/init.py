@@ -20,6 +20,9 @@ FOLDS = 5
 LABEL = "label"  # of a folder: the name of each file's subfolder
 
 
+COLUMNS = """  # types: {COLUMN: category}   # where a type was not seen as you mean it
+  # drop: [COLUMN]
+"""
 TABLE = """# prepare:                      # 1  left out: what each family likes
 #   denoise: {duplicates: drop}
 #   impute: {number: median, category: most_frequent}
@@ -50,6 +53,12 @@ build:                          # 2
 initialize: {seed: 7}           # 3
 """
 
+RECOMMENDERS = """build:                          # 2  the popular items, and three ways to learn what users have in common
+  - {family: popularity}
+  - {family: item_knn}
+  - {family: als, factors: [16, 64]}
+  - {family: bpr, factors: 64}
+"""
 LANGUAGE = """build:                          # 2  a language model from scratch; or {family: language, checkpoint: FOLDER}
   family: language
   size: auto                    # by the texts; or nano (1M), micro (6M), small (28M), medium (90M), base (310M), large (1.1B)
@@ -60,6 +69,10 @@ initialize: {seed: 7}           # 3
 #   epochs: 3
 #   batch_size: 16              # windows of `context` tokens
 """
+OF_TASKS = {
+    "generation": LANGUAGE,
+    "recommendation": RECOMMENDERS,
+}  # whose rows are no columns to predict from
 
 
 @click.command(name="init")
@@ -69,8 +82,9 @@ initialize: {seed: 7}           # 3
 )
 @click.option(
     "--task",
-    type=click.Choice(["generation"]),
-    help="generation: a language model that goes on with texts, of a file or folder of text, or a column `text`.",
+    type=click.Choice(["generation", "recommendation"]),
+    help="generation: a language model that goes on with texts, of a file or folder of text, or a column `text`; "
+    "recommendation: who is likely to want what, of a table of users, items and times.",
 )
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
 @click.option(
@@ -91,10 +105,10 @@ def command(
 ) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of
     images or of .txt files with a subfolder a class, or sklearn:NAME. With --task generation, for a
-    file or folder of plain text, too.
+    file or folder of plain text, too; with --task recommendation, for a table of what users did.
     """
     from sixfold.core.paths import write_atomic
-    from sixfold.data.first_look import look, look_at_texts
+    from sixfold.data.first_look import look, look_at_interactions, look_at_texts
     from sixfold.data.source import why_folder
     from sixfold.recipe.schema import Data
 
@@ -103,7 +117,8 @@ def command(
         raise click.UsageError("Missing option '--target': the column to predict.")
     own = {"source": source.text, "separator": separator, "header": not no_header}
     if task is not None:
-        section, dataset = look_at_texts(Data.model_validate({**own, "target": target}), Path.cwd())
+        look_at = look_at_texts if task == "generation" else look_at_interactions
+        section, dataset = look_at(Data.model_validate({**own, "target": target}), Path.cwd())
     else:
         asked = Data.model_validate({**own, "target": target or LABEL})
         section, dataset = look(asked, Path.cwd())
@@ -122,7 +137,7 @@ def command(
         *([f"metrics: {why}"] if why else []),
         *(f"warning: {warning}" for warning in dataset.warnings),
     ]
-    write_atomic(path, recipe_text(source, path, dataset, separator, section.header))
+    write_atomic(path, recipe_text(source, path, dataset, separator, section))
     if as_json:
         show_json({"recipe": str(path), "task": dataset.target.task, "note": notes})
         return
@@ -207,7 +222,7 @@ def _metrics(dataset: Any) -> tuple[tuple[str, ...], str]:
 
 
 def recipe_text(
-    source: NamedData, path: Path, dataset: Any, separator: str | None = None, header: bool = True
+    source: NamedData, path: Path, dataset: Any, separator: str | None = None, section: Any = None
 ) -> str:
     """The recipe, with what was seen and what could be changed as comments. Names are data: none of
     them can write YAML.
@@ -221,13 +236,14 @@ def recipe_text(
     other = f"\n  separator: {quoted(separator)}" if separator else ""
     other += (
         ""
-        if header
+        if section is None or section.header
         else "\n  header: false                 # columns are column_1, column_2, …, or as `names: [...]` says"
     )
     other += "".join(
         f"\n  # {comment(text)}   # a warning says why" for text in remedies(dataset.warnings)
     )
     classes = f"  # {', '.join(map(comment, target.classes[:6]))}" if target.classes else ""
+    how = _step_0(dataset) + _how(dataset)
     return f"""# Written by `sixfold init`. Every key: docs/reference/recipe.md, or `sixfold schema` for your editor.
 # Columns:
 {_columns(dataset)}
@@ -236,31 +252,42 @@ name: {scalar(source.recipe_name)}
 task: {target.task}{classes}
 data:
   source: {quoted(source.beside(path))}
-{_target(target)}{other}
+{_target(target, section)}{other}
   holdout: {HOLDOUT}                  # touched once, at the very end
-  # types: {{COLUMN: category}}   # where a type was not seen as you mean it
-  # drop: [COLUMN]
-{_how(dataset)}{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
+{how}{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
 {_compression(dataset, names[0])}# report: {{examples: 0}}         # where nobody who reads the report may see rows as they are
 budget: {{time: 5m}}
 """
 
 
-def _target(target: Any) -> str:
-    """The line that names it; of texts to learn from there is none."""
+def _target(target: Any, section: Any) -> str:
+    """The line that names it; of texts to learn from there is none, of interactions those of their columns."""
     from sixfold.recipe.yaml_text import quoted
+
+    if target.task == "recommendation":
+        named = section.interactions.model_dump(
+            include={"user", "item", "rating"}, exclude_none=True
+        )
+        own = ", ".join(f"{part}: {quoted(name)}" for part, name in named.items())
+        lines = f"  interactions: {{{own}}}   # least_rating: 4 leaves lower ones out"
+        return lines if section.time is None else f"{lines}\n  time: {quoted(section.time)}"
 
     if target.task == "generation":
         return "  # target is left out: the texts themselves are learned"
     return f"  target: {quoted(target.names[0])}"
 
 
+def _step_0(dataset: Any) -> str:
+    """What else may be said of columns."""
+    return "" if dataset.target.task == "recommendation" else COLUMNS
+
+
 def _how(dataset: Any) -> str:
     """Steps 1 to 4, by what the columns are: texts alone, images alone, or a table; or texts to learn
     from.
     """
-    if dataset.target.task == "generation":
-        return LANGUAGE
+    if dataset.target.task in OF_TASKS:
+        return OF_TASKS[dataset.target.task]
     kinds = {values.kind for values in dataset.table.columns.values()}
     if kinds == {"text"}:
         return TEXTS
@@ -278,7 +305,7 @@ def _how(dataset: Any) -> str:
 
 def _compression(dataset: Any, metric: str) -> str:
     """Step 6: of a table's columns those that are not needed go."""
-    if dataset.target.task == "generation":
+    if dataset.target.task in OF_TASKS:
         return ""
     keep = _keep(dataset.target, metric)
     if {values.kind for values in dataset.table.columns.values()} & {"text", "image"}:

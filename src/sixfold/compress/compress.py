@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from sixfold.compress import fixed_point, quantize
+from sixfold.compress import fixed_point, quantize, quantized_items
 from sixfold.compress.amount import NO_TIME, Found
 from sixfold.compress.keep import Keep, Scores
 from sixfold.compress.language import quantizing
@@ -20,10 +20,12 @@ from sixfold.core.units import counted, show_bytes
 from sixfold.evaluate.model import Model
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.packed import packed
+from sixfold.parts.recommender import Recommender
 from sixfold.parts.state import State
 from sixfold.parts.table import Table
 from sixfold.recipe.kinds import PRUNER
 from sixfold.recipe.receipt import Step
+from sixfold.recipe.task import OWN_RUNTIMES
 from sixfold.runs.context import Context
 
 LESS_BYTES = 0.98  # a gain: at most this share of the bytes …
@@ -92,6 +94,8 @@ def _gained(
     before: CompressionState, after: CompressionState, job: Job, most_s: float
 ) -> tuple[bool, str]:
     old, new = before.model.fitted, after.model.fitted
+    if isinstance(old, Recommender) and isinstance(new, Recommender):
+        return quantized_items.gain(old, new)
     if not (isinstance(old, LanguageModel) and isinstance(new, LanguageModel)):
         return gain(before.model, after.model, job.dataset.table, most_s)
     gained, figures = quantizing.gain(old, new)
@@ -109,7 +113,7 @@ def _attempts(job: Job, kept: Keep, context: Context) -> Iterator[tuple[str, Att
         yield f"prune {options['target']}", prune
     if section.quantize is not None:
         fewer = section.quantize
-        way = "" if job.dataset.target.task == "generation" else f" {fewer.activations}"
+        way = "" if job.dataset.target.task in OWN_RUNTIMES else f" {fewer.activations}"
         yield (
             f"quantize {fewer.weights}{way}",
             lambda subject: quantize.apply(subject, job, fewer, context),

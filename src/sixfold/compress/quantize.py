@@ -26,6 +26,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.quant_utils import QuantFormat
 
 from sixfold.build._image_family import PixelModel
+from sixfold.compress import quantized_items
 from sixfold.compress.amount import Found
 from sixfold.compress.language import quantizing
 from sixfold.compress.quantized_images import quantized_pixels
@@ -34,6 +35,7 @@ from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.language_model import LanguageModel
+from sixfold.parts.recommender import Recommender
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.recipe.compression import Quantize
@@ -105,6 +107,8 @@ def apply(subject: CompressionState, job: Job, section: Quantize, context: Conte
         return quantizing.apply(subject, job, section.weights, context)
     if section.weights != "int8":
         return None, f"{section.weights} is for language models; {job.candidate.name} is none"
+    if isinstance(subject.model.fitted, Recommender):
+        return quantized_items.apply(subject, job)
     if isinstance(subject.model.fitted, PixelModel):
         return subject.changed(
             job, partial(_of_images, subject)

@@ -8,15 +8,43 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.data import load
 from sixfold.data.source import find
 from sixfold.parts.table import Dataset
+from sixfold.recipe.interactions import InteractionColumns
 from sixfold.recipe.schema import Data
 from sixfold.recipe.yaml_nodes import parse
 
+# What the parts of an interaction are called in files of this kind, the likeliest first.
+PARTS: Final = {
+    "user": (
+        "user",
+        "userid",
+        "customer",
+        "customerid",
+        "visitor",
+        "visitorid",
+        "session",
+        "sessionid",
+    ),
+    "item": (
+        "item",
+        "itemid",
+        "product",
+        "productid",
+        "movie",
+        "movieid",
+        "article",
+        "articleid",
+        "track",
+        "trackid",
+    ),
+    "rating": ("rating", "stars", "score", "count", "quantity", "plays"),
+    "time": ("time", "timestamp", "date", "datetime", "when", "at"),
+}
 _REMEDY = re.compile(r"data\.(read|missing): (\{columns: \{.*?\}\}\}|\[.*?\])(?=[ ,;.])")
 
 
@@ -46,6 +74,25 @@ def look_at_texts(section: Data, folder: Path) -> tuple[Data, Dataset]:
     RecipeError.
     """
     return section, load.load(section, "generation", folder)
+
+
+def look_at_interactions(section: Data, folder: Path) -> tuple[Data, Dataset]:
+    """The section with the columns that are called as they are in files of this kind, and its dataset. Raises
+    DataError, RecipeError.
+    """
+    columns = list(find(section, folder).read().columns)
+    named = {part: _called(part, columns) for part in PARTS}
+    who = {part: named[part] for part in ("user", "item", "rating") if named[part] is not None}
+    found = section.model_copy(
+        update={"interactions": InteractionColumns.model_validate(who), "time": named["time"]}
+    )
+    return found, load.load(found, "recommendation", folder)
+
+
+def _called(part: str, columns: Sequence[str]) -> str | None:
+    """The first column with one of the names that a part has; None where there is none."""
+    plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(columns)}
+    return next((plain[name] for name in PARTS[part] if name in plain), None)
 
 
 def remedies(warnings: Sequence[str]) -> list[str]:

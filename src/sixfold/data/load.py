@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
@@ -30,18 +29,22 @@ from sixfold.data.documents import (
 )
 from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
+from sixfold.data.interactions import interaction_dataset
 from sixfold.data.source import Raw, StoredCells, StreamsRows, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target, value_targets
+from sixfold.data.times import read_times, refuse_missing
 from sixfold.parts.conversation import COLUMN
 from sixfold.parts.modality import is_modality, modality_of
-from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
+from sixfold.parts.table import Column, ColumnKind, Dataset, IntArray, Table, Task
 from sixfold.recipe.schema import Data
 
 PLANNED_ROWS = 50_000  # from which a column's memory is asked for
 COLUMN_BYTES = (
     16  # of a value while its column is read: as a double, and once more; derived, rather less
 )
-UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
+UNLABELLED: Final = frozenset(
+    {"reconstruction", "generation", "recommendation"}
+)  # tasks without a target
 SHOWN = 5  # columns or tokens named in a sentence
 
 
@@ -141,19 +144,15 @@ def dataset_of(
     reading = Reading(frozenset({"", *data.missing}), raw.where, raw.place, data.missing)
     if task == "generation":
         data = _of_documents(raw, data, reading)
+    if task == "recommendation":
+        return interaction_dataset(raw, data, reading)
     fields = () if data.header else tuple(raw.columns)
-    found = None
-    if isinstance(data.target, str):
-        kind, own = _asked(data.target, data), _of(reading, data, data.target)
-        found = column_target(data.target, raw.columns[data.target], task, kind, own)
-    elif data.target is not None:
-        asked = {name: _of(reading, data, name) for name in data.target}
-        found = value_targets({name: raw.columns[name] for name in asked}, task, asked)
+    found = _asked_target(raw, data, task, reading)
     groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
     times = (
         None
         if data.time is None
-        else _times(data.time, raw.columns[data.time], _of(reading, data, data.time))
+        else read_times(data.time, raw.columns[data.time], _of(reading, data, data.time))
     )
     weights = None
     if data.weight is not None:
@@ -200,6 +199,17 @@ def dataset_of(
         Table(columns, raw.rows), weighed.target, groups, times, sentences, warnings, fields=fields
     )
     return checked(_at_rows(whole, found.rows, raw), data)
+
+
+def _asked_target(raw: Raw, data: Data, task: Task | None, reading: Reading) -> FoundTarget | None:
+    """The column that the recipe names, or the columns."""
+    if isinstance(data.target, str):
+        kind, own = _asked(data.target, data), _of(reading, data, data.target)
+        return column_target(data.target, raw.columns[data.target], task, kind, own)
+    if data.target is None:
+        return None
+    asked = {name: _of(reading, data, name) for name in data.target}
+    return value_targets({name: raw.columns[name] for name in asked}, task, asked)
 
 
 def _read(name: str, cells: Any, asked: ColumnKind | None, reading: Reading) -> Read:
@@ -284,7 +294,8 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
             "data.target",
             "the column to predict",
             "nothing",
-            f"Name one of: {', '.join(raw.columns)}; or say task: reconstruction, or task: generation for a language model.",
+            f"Name one of: {', '.join(raw.columns)}; or say task: reconstruction, generation (a language model) or "
+            "recommendation.",
         )
     if data.target is not None and task in UNLABELLED:
         raise RecipeError(
@@ -322,35 +333,8 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
 
 def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
     held = levels_of(texts(name, cells, reading), reading)
-    _refuse_missing(name, held.codes < 0, "group", reading)
+    refuse_missing(name, held.codes < 0, "group", reading)
     return held.codes.astype(np.int64)
-
-
-def _times(name: str, cells: pa.ChunkedArray, reading: Reading) -> FloatArray:
-    try:
-        made = read(name, cells, None, reading)
-        if made.column.kind not in ("number", "date", "identifier"):
-            made = read(name, cells, "date", reading)  # raises at the first cell that is none
-        if made.column.kind == "identifier":
-            made = read(name, cells, "number", reading)
-    except DataError as error:
-        remedy = "Correct it, or name a column of dates or numbers in data.time."
-        raise DataError(
-            error.where, f"{error.expected}, as it is data.time", error.found, remedy
-        ) from None
-    _refuse_missing(name, made.column.missing(), "time", reading)
-    return made.column.values.astype(np.float64)
-
-
-def _refuse_missing(name: str, missing: npt.NDArray[np.bool_], key: str, reading: Reading) -> None:
-    if missing.any():
-        row = int(np.argmax(missing))
-        raise DataError(
-            reading.at(row, name),
-            f"a value in every row, as it is data.{key}",
-            "a missing one",
-            "Add it, or drop the row.",
-        )
 
 
 def _odd_tokens(missing: Sequence[str]) -> list[str]:

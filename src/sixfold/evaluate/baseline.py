@@ -13,8 +13,11 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.parts.conversation import COLUMN, learned_text
 from sixfold.parts.fit import OutputKind
+from sixfold.parts.recommender import recommender_of
 from sixfold.parts.table import LOSS_SUMS, MARGIN, Dataset, FloatArray, Target
 from sixfold.parts.weights import mean, quantile
+from sixfold.prepare.interactions import fit_interactions
+from sixfold.recipe.schema import Prepare
 
 ALPHABET: Final = 256  # bytes
 
@@ -60,8 +63,18 @@ def _ignorant(dataset: Dataset, fold: Fold) -> FloatArray:
     """
     if dataset.target.task == "generation":
         return byte_shares(dataset.take(fold.train), dataset.take(fold.validation))
+    if dataset.target.task == "recommendation":
+        return popular_items(dataset.take(fold.train), dataset.take(fold.validation))
     constant = _constant(dataset.target.take(fold.train))
     return np.repeat(constant[None, :], len(fold.validation), axis=0)
+
+
+def popular_items(training: Dataset, validation: Dataset) -> FloatArray:
+    """[validation rows, RANKING] of the items that most users have, for everybody."""
+    preparer, x, _ = fit_interactions(training.table, Prepare())
+    share = np.bincount(x.histories().items, minlength=x.item_count) / max(1, x.user_count)
+    model = recommender_of(x, "popularity", {"popularity": share.astype(np.float32)})
+    return model.predict(preparer.transform(validation.table))
 
 
 def byte_shares(training: Dataset, validation: Dataset) -> FloatArray:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -14,9 +15,10 @@ from sixfold.build.apart import fit_all
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
 from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of, weighed
-from sixfold.parts.fit import Fit
+from sixfold.parts.fit import Fit, Matrix
 from sixfold.parts.sparse import dense
-from sixfold.parts.table import Target
+from sixfold.parts.stored import StoredFeatures
+from sixfold.parts.table import IntArray, Target
 from sixfold.parts.weights import taken
 from sixfold.runs.context import Context, silent
 
@@ -44,7 +46,7 @@ def expected_s(
     def took_s(count: int) -> float:
         started, fit = time.monotonic(), _some(whole, count)
         for fitted in fit_all(candidates[0].family, fits_of(candidates, [fit], watch), quiet):
-            fitted.predict(dense(fit.x[: max(1, fit.rows // 4)]))
+            fitted.predict(_of_rows(fit.x, np.arange(max(1, fit.rows // 4))))
         return (time.monotonic() - started) * (1 + INNER if needs_inner_folds(candidates[0]) else 1)
 
     try:
@@ -87,4 +89,11 @@ def _some(fit: Fit, count: int) -> Fit:
     """`count` rows, evenly spaced in the order of the target, so that classes have their shares."""
     order = np.argsort(fit.y.reshape(fit.rows, -1)[:, 0], kind="stable")
     rows = np.sort(order[np.linspace(0, fit.rows - 1, count).astype(np.int64)])
-    return replace(fit, x=fit.x[rows], y=fit.y[rows], weights=taken(fit.weights, rows))
+    x = fit.x.take(rows) if isinstance(fit.x, StoredFeatures) else fit.x[rows]
+    return replace(fit, x=x, y=fit.y[rows], weights=taken(fit.weights, rows))
+
+
+def _of_rows(x: Any, rows: IntArray) -> Matrix:
+    """Some of the rows, as a model is asked about them."""
+    found: Matrix = x.take(rows) if isinstance(x, StoredFeatures) else dense(x[rows])
+    return found

@@ -17,6 +17,7 @@ from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
 
 OPTIONS = ("folds", "repeats", "share")
+LEARNED = {"generation": "texts are learned", "recommendation": "interactions have no time"}
 SHOWN = 8  # classes named in a sentence
 MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
@@ -46,8 +47,7 @@ def scheme_of(evaluate: Evaluate, dataset: Dataset) -> ChosenScheme:
         return ChosenScheme(
             "stratified", f"every fold has the classes' shares{fewer and '; ' + fewer}"
         )
-    texts = dataset.target.task == "generation"
-    return ChosenScheme("kfold", "texts are learned" if texts else "values are predicted")
+    return ChosenScheme("kfold", LEARNED.get(dataset.target.task, "values are predicted"))
 
 
 def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:

@@ -37,6 +37,7 @@ from sixfold.parts.table import (
 from sixfold.parts.weights import balanced
 from sixfold.prepare import preparer
 from sixfold.prepare.documents import DocumentPreparer
+from sixfold.prepare.interactions import InteractionPreparer
 from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.kinds import FAMILY
 from sixfold.runs.context import Context
@@ -51,7 +52,7 @@ class Model(State):
     score is above; None: the class with the largest score. `quantiles`: as in `Target`.
     """
 
-    preparer: Preparer | DocumentPreparer | Joined
+    preparer: Preparer | DocumentPreparer | InteractionPreparer | Joined
     fitted: Fitted
     task: Task
     target_names: tuple[str, ...]
@@ -188,7 +189,7 @@ class Prepared:
     which those are, and what of them stays together (`Fit.groups`).
     """
 
-    preparer: Preparer | DocumentPreparer | Joined
+    preparer: Preparer | DocumentPreparer | InteractionPreparer | Joined
     x: Features
     rows: IntArray
     groups: IntArray | None = None
@@ -224,7 +225,9 @@ def _counting(target: Target) -> IntArray | None:
     return rows
 
 
-def _check_read(candidate: Candidate, fitted: Preparer | DocumentPreparer) -> None:
+def _check_read(
+    candidate: Candidate, fitted: Preparer | DocumentPreparer | InteractionPreparer
+) -> None:
     """Raises RecipeError for features that the family can make nothing of."""
     for group in fitted.layout:
         if group.kind not in candidate.family.reads:

@@ -19,6 +19,14 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
     "reconstruction": ("mse", "mae"),
     "generation": ("bits_per_byte", "perplexity"),
+    "recommendation": (
+        "ndcg_at_10",
+        "recall_at_10",
+        "map_at_10",
+        "mrr",
+        "coverage_at_10",
+        "novelty_at_10",
+    ),
 }
 INTERVALS: Final = ("pinball", "interval_coverage", "interval_width")  # of two quantiles or more
 POSSIBLE: dict[OutputKind, frozenset[str]] = {

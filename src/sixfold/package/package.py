@@ -19,7 +19,7 @@ from sixfold.compress.compress import Compressed
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
-from sixfold.package import http_latency, own_bundle, planned, receipt, report
+from sixfold.package import http_latency, own_bundle, planned, receipt, recommendation, report
 from sixfold.package.explanation import cohorts, explained, explanation
 from sixfold.package.html import render
 from sixfold.package.made import Made, settled
@@ -29,6 +29,7 @@ from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import Report, Reproduction
 from sixfold.recipe.signature import Signature
+from sixfold.recipe.task import OWN_RUNTIMES
 from sixfold.runs.folder import RunFolder
 from sixfold.select.winner import Winner
 
@@ -74,9 +75,7 @@ def _write(
     run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed, aside: Path
 ) -> None:
     """Everything that the bundle is made of, and the predictions out of fold."""
-    generates = data.training.target.task == "generation"
-    make = _of_language().make if generates else _of_graph
-    made: Made = make(run, data, winner, compressed)
+    made = _made(run, data, winner, compressed)
     steps = Reproduction(
         command=f"sixfold run {run.loaded.name}",
         recipe=run.loaded.text,
@@ -100,6 +99,16 @@ def _write(
     out_of_fold.write(answers := io.BytesIO(), data.training, winner.evaluations, winner.plan.folds)
     if folder.disk.has_room(len(answers.getbuffer())):
         (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
+
+
+def _made(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:
+    """By what answers: a graph, or files of its own."""
+    task, make = data.training.target.task, _of_graph
+    if task == "recommendation":
+        make = recommendation.make
+    elif task == "generation":
+        make = _of_language().make
+    return make(run, data, winner, compressed)
 
 
 def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:
@@ -150,8 +159,9 @@ def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
     texts = [(done / name).read_text(encoding="utf-8") for name in ("report.html", "report.json")]
     runtime = loaded.recipe.runtime
     parts: BundleParts | LanguageParts
-    if signature.task == "generation":
-        files = {name: done / name for name in runtime_plugin(runtime).files}
+    if signature.task in OWN_RUNTIMES:
+        own = {*runtime_plugin(runtime).files, PARITY}
+        files = {name: done / name for name in sorted(own)}
         parts = LanguageParts(files, signature, loaded.text, made, texts[0], texts[1], runtime)
     else:
         parity = unpack((done / PARITY).read_bytes(), str(done / PARITY), signature)

@@ -17,7 +17,7 @@ from sixfold.package.examples import examples
 from sixfold.package.output_scores import output_scores
 from sixfold.package.receipt import verdict
 from sixfold.parts.modality import Summarized, is_modality, modality_of
-from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
+from sixfold.parts.table import Column, Dataset, FloatArray, IntArray, Table, Target
 from sixfold.recipe.plan import PlanLine
 from sixfold.recipe.receipt import Receipt
 from sixfold.recipe.report import (
@@ -40,7 +40,12 @@ CURVE_POINTS = 200
 MOST_RESIDUALS = 8  # targets whose residuals are drawn
 MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
-IGNORANT: Final = {"generation": "giving each byte its share"}  # what a baseline does
+# What a baseline does.
+IGNORANT: Final = {
+    "generation": "giving each byte its share",
+    "recommendation": "giving everybody the popular items",
+}
+UNDRAWN: Final = frozenset(IGNORANT)  # tasks whose predictions are no values
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
 
@@ -195,7 +200,7 @@ def learning_curves(events: Iterable[dict[str, Any]]) -> tuple[Curve, ...]:
 def figures(target: Target, evaluation: Evaluation) -> tuple[Figure, ...]:
     """Charts of the winner's out-of-fold predictions."""
     predictions = evaluation.predictions
-    if len(curves.seen(predictions)) == 0 or target.task == "generation":
+    if len(curves.seen(predictions)) == 0 or target.task in UNDRAWN:
         return ()
     if target.quantiles:
         found = _line(curves.quantiles(target, predictions))
@@ -321,7 +326,14 @@ def _runner_up(
         return notes  # rows are decided by a threshold of their fold's own, which predictions alone do not tell
     first = significance.Predicted("The winner", ranked[0].predictions, ranked[0].output)
     second = significance.Predicted("it", ranked[1].predictions, ranked[1].output)
-    return f"{notes} By rows: {significance.by_rows(first, second, training.target, metric, training.groups)}"
+    return f"{notes} By rows: {significance.by_rows(first, second, training.target, metric, _drawn_together(training))}"
+
+
+def _drawn_together(training: Dataset) -> IntArray | None:
+    """[rows] equal numbers for rows that are drawn as one: of a group, of interactions those of a user."""
+    if training.target.task == "recommendation":
+        return training.target.values[:, 0].astype(np.int64)
+    return training.groups
 
 
 def _column(name: str, column: Column) -> ColumnSummary:

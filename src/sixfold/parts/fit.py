@@ -26,7 +26,7 @@ Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 # families that take them so.
 Features: TypeAlias = Matrix | csr_array
 OutputKind = Literal["probability", "decision", "value"]
-FeatureKind = Literal["numbers", "tokens", "pixels", "documents"]
+FeatureKind = Literal["numbers", "tokens", "pixels", "documents", "interactions"]
 UNWATCHED = "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
 
 
@@ -59,6 +59,7 @@ class Needs(NamedTuple):
     stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
     image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
     documents: DocumentNeeds | None = None  # of a family that learns texts themselves
+    interactions: bool = False  # of a family that learns who did what
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class FeatureGroup:
     one column of images, of the size `image`, 0 to 255. `tokens`: of one column of texts, in their
     order, codes below `tokens`, 0 after the text's end; `documents`: whole texts, of which a row is
     one; `tokenizer`: SHA-256 of the checkpoint's whose codes these are, '' where they were learned.
+    `interactions`: a user, an item, and when.
     """
 
     kind: FeatureKind

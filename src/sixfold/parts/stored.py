@@ -1,4 +1,4 @@
-"""Features that stay on disk: read where they are asked for, for families that take them by batches."""
+"""Features that are no matrix: they stay on disk and are read where they are asked for, or are codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sixfold.parts.table import IntArray
 
 
 class StoredFeatures(ABC):
-    """Rows of features in a file of the run."""
+    """Rows of features, in a file of the run or as codes."""
 
     @property
     @abstractmethod

@@ -21,7 +21,7 @@ BoolArray = npt.NDArray[np.bool_]
 ColumnKind: TypeAlias = (
     str  # number, category, boolean, date, identifier, or the name of a modality
 )
-Task = Literal["classification", "regression", "reconstruction", "generation"]
+Task = Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
 
 # What a language model says of a text: the sum of −ln of the probabilities of its tokens, how many
 # these are, and the bytes of the text in UTF-8.
@@ -29,6 +29,12 @@ LOSS_SUMS: Final = ("loss", "tokens", "bytes")
 # Of a preference between two answers besides, of which the sums are those of the better one: ln of how
 # many times more probable it is than the other.
 MARGIN: Final = "margin"
+# What a recommender says of an interaction that it did not see: a number of the user; the rank of the item among
+# all items that the user has not seen yet, from 1 (0: it is not asked for; MISSED: no item that it knows); of the
+# first items that it puts there, the mean of −log2 of the share of users that have each; and the share of all items
+# that are first put there for this user (told once a user), so that a sum of it is the coverage.
+RANKING: Final = ("user", "rank", "novelty", "fresh")
+MISSED: Final = float(1 << 40)
 
 
 class ColumnValues:
@@ -149,7 +155,8 @@ class Target(State):
 
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression),
     float64 [rows, outputs] (reconstruction; of a generation LOSS_SUMS, as a model gives them that finds
-    all bytes equally likely). `names`: the target column, the reconstructed columns, or the sums.
+    all bytes equally likely; of a recommendation RANKING, as of a model that puts each item first).
+    `names`: the target column, the reconstructed columns, or what the outputs are called.
     `class_type`: what the classes are, as of a category's levels. `weights`: float64 [rows], how often
     each row counts, not negative; None where each counts once. `quantiles`: of the values, in (0, 1) and
     rising, what a model gives of a row of a regression; () for one number a value.

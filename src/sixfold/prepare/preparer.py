@@ -29,6 +29,7 @@ from sixfold.prepare.choice import SelectedFeatures
 from sixfold.prepare.denoising import clean
 from sixfold.prepare.documents import DocumentPreparer, fit_documents
 from sixfold.prepare.encoded_block import EncodedBlock
+from sixfold.prepare.interactions import InteractionPreparer, fit_interactions
 from sixfold.prepare.plan import Treatment, check_columns, over_all, treatments
 from sixfold.prepare.step import FittedFeatures, Training, outputs
 from sixfold.recipe.schema import Prepare
@@ -147,7 +148,7 @@ def fit(
     needs: Needs,
     seed: int,
     groups: IntArray | None = None,
-) -> tuple[Preparer | DocumentPreparer, Features, IntArray]:
+) -> tuple[Preparer | DocumentPreparer | InteractionPreparer, Features, IntArray]:
     """Fit on exactly these training rows; of any other row nothing is learned. `groups`: as in
     `Training`.
 
@@ -157,6 +158,8 @@ def fit(
     a column, a column that is not there) and DataError (no column or no row left).
     """
     check_columns(prepare, table)
+    if needs.interactions:
+        return fit_interactions(table, prepare)
     if needs.documents is not None:
         about = Training((), outputs(target), target.task, seed)
         return fit_documents(table, prepare, needs.documents, about)

@@ -239,6 +239,22 @@ class LanguageReport(Section):
     questions: QuestionScores | None = None
 
 
+class ReportedItem(Section):
+    """An item that a user gets, and those that he had which add most to its score."""
+
+    item: str
+    because: tuple[str, ...] = ()
+
+
+class ReportedUser(Section):
+    """What a user had in training (`more`: items that are not listed), and what he gets, the best first."""
+
+    user: str
+    had: tuple[str, ...]
+    more: int = Field(0, ge=0)
+    gets: tuple[ReportedItem, ...]
+
+
 class Report(Section):
     """Everything a reader needs to trust, question or repeat a run."""
 
@@ -258,6 +274,7 @@ class Report(Section):
     cohorts: Cohorts | None = None
     layers: tuple[Layer, ...] = ()
     language: LanguageReport | None = None
+    recommended: tuple[ReportedUser, ...] = ()
     plan: tuple[PlanLine, ...] = Field(
         (), description="What was predicted, beside what was measured."
     )

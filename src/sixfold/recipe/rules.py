@@ -26,6 +26,7 @@ from sixfold.recipe.generation_rules import (
 )
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
+from sixfold.recipe.recommendation_rules import RULES as OF_RECOMMENDATIONS
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
 from sixfold.recipe.validate import facts, grid_size, options, show
@@ -49,6 +50,7 @@ FITS: Final = {
     "rounds": ("boosting",),
     "support_vectors": ("svm",),
 }
+FACTORS: Final = ("als", "bpr")  # families of vectors without a network
 OF_EVERY_FAMILY: Final = tuple(Weighing.model_fields)  # keys of `train` that are not the loop's
 MOST_CANDIDATES = 10_000  # a guess: each is trained on every fold
 
@@ -305,11 +307,13 @@ def pruning_fits_a_family(recipe: Recipe, document: Document) -> Problems:
 
 
 def quantize_needs_a_network(recipe: Recipe, document: Document) -> Problems:
-    """int8 is for networks."""
+    """int8 is for networks, and for other vectors."""
     named = recipe.families
     known = schema()["x-plugins"][FAMILY.name]
     networks = [
-        name for name in known if facts(FAMILY.name, name).get("trained_by_the_loop", False)
+        name
+        for name in known
+        if facts(FAMILY.name, name).get("trained_by_the_loop", False) or name in FACTORS
     ]
     if (
         recipe.compress
@@ -469,6 +473,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     several_targets_are_values,
     texts_are_not_weighed,
     texts_are_filtered_for_generation,
+    *OF_RECOMMENDATIONS,
     scheme_has_its_column,
     scheme_has_the_option,
     groups_stay_together,

@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema
 
 from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
+from sixfold.recipe.interactions import InteractionColumns
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
     CalibrationMethod,
@@ -43,7 +44,7 @@ from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.serving import Serve
 from sixfold.recipe.space import Search
-from sixfold.recipe.task import QuantileRegression, TaskName
+from sixfold.recipe.task import OWN_RUNTIMES, QuantileRegression, TaskName
 from sixfold.recipe.text_filters import TextFilters
 
 
@@ -78,7 +79,10 @@ class Data(TableFile):
 
     target: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         None,
-        description="The column to predict, or several columns of numbers; left out for reconstruction and generation.",
+        description="The column to predict, or several columns of numbers; left out where the task has none.",
+    )
+    interactions: InteractionColumns | None = Field(
+        None, description="User, item and rating of task: recommendation; else `user` and `item`."
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."
@@ -497,4 +501,4 @@ class Recipe(Section):
     @property
     def runtime(self) -> str:
         """What answers for the bundle."""
-        return self.serve.runtime or ("language" if self.task_name == "generation" else "onnx")
+        return self.serve.runtime or OWN_RUNTIMES.get(self.task_name or "", "onnx")

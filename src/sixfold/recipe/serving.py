@@ -26,7 +26,8 @@ class Serve(Section):
     max_body: str = Field("8MiB", description="Bytes a request.")
     runtime: Annotated[str, name_of("runtime")] | None = Field(
         None,
-        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for task: generation.",
+        description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for "
+        "task: generation, recommender for task: recommendation.",
     )
 
     @field_validator("max_body")

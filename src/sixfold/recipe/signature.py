@@ -13,10 +13,12 @@ from sixfold.core.values import LevelType
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.reading import Marks
 from sixfold.recipe.section import Section
+from sixfold.recipe.task import TaskName
 
 NUMBERS: Final = (
     "numbers"  # the graph's input of numbers, booleans and dates: double [rows, columns]
 )
+NAMED: Final = ("label", "text", "items")  # outputs of one text a row, and no numbers
 CATEGORIES: Final = "categories"  # the graph's input of categories: string [rows, columns]
 
 # What a signature may hold, so that a stranger's one takes a bounded amount of memory: `check`
@@ -95,9 +97,10 @@ class Input(Section):
 class Output(Section):
     """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`:
     [rows, outputs]. `text`: of a language model, which goes on from what it is given.
+    `items`: of a recommender, the best first.
     """
 
-    name: Literal["label", "probability", "decision", "value", "text"]
+    name: Literal["label", "probability", "decision", "value", "text", "items"]
     columns: tuple[str, ...] = Field(
         description="Class of each column of probability or decision; name of each value."
     )
@@ -106,7 +109,7 @@ class Output(Section):
 class Signature(Section):
     """The contract between a bundle and whoever sends it rows."""
 
-    task: Literal["classification", "regression", "reconstruction", "generation"]
+    task: TaskName
     target: tuple[str, ...]
     classes: tuple[str, ...] = ()
     class_type: LevelType = Field(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from sixfold.recipe.section import Section
 
-TaskName = Literal["classification", "regression", "reconstruction", "generation"]
+TaskName = Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
+# What answers for a task whose models are no graph of rows.
+OWN_RUNTIMES: Final = {"generation": "language", "recommendation": "recommender"}
 
 
 class Quantiles(Section):

@@ -13,11 +13,12 @@ from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
 QUANTILES: Final = ("task", "regression", "quantiles")
-UNLABELLED: Final = frozenset({"reconstruction", "generation"})  # tasks without a target
+# Tasks without a target.
+UNLABELLED: Final = frozenset({"reconstruction", "generation", "recommendation"})
 
 
 def task_and_target(recipe: Recipe, document: Document) -> Problems:
-    """A reconstruction has no target, nor has a language model; everything else needs one."""
+    """A reconstruction has no target, nor has a language model or a recommender; everything else needs one."""
     target = ", ".join(recipe.data.targets) or None
     if recipe.task_name in UNLABELLED and target is not None:
         yield RecipeError(
@@ -31,7 +32,7 @@ def task_and_target(recipe: Recipe, document: Document) -> Problems:
             document.place(("data",)),
             "the key 'target'",
             "none",
-            "Name the column to predict, or say task: reconstruction, or task: generation.",
+            "Name the column to predict, or say task: reconstruction, generation or recommendation.",
         )
 
 

@@ -7,9 +7,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from sixfold.bundle.load import Bundle
-from sixfold.bundle.runtime import Generates
+from sixfold.bundle.runtime import Generates, Recommends
 from sixfold.core.units import size_bytes
 from sixfold.recipe.serving import Serve
 from sixfold.serve import openapi, pages
@@ -22,6 +23,8 @@ from sixfold.serve.language.app import create_language
 from sixfold.serve.limits import Gate
 from sixfold.serve.metrics import Metrics
 from sixfold.serve.protocol import Protocol
+from sixfold.serve.recommendations import PATH as RECOMMEND
+from sixfold.serve.recommendations import Recommendations
 from sixfold.serve.watched import App
 
 PREDICT = "/predict"
@@ -39,10 +42,12 @@ def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
     bodies = Bodies(size_bytes(settings.max_body))
     server = Server(bundle, settings, Gate(settings.concurrency), bodies, Metrics())
     protocol = Protocol(server)
-    inferences = {
+    inferences: dict[str, ASGIApp] = {
         PREDICT: Inference(server, Reader(bundle, settings.max_rows).read),
         **protocol.inferences,
     }
+    if isinstance(runtime, Recommends):
+        inferences[RECOMMEND] = Recommendations(server, runtime.recommender())
     routes = [*_pages(server), *protocol.routes()]
     routes += [
         Route(path, inference, methods=["POST"]) for path, inference in inferences.items()

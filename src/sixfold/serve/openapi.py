@@ -14,6 +14,7 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.serving import Serve
 from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.multipart import FORM
+from sixfold.serve.recommend_request import DEFAULT, KEYS
 from sixfold.serve.tensors import DATATYPES
 
 JsonSchema = dict[str, Any]
@@ -55,6 +56,7 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
     signature = bundle.signature
     about = f"{signature.task.capitalize()} of {', '.join(signature.target[:5])}: {bundle.receipt.candidate}."
     model = f"/v2/models/{bundle.name}"
+    recommend = {"/recommend": {"post": _recommend()}} if signature.task == "recommendation" else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,6 +66,7 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
         },
         "paths": {
             "/predict": {"post": _predict(signature, settings)},
+            **recommend,
             "/signature": _get("Columns, types and outputs", _schema("Signature")),
             "/livez": _get("Whether the process runs"),
             "/readyz": _get(
@@ -170,6 +173,26 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
             },
         },
         "responses": {"200": {"description": "One answer a row, in order."}} | _errors(),
+    }
+
+
+def _recommend() -> dict[str, Any]:
+    properties: JsonSchema = {key: {"description": text} for key, text in KEYS.items()}
+    example = {"user": "u1", "items": [], "k": DEFAULT, "blocked": [], "because": True}
+    schema = {"type": "object", "additionalProperties": False, "properties": properties}
+    return {
+        "summary": "The best items for a user, for a session, or like an item",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": schema, "example": example}},
+        },
+        "responses": {
+            "200": {
+                "description": "`items`, the best first, each with its `score`; `basis`: user, session, similar or popularity; "
+                "`unknown`: names that the model does not know."
+            }
+        }
+        | _errors(),
     }
 
 

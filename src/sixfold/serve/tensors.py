@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.frontend import most_columns, shorten, shown
 from sixfold.bundle.predictions import Predictions, label_dtype
-from sixfold.recipe.signature import Signature
+from sixfold.recipe.signature import NAMED, Output, Signature
 from sixfold.serve.errors import Refusal, bad_request, to_json
 
 NUMBERS: Final[dict[str, str]] = {
@@ -152,7 +152,7 @@ def answer(
     for name, binary in outputs:
         array = predictions.labels if name == "label" else predictions.outputs[name]
         assert array is not None
-        shape = [len(array), 1] if name == "label" else list(array.shape)
+        shape = [len(array), 1] if name in NAMED else list(array.shape)
         tensor: dict[str, Any] = {
             "name": name,
             "datatype": LABELS[array.dtype.kind],
@@ -168,6 +168,13 @@ def answer(
     if isinstance(request_id, str):
         facts["id"] = request_id
     return to_json(facts), tail
+
+
+def _datatype(output: Output, signature: Signature) -> str:
+    """Labels are of the target's own type, other names are texts."""
+    if output.name == "label":
+        return LABELS[label_dtype(signature).kind]
+    return "BYTES" if output.name in NAMED else "FP64"
 
 
 def metadata(signature: Signature, model: str) -> dict[str, Any]:
@@ -187,10 +194,8 @@ def metadata(signature: Signature, model: str) -> dict[str, Any]:
         "outputs": [
             {
                 "name": output.name,
-                "datatype": LABELS[label_dtype(signature).kind]
-                if output.name == "label"
-                else "FP64",
-                "shape": [-1, 1 if output.name == "label" else len(output.columns)],
+                "datatype": _datatype(output, signature),
+                "shape": [-1, 1 if output.name in NAMED else len(output.columns)],
             }
             for output in signature.outputs
         ],

@@ -31,7 +31,7 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.runtime import EncodesInputs
 from sixfold.core.errors import BundleError, RowError
-from sixfold.recipe.signature import group_of
+from sixfold.recipe.signature import NAMED, group_of
 
 APART: Final = 1e-3  # of an answer: what the sum may be from it, which the rounding of shares makes
 SAMPLED: Final = "Leave method out, or choose sampled."
@@ -71,7 +71,7 @@ class Explainer:
         source = self.stored.arrays.get("source", np.zeros(0, dtype=np.int32))
         if source.max(initial=-1) >= len(self.columns):
             raise BundleError(where, "features of the signature's columns", "of others", AGAIN)
-        self._output = next((o for o in signature.outputs if o.name not in ("label", "text")), None)
+        self._output = next((o for o in signature.outputs if o.name not in NAMED), None)
 
     @property
     def not_exact(self) -> str:
@@ -87,7 +87,7 @@ class Explainer:
         """Why columns cannot be put in the place of others; '' where they can."""
         signature = self.predictor.signature
         if self._output is None:
-            return "a model that answers with text"
+            return "a model that answers with text, or names"
         files = [name for name in modalities(signature) if reader_of(name).in_files]
         if files:
             return f"a column of type {files[0]}"

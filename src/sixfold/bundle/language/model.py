@@ -72,7 +72,12 @@ class LanguageRuntime:
     def prove(self, stored: bytes, where: str) -> Proved:
         """Score the stored texts again. Raises BundleError where they disagree."""
         texts = parity.unpacked(stored, where)
-        return Proved(len(texts), parity.check_texts(self, texts, where))
+        worst = parity.check_texts(self, texts, where)
+        told = (
+            f"{len(texts):,} stored texts tokenized, answered and scored again, "
+            f"largest difference of a log-probability {worst:.1e}"
+        )
+        return Proved(len(texts), worst, told)
 
     def answer_text(self, stops: Sequence[str] = (), before: Sequence[int] = ()) -> AnswerText:
         """The text of an answer, while it comes. `before`: what it goes on with, where it is no chat."""

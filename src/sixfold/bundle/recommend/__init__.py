@@ -1,0 +1,1 @@
+"""Recommendations: what a bundle answers with, in NumPy."""

@@ -1,0 +1,47 @@
+"""What a recommender is asked, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Basis = Literal["user", "session", "similar", "popularity"]
+
+
+@dataclass(frozen=True)
+class RecommendRequest:
+    """`user`: by name, None for nobody that is known; `items`: what he did since, or all of it where he
+    is not known. `count`: items wanted. `allowed`: None for all; `blocked`: none of these. `exclude_seen`:
+    whether what he did is left out. `similar_to`: instead, items that are like this one. `because`:
+    whether what an answer is due to is told.
+    """
+
+    user: str | None = None
+    items: tuple[str, ...] = ()
+    count: int = 10
+    allowed: tuple[str, ...] | None = None
+    blocked: tuple[str, ...] = ()
+    exclude_seen: bool = True
+    similar_to: str | None = None
+    because: bool = False
+
+
+@dataclass(frozen=True)
+class RecommendedItem:
+    """`score`: comparable within one answer; `because`: items of the history that add most to it."""
+
+    item: str
+    score: float
+    because: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecommendAnswer:
+    """The best first. `basis`: what it is due to: what the user did in training, and since (session); the
+    item that was asked about; or the popular items, as nothing is known of the user. `unknown`: names of
+    the request that the model does not know.
+    """
+
+    items: tuple[RecommendedItem, ...]
+    basis: Basis
+    unknown: tuple[str, ...] = ()

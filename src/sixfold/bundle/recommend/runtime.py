@@ -1,0 +1,156 @@
+"""A recommender that is ready to answer, in NumPy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from sixfold.bundle.recommend import parity
+from sixfold.bundle.recommend.histories import Float32, Histories
+from sixfold.bundle.recommend.ranking import first_items, scored
+from sixfold.bundle.recommend.requests import (
+    Basis,
+    RecommendAnswer,
+    RecommendedItem,
+    RecommendRequest,
+)
+from sixfold.bundle.recommend.scorers import Codes, scorer_of
+from sixfold.bundle.recommend.stored import StoredRecommender
+from sixfold.bundle.runtime import Arrays, Outputs, Proved
+from sixfold.core.errors import BundleError
+
+LISTED: Final = 10  # items that `predict` answers with
+REASONS: Final = 3  # items of a history that are told as reasons
+
+
+class RecommenderRuntime:
+    """The model of a bundle. Calls may come from several threads at once."""
+
+    rows_at_once = 256
+    depends_on_batch = False
+
+    def __init__(self, stored: StoredRecommender) -> None:
+        self._seen, self.items = stored.seen, stored.items
+        self.user_type, self.item_type = stored.user_type, stored.item_type
+        self._users = {name: code for code, name in enumerate(stored.users)}
+        self._codes = {name: code for code, name in enumerate(stored.items)}
+        self._scorer = scorer_of(stored.kind, stored.arrays, stored.options)
+        self._popularity: Float32 = (stored.user_counts / max(1, len(stored.users))).astype(
+            np.float32
+        )
+
+    def recommender(self) -> RecommenderRuntime:
+        """Itself."""
+        return self
+
+    def recommend(self, request: RecommendRequest) -> RecommendAnswer:
+        """The best items for a user, for a session, or like an item."""
+        names = (*request.items, *(request.allowed or ()), *request.blocked)
+        unknown = [name for name in names if name not in self._codes]
+        if request.similar_to is not None:
+            scores, basis, history = self._similar(request.similar_to)
+            unknown += [] if request.similar_to in self._codes else [request.similar_to]
+        else:
+            scores, basis, history = self._for_user(request)
+            if request.user is not None and request.user not in self._users:
+                unknown.insert(0, request.user)
+        left_out = [code for code in map(self._codes.get, request.blocked) if code is not None]
+        if request.exclude_seen:
+            left_out += history.items.tolist()
+        scores[left_out] = -np.inf
+        self._allow(scores, request.allowed)
+        chosen = first_items(scores[None], request.count)[0]
+        chosen = chosen[np.isfinite(scores[chosen])]
+        reasons = self._reasons(request, history, chosen, basis)
+        items = tuple(
+            RecommendedItem(self.items[code], float(scores[code]), why)
+            for code, why in zip(chosen.tolist(), reasons, strict=True)
+        )
+        return RecommendAnswer(items, basis, tuple(dict.fromkeys(unknown)))
+
+    def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
+        """For each user the first items, as a JSON list."""
+        users = next(iter(feeds.values()))[:, 0].tolist()
+        answers = [
+            self.recommend(RecommendRequest(str(user) or None, count=LISTED)) for user in users
+        ]
+        lists = [json.dumps([one.item for one in answer.items]) for answer in answers]
+        return {"items": np.array(lists, dtype=object)}
+
+    def prove(self, stored: bytes, where: str) -> Proved:
+        """Answer the stored requests again. Raises BundleError where an answer is another one."""
+        requests = parity.unpacked(stored, where)
+        worst = 0.0
+        for number, one in enumerate(requests, start=1):
+            found = self.recommend(one.request())
+            apart = one.difference(found)
+            if not apart <= parity.TOLERANCE:
+                raise BundleError(
+                    f"{where}, request {number}",
+                    f"the stored answer, scores within {parity.TOLERANCE}",
+                    f"{apart:.3g} apart" if np.isfinite(apart) else "another one",
+                    parity.AGAIN,
+                )
+            worst = max(worst, apart)
+        told = f"{len(requests):,} stored requests answered again, largest relative difference of a score {worst:.1e}"
+        return Proved(len(requests), worst, told)
+
+    def _for_user(self, request: RecommendRequest) -> tuple[Float32, Basis, Histories]:
+        code = -1 if request.user is None else self._users.get(request.user, -1)
+        history = self._history(code, request.items)
+        asked = np.array([-1 if request.items else code], dtype=np.int64)
+        scores = scored(self._scorer, asked, history, self._popularity)[0]
+        basis: Basis = "user" if code >= 0 else "popularity"
+        if any(name in self._codes for name in request.items):
+            basis = "session"
+        return scores, basis, history
+
+    def _similar(self, name: str) -> tuple[Float32, Basis, Histories]:
+        """What is asked about counts as seen; of an item that is not known, the popular ones."""
+        code = self._codes.get(name)
+        history = self._history(-1, () if code is None else (name,))
+        found = None if code is None else self._scorer.similar(code)
+        if found is None:
+            return self._popularity.copy(), "popularity", history
+        return np.array(found, dtype=np.float32), "similar", history
+
+    def _history(self, user: int, since: Sequence[str]) -> Histories:
+        """Of one user: what he did in training, then the known items of `since`, each time once more."""
+        found: dict[int, float] = {}
+        if user >= 0:
+            before = zip(self._seen.items_of(user), self._seen.weights_of(user), strict=True)
+            found = {int(item): float(weight) for item, weight in before}
+        for code in map(self._codes.get, since):
+            if code is not None:
+                found[code] = found.pop(code, 0.0) + 1.0  # now it is the last
+        starts = np.array([0, len(found)], dtype=np.int64)
+        items = np.fromiter(found.keys(), dtype=np.int32, count=len(found))
+        return Histories(starts, items, np.array(list(found.values()), dtype=np.float32))
+
+    def _allow(self, scores: Float32, allowed: Sequence[str] | None) -> None:
+        """In place."""
+        if allowed is None:
+            return
+        codes = [code for code in map(self._codes.get, allowed) if code is not None]
+        others = np.ones(len(scores), dtype=np.bool_)
+        others[codes] = False
+        scores[others] = -np.inf
+
+    def _reasons(
+        self, request: RecommendRequest, history: Histories, chosen: Codes, basis: Basis
+    ) -> list[tuple[str, ...]]:
+        """Of each chosen item those of the history that add most to its score."""
+        none: list[tuple[str, ...]] = [() for _ in chosen]
+        if not request.because or basis not in ("user", "session") or not len(history.items):
+            return none
+        parts = self._scorer.contributions(history, chosen)
+        if parts is None:
+            return none
+        order = np.argsort(-parts, axis=1, kind="stable")[:, :REASONS]
+        return [
+            tuple(self.items[history.items[entry]] for entry in entries if parts[row, entry] > 0)
+            for row, entries in enumerate(order.tolist())
+        ]

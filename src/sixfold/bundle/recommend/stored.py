@@ -1,0 +1,301 @@
+"""`recommender.safetensors`: the names of users and items, what users did, and what scores items.
+
+A safetensors file (github.com/huggingface/safetensors: the bytes of a JSON header as 8 bytes, the
+header, the numbers), read here so that nothing has to be installed. Its texts are in `__metadata__`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.bundle.recommend.histories import Histories
+from sixfold.bundle.recommend.scorers import CODED, decoded
+from sixfold.core import json_limits
+from sixfold.core.errors import BundleError
+from sixfold.core.values import LevelType
+
+Kind = Literal["popularity", "neighbors", "factors", "sequence"]
+LIMITS: Final = json_limits.JsonLimits(64 << 10, values=400)
+TYPES: Final = {"U8": "u1", "I8": "i1", "I32": "<i4", "I64": "<i8", "F32": "<f4"}
+NAMES: Final = {  # array → the type that it has, its dimensions
+    "user_names": ("U8", 1),
+    "user_ends": ("I64", 1),
+    "item_names": ("U8", 1),
+    "item_ends": ("I64", 1),
+    "starts": ("I64", 1),
+    "items": ("I32", 1),
+    "weights": ("F32", 1),
+    "user_counts": ("I64", 1),
+    "popularity": ("F32", 1),
+    "neighbor_starts": ("I64", 1),
+    "neighbor_items": ("I32", 1),
+    "neighbor_weights": ("F32", 1),
+    "item_factors": ("F32", 2),
+    "item_bias": ("F32", 1),
+    "user_factors": ("F32", 2),
+    "projection": ("F32", 2),
+    "item_codes": ("I8", 2),
+    "item_scales": ("F32", 1),
+    "user_codes": ("I8", 2),
+    "user_scales": ("F32", 1),
+    "sequence_start": ("F32", 1),
+    "sequence_positions": ("F32", 2),
+    "sequence_final_norm": ("F32", 1),
+    "sequence_final_shift": ("F32", 1),
+    "sequence_norm_1": ("F32", 2),
+    "sequence_shift_1": ("F32", 2),
+    "sequence_attention_in": ("F32", 3),
+    "sequence_attention_in_bias": ("F32", 2),
+    "sequence_attention_out": ("F32", 3),
+    "sequence_attention_out_bias": ("F32", 2),
+    "sequence_norm_2": ("F32", 2),
+    "sequence_shift_2": ("F32", 2),
+    "sequence_wide": ("F32", 3),
+    "sequence_wide_bias": ("F32", 2),
+    "sequence_narrow": ("F32", 3),
+    "sequence_narrow_bias": ("F32", 2),
+}
+OF_ALL: Final = frozenset(list(NAMES)[:8])
+OF_KIND: Final[Mapping[str, frozenset[str]]] = {
+    "popularity": frozenset({"popularity"}),
+    "neighbors": frozenset({"neighbor_starts", "neighbor_items", "neighbor_weights"}),
+    "factors": frozenset({"item_factors"}),
+    "sequence": frozenset(
+        {"item_factors"} | {name for name in NAMES if name.startswith("sequence")}
+    ),
+}
+LONGEST: Final = 4_096  # of a sequence: attention takes its square
+OPTIONAL: Final = frozenset({"item_bias", "user_factors", "projection"})  # of factors
+OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "factors": ("confidence", "regularization"),
+    "sequence": ("heads",),
+}
+AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
+
+
+@dataclass(frozen=True)
+class StoredRecommender:
+    """What the file holds. `arrays` and `options`: of the scorer; `seen`: what each user did;
+    `user_type`, `item_type`: as of a category's levels.
+    """
+
+    kind: Kind
+    options: Mapping[str, float]
+    arrays: Mapping[str, npt.NDArray[Any]]
+    users: tuple[str, ...]
+    items: tuple[str, ...]
+    seen: Histories
+    user_counts: npt.NDArray[np.int64]
+    user_type: LevelType = "text"
+    item_type: LevelType = "text"
+
+    def packed(self) -> bytes:
+        """The content of the file; equal ones have equal bytes."""
+        arrays = {
+            **_names("user", self.users),
+            **_names("item", self.items),
+            "starts": self.seen.starts,
+            "items": self.seen.items,
+            "weights": self.seen.weights,
+            "user_counts": self.user_counts,
+            **self.arrays,
+        }
+        types = {"user_type": self.user_type, "item_type": self.item_type}
+        told = {
+            "kind": self.kind,
+            **types,
+            **{name: repr(value) for name, value in self.options.items()},
+        }
+        header: dict[str, Any] = {"__metadata__": told}
+        order = sorted(arrays, key=lambda name: (-np.dtype(TYPES[NAMES[name][0]]).itemsize, name))
+        end, parts = 0, []
+        for name in order:
+            kind = NAMES[name][0]
+            parts.append(np.ascontiguousarray(arrays[name], dtype=TYPES[kind]).tobytes())
+            start, end = end, end + len(parts[-1])
+            shape = list(arrays[name].shape)
+            header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+
+
+def read(content: bytes, where: str) -> StoredRecommender:
+    """What `packed` wrote. Raises BundleError for anything else."""
+    try:
+        return _checked(*_read(content))
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        found = str(error)[:100] or type(error).__name__
+        raise BundleError(where, "a file of a recommender", found, AGAIN) from None
+
+
+def _read(content: bytes) -> tuple[Mapping[str, str], dict[str, npt.NDArray[Any]]]:
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size]
+    if size > len(content) - 8:
+        raise ValueError("a header longer than the file")
+    if found := json_limits.violation(header, LIMITS):
+        raise ValueError(f"{found[1]} where {found[0]} are allowed")
+    entries = json.loads(header)
+    told = entries.pop("__metadata__")
+    arrays, end = dict[str, npt.NDArray[Any]](), 0
+    data = memoryview(content)[8 + size :]
+    for name, entry in sorted(entries.items(), key=lambda item: int(item[1]["data_offsets"][0])):
+        kind, dimensions = NAMES[name]
+        shape, (start, stop) = entry["shape"], entry["data_offsets"]
+        if entry["dtype"] != kind or len(shape) != dimensions or min(shape) < 0 or start != end:
+            raise ValueError(f"{name} of another form")
+        if stop - start != math.prod(shape) * np.dtype(TYPES[kind]).itemsize or stop > len(data):
+            raise ValueError(f"{name} with other bytes than its shape says")
+        arrays[name] = np.frombuffer(data[start:stop], dtype=TYPES[kind]).reshape(shape)
+        end = stop
+    if end != len(data):
+        raise ValueError("bytes behind the last array")
+    return told, arrays
+
+
+def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> StoredRecommender:
+    kind, scores = told["kind"], {n: array for n, array in arrays.items() if n not in OF_ALL}
+    if kind not in get_args(Kind) or not set(arrays) >= OF_ALL:
+        raise ValueError("another kind of scores, or arrays that are missing")
+    plain = _plain(scores)
+    allowed = OF_KIND[kind] | (OPTIONAL if kind == "factors" else frozenset())
+    if not OF_KIND[kind] <= set(plain) <= allowed:
+        raise ValueError(f"the arrays {sorted(plain)} of {kind}")
+    users, items = (_read_names(arrays, part) for part in ("user", "item"))
+    seen = Histories(arrays["starts"], arrays["items"], arrays["weights"])
+    _check_histories(seen, len(users), len(items))
+    _check_scores(kind, plain, len(users), len(items))
+    counts = arrays["user_counts"]
+    if len(counts) != len(items) or counts.min(initial=1) < 1:
+        raise ValueError("counts of other items")
+    types = [told["user_type"], told["item_type"]]
+    if not set(types) <= set(get_args(LevelType)):
+        raise ValueError("names of another type")
+    return StoredRecommender(
+        cast("Kind", kind),
+        _options(kind, told, plain),
+        scores,
+        users,
+        items,
+        seen,
+        counts,
+        *cast("list[LevelType]", types),
+    )
+
+
+def _plain(scores: dict[str, npt.NDArray[Any]]) -> Mapping[str, npt.NDArray[Any]]:
+    """Without codes; vectors come in one form."""
+    for vectors, (codes, scales) in CODED.items():
+        coded = {codes, scales} & set(scores)
+        if coded and (vectors in scores or len(scores[codes]) != len(scores[scales])):
+            raise ValueError("scales of other vectors")
+    return decoded(scores)
+
+
+def _options(
+    kind: str, told: Mapping[str, str], arrays: Mapping[str, npt.NDArray[Any]]
+) -> dict[str, float]:
+    options = {name: float(told[name]) for name in OPTIONS.get(kind, ())}
+    if not all(math.isfinite(value) and value >= 0 for value in options.values()):
+        raise ValueError("options that are no numbers")
+    if kind == "sequence":
+        _check_heads(options["heads"], arrays)
+    return options
+
+
+def _check_scores(
+    kind: str, arrays: Mapping[str, npt.NDArray[Any]], users: int, items: int
+) -> None:
+    if kind == "neighbors":
+        near = Histories(
+            arrays["neighbor_starts"], arrays["neighbor_items"], arrays["neighbor_weights"]
+        )
+        _check_histories(near, items, items)
+        return
+    width = arrays["item_factors"].shape[1] if "item_factors" in arrays else 0
+    layers = len(arrays["sequence_wide"]) if kind == "sequence" else 0
+    length = len(arrays["sequence_positions"]) if kind == "sequence" else 0
+    shapes: dict[str, tuple[int, ...]] = {
+        "popularity": (items,),
+        "item_factors": (items, width),
+        "item_bias": (items,),
+        "user_factors": (users, width),
+        "projection": (width, width),
+        **_sequence_shapes(width, length, layers),
+    }
+    if kind != "popularity" and not width:
+        raise ValueError("factors of no numbers")
+    for name, array in arrays.items():
+        if array.shape != shapes[name] or not np.isfinite(array).all():
+            raise ValueError(f"{name} of another shape, or of no numbers")
+
+
+def _sequence_shapes(width: int, length: int, layers: int) -> dict[str, tuple[int, ...]]:
+    """Of a transformer's arrays."""
+    vectors = ("start", "final_norm", "final_shift")
+    of_layers = ("norm_1", "shift_1", "attention_out_bias", "norm_2", "shift_2", "narrow_bias")
+    found: dict[str, tuple[int, ...]] = {
+        **dict.fromkeys(vectors, (width,)),
+        **dict.fromkeys(of_layers, (layers, width)),
+        "positions": (length, width),
+        "attention_in": (layers, width, 3 * width),
+        "attention_in_bias": (layers, 3 * width),
+        "attention_out": (layers, width, width),
+        "wide": (layers, width, 4 * width),
+        "wide_bias": (layers, 4 * width),
+        "narrow": (layers, 4 * width, width),
+    }
+    return {f"sequence_{name}": shape for name, shape in found.items()}
+
+
+def _check_heads(heads: float, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    width, length = arrays["item_factors"].shape[1], len(arrays["sequence_positions"])
+    if heads < 1 or heads != int(heads) or width % int(heads) or not 1 <= length <= LONGEST:
+        raise ValueError("heads that do not divide the width, or no positions")
+
+
+def _check_histories(found: Histories, rows: int, items: int) -> None:
+    starts, ends = found.starts, (0, len(found.items))
+    if len(starts) != rows + 1 or (int(starts[0]), int(starts[-1])) != ends:
+        raise ValueError("rows of another number")
+    inside = found.items.min(initial=0) >= 0 and found.items.max(initial=0) < max(1, items)
+    if (np.diff(starts) < 0).any() or not inside or len(found.weights) != len(found.items):
+        raise ValueError("items that are not there")
+    if not np.isfinite(found.weights).all():
+        raise ValueError("weights that are no numbers")
+
+
+def _names(part: str, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    written = [name.encode("utf-8", "surrogatepass") for name in names]
+    return {
+        f"{part}_names": np.frombuffer(b"".join(written), dtype=np.uint8),
+        f"{part}_ends": np.cumsum([len(each) for each in written], dtype=np.int64),
+    }
+
+
+def _read_names(arrays: Mapping[str, npt.NDArray[Any]], part: str) -> tuple[str, ...]:
+    content, ends = arrays[f"{part}_names"].tobytes(), arrays[f"{part}_ends"]
+    whole = int(ends[-1]) if len(ends) else 0
+    if not len(ends) or (np.diff(ends, prepend=0) <= 0).any() or whole != len(content):
+        raise ValueError(f"names of {part}s that are not there")
+    starts = np.concatenate([[0], ends[:-1]]).tolist()
+    pairs = zip(starts, ends.tolist(), strict=True)
+    found = tuple(content[start:end].decode("utf-8", "surrogatepass") for start, end in pairs)
+    if len(set(found)) < len(found):
+        raise ValueError(f"names of {part}s twice")
+    return found
