@@ -130,7 +130,7 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
         )
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
-    unused = {*data.drop, *filter(None, (data.target, data.group, data.weight))}
+    unused = {*data.drop, *filter(None, (data.target, data.unused_group, data.weight))}
     for column in signature.inputs:
         if column.name in unused:
             yield (

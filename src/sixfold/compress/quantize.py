@@ -25,10 +25,11 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.quant_utils import QuantFormat
 
+from sixfold.build._fitted_audio import AudioNetwork
 from sixfold.build._image_family import PixelModel
 from sixfold.compress.amount import Found
 from sixfold.compress.language import quantizing
-from sixfold.compress.quantized_images import quantized_pixels
+from sixfold.compress.quantized_images import quantized_audio, quantized_pixels
 from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
@@ -105,7 +106,7 @@ def apply(subject: CompressionState, job: Job, section: Quantize, context: Conte
         return quantizing.apply(subject, job, section.weights, context)
     if section.weights != "int8":
         return None, f"{section.weights} is for language models; {job.candidate.name} is none"
-    if isinstance(subject.model.fitted, PixelModel):
+    if isinstance(subject.model.fitted, (PixelModel, AudioNetwork)):
         return subject.changed(
             job, partial(_of_images, subject)
         ), "int8 weights by channel, static int8 activations"
@@ -128,14 +129,20 @@ def apply(subject: CompressionState, job: Job, section: Quantize, context: Conte
 
 def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
     """Convolutions have static activations whatever the recipe says: their ranges are those of
-    training images.
+    training images, or recordings.
     """
     table = subject.basis.rows(position).table
     some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
-    if not isinstance(model.fitted, PixelModel):
+    fitted = model.fitted
+    if not isinstance(fitted, (PixelModel, AudioNetwork)):
         return model
     x = np.concatenate([x for _, x in model.preparer.batches(table.take(some))])
-    return replace(model, fitted=quantized_pixels(model.fitted, x))
+    smaller = (
+        quantized_pixels(fitted, x)
+        if isinstance(fitted, PixelModel)
+        else quantized_audio(fitted, x)
+    )
+    return replace(model, fitted=smaller)
 
 
 def quantized(network: Fitted, x: Matrix, section: Quantize) -> Quantized:

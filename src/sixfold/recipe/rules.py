@@ -34,7 +34,7 @@ from sixfold.recipe.yaml_nodes import Document, Path
 Problems = Iterator[RecipeError]
 FITS: Final = {
     "neurons": ("mlp",),
-    "channels": ("cnn", "language"),
+    "channels": ("audio_cnn", "cnn", "language"),
     "layers": ("language",),
     "heads": ("language",),
     "complexity": ("tree",),
@@ -172,6 +172,17 @@ def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
                 "none",
                 f"Name the column in data.{key}, or choose another scheme.",
             )
+
+
+def pattern_has_its_column(recipe: Recipe, document: Document) -> Problems:
+    """data.group_pattern looks at the column data.group."""
+    if recipe.data.group_pattern is not None and recipe.data.group is None:
+        yield RecipeError(
+            document.place(("data", "group_pattern")),
+            "data.group, the column that it looks at",
+            "none",
+            "Name the column in data.group, or take data.group_pattern out.",
+        )
 
 
 def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
@@ -470,6 +481,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     texts_are_not_weighed,
     texts_are_filtered_for_generation,
     scheme_has_its_column,
+    pattern_has_its_column,
     scheme_has_the_option,
     groups_stay_together,
     keep_is_measured,

@@ -1,0 +1,158 @@
+"""A column of recordings as statistics of their spectrograms: one fitted state, beside the blocks of
+other columns.
+"""
+
+# Letters: M bands, T frames, C coefficients, S segments.
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from scipy.fft import dct
+
+from sixfold.parts import sound_column
+from sixfold.parts.fit import FeatureGroup
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.log_mel import LogMel
+from sixfold.parts.packed import packed
+from sixfold.parts.raw_inputs import RawInputs
+from sixfold.parts.state import State
+from sixfold.parts.table import FloatArray, Table
+from sixfold.prepare.sound_block import SoundForm
+
+AT_ONCE: Final = 16  # recordings in one call of onnxruntime, and fewer at the end
+LEAST: Final = 1e-6  # added to a variance before its root
+
+
+@dataclass(frozen=True)
+class MelBlock(State):
+    """One raw column → mean and standard deviation of mel cepstral coefficients, or of bands where
+    `coefficients` is 0, in `segments` equal parts of the time. Of every feature `names`, `sources`,
+    `levels`, as of a `Block`.
+    """
+
+    columns: tuple[str, ...]
+    form: SoundForm
+    bands: int
+    coefficients: int
+    segments: int
+
+    @property
+    def mel(self) -> LogMel:
+        """The spectrogram."""
+        return LogMel.of(self.form.rate, self.form.samples, self.bands)
+
+    @property
+    def steps(self) -> tuple[Any, ...]:
+        """As of a `Block`."""
+        return ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`audio mfcc 3 mean 1`: of the first segment."""
+        what = "mfcc" if self.coefficients else "band"
+        segments, statistics = range(1, self.segments + 1), ("mean", "spread")
+        numbers = range(1, self._values + 1)
+        return tuple(
+            f"{self.columns[0]} {what} {number} {statistic} {segment}"
+            for segment, statistic, number in itertools.product(segments, statistics, numbers)
+        )
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The column."""
+        return self.columns * self._features
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """All are numbers."""
+        return (0,) * self._features
+
+    def group(self, start: int) -> FeatureGroup:
+        """What its features are, the first of which is feature `start`."""
+        return FeatureGroup("numbers", self.columns, start, start + self._features)
+
+    def reader(self, table: Table) -> Callable[[slice], FloatArray]:
+        """Gives the statistics of some rows, float64 [rows, features], by the very nodes that the
+        bundle has.
+        """
+        column = table.columns[self.columns[0]]
+        sounds = sound_column.decoded(column, self.form.input(""))
+        every = np.arange(len(sounds))
+
+        def read(rows: slice) -> FloatArray:
+            found = [np.zeros((0, self._features))]
+            wanted = every[rows]
+            for start in range(0, len(wanted), AT_ONCE):
+                samples = sounds.read(wanted[start : start + AT_ONCE]).astype(np.float64)
+                found.append(self._session.run(None, {"samples": samples})[0])
+            return np.concatenate(found)
+
+        return read
+
+    def export(self, graph: Graph, inputs: RawInputs) -> str:
+        """The statistics of the front end's samples, double."""
+        return self._nodes(graph, inputs.encoded("audio", self.form.input(self.columns[0])))
+
+    @property
+    def _values(self) -> int:
+        return self.coefficients or self.bands
+
+    @property
+    def _features(self) -> int:
+        return 2 * self._values * self.segments
+
+    @cached_property
+    def _session(self) -> ort.InferenceSession:
+        graph = Graph()
+        samples = graph.input("samples", TensorProto.DOUBLE, self.form.samples)
+        statistics = self._nodes(graph, samples)
+        graph.output("statistics", statistics, TensorProto.DOUBLE, ["rows", self._features])
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        return ort.InferenceSession(
+            packed(graph.model()), options, providers=["CPUExecutionProvider"]
+        )
+
+    def _nodes(self, graph: Graph, samples: str) -> str:
+        """Double [rows, samples] → double [rows, features]."""
+        values = self.mel.export(graph, graph.cast(samples, TensorProto.FLOAT))
+        if self.coefficients:
+            weights = graph.constant(cosines(self.bands, self.coefficients), np.float32)
+            values = graph.op("MatMul", weights, values)
+        last = graph.constant([2], np.int64)
+        parts = []
+        for start, stop in self._spans:
+            limits = (graph.constant([at], np.int64) for at in (start, stop))
+            some = graph.op("Slice", values, *limits, last)
+            mean = graph.op("ReduceMean", some, last, keepdims=1)
+            apart = graph.op("Sub", some, mean)
+            variance = graph.op("ReduceMean", graph.op("Mul", apart, apart), last, keepdims=0)
+            least = graph.op("Add", variance, graph.constant(LEAST, np.float32))
+            spread = graph.op("Pow", least, graph.constant(0.5, np.float32))
+            flat = graph.constant([0, self._values], np.int64)
+            parts += [graph.op("Reshape", mean, flat), spread]
+        return graph.cast(graph.concat(parts), TensorProto.DOUBLE)
+
+    @property
+    def _spans(self) -> list[tuple[int, int]]:
+        """Frames of each segment, at least one."""
+        ends = np.linspace(0, self.mel.frames, self.segments + 1)
+        return [
+            (min(int(start), self.mel.frames - 1), max(int(stop), int(start) + 1))
+            for start, stop in itertools.pairwise(ends.tolist())
+        ]
+
+
+def cosines(bands: int, coefficients: int) -> npt.NDArray[np.float64]:
+    """[coefficients, bands]: the first rows of the orthonormal DCT-II, which makes mel cepstral
+    coefficients of logarithms (Davis and Mermelstein 1980).
+    """
+    found: npt.NDArray[np.float64] = dct(np.eye(bands), type=2, norm="ortho", axis=0)
+    return found[:coefficients]
