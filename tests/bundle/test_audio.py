@@ -167,7 +167,7 @@ def test_no_damage_is_anything_but_an_error_of_data() -> None:
 def test_a_header_is_not_believed_about_the_length() -> None:
     with pytest.raises(DataError, match=r"recording of at most 0\.1 s"):
         decode(wav(SOUND), "a", AudioLimits(most_s=0.1))
-    with pytest.raises(DataError, match=r"at most 1\.00 kB; found 8\.04 kB"):
+    with pytest.raises(DataError, match=r"at most 1\.0 kB; found 8\.0 kB"):
         facts_of(wav(SOUND), "a", AudioLimits(most_bytes=1000))
     streamed = bytearray(wav(SOUND))
     struct.pack_into("<I", streamed, 40, 0xFFFFFFFF)  # as a pipe leaves it

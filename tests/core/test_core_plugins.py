@@ -38,6 +38,7 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_kind_is_its_folder() -> None:
     """A file is a plug-in, or says which ones it holds."""
     assert FAMILY.names() == [
+        "audio_cnn",
         "boosting",
         "cnn",
         "forest",

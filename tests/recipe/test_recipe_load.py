@@ -70,8 +70,8 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "family: mlp,",
             "family: mpl,",
             "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
-            "boosting, cnn, forest, fusion, image_encoder, kernel_ridge, language, linear, mlp, residual_mlp, svm, tabm, "
-            "text_cnn, text_encoder, tree.",
+            "audio_cnn, boosting, cnn, forest, fusion, image_encoder, kernel_ridge, language, linear, mlp, residual_mlp, svm, "
+            "tabm, text_cnn, text_encoder, tree.",
         ),
         (
             "hidden: [128, 64]",

@@ -157,6 +157,14 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.pattern_has_its_column,
+        {"data.group_pattern": "^(?P<group>[a-z]+)_"},
+        [
+            "data.group_pattern: expected data.group, the column that it looks at; found none. Name the column in "
+            "data.group, or take data.group_pattern out."
+        ],
+    ),
+    (
         rules.nesting_needs_folds,
         {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
         [
@@ -317,7 +325,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, "
+            "compress.quantize: expected a network (audio_cnn, cnn, fusion, image_encoder, language, mlp, residual_mlp, tabm, "
             "text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),
