@@ -254,9 +254,9 @@ def why_folder(folder: Path) -> str:
     endings, reader = _endings(folder), _by_content(folder)
     own = {ending: count for ending, count in endings.most_common() if ending in reader.endings}
     kind = reader.__module__.rpartition(".")[2].removesuffix("_folder")
+    many = f"{sum(own.values()):,} of its {endings.total():,} files"
     return (
-        f"{folder}: read as a folder of {modality_of(kind).plural}, as {sum(own.values()):,} of its {endings.total():,} files end in "
-        f"{', '.join(own)}; a subfolder is a class, in the column 'label'."
+        f"{folder}: read as a folder of {modality_of(kind).plural}, as {many} end in {', '.join(own)}; a subfolder is a class, in the column 'label'."
     )
 
 
