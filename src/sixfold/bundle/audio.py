@@ -142,6 +142,12 @@ def leveled(samples: Samples, level_db: float) -> Samples:
     return samples * np.float32(10 ** (level_db / 20) / np.sqrt(power))
 
 
+def check_libraries() -> None:
+    """Before there is a recording. Raises SystemFault where one is missing."""
+    for name in ("soundfile", "soxr"):
+        _library(name)
+
+
 def _library(name: str) -> Any:
     """soundfile or soxr, which only recordings need. Raises SystemFault where it is missing."""
     try:

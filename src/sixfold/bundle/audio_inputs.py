@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle import audio
-from sixfold.core.errors import DataError, RowError
+from sixfold.core.errors import BundleError, DataError, RowError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.audio import AudioInput
 
@@ -23,9 +23,16 @@ _one_large: Final = threading.Lock()
 
 
 class AudioEncoder:
-    """The features of one input of the graph. Calls may come from several threads at once."""
+    """The features of one input of the graph. Calls may come from several threads at once. Raises
+    BundleError where the libraries that decode recordings are not there.
+    """
 
-    def __init__(self, described: AudioInput) -> None:
+    def __init__(self, described: AudioInput, where: str = "model.onnx") -> None:
+        try:
+            audio.check_libraries()
+        except SystemFault as error:
+            expected = "soundfile and soxr, as the model takes recordings"
+            raise BundleError(where, expected, error.found, error.remedy) from None
         self.described = described
         self.column, self.cells = described.column, described.cells
 

@@ -256,7 +256,8 @@ def why_folder(folder: Path) -> str:
     kind = reader.__module__.rpartition(".")[2].removesuffix("_folder")
     many = f"{sum(own.values()):,} of its {endings.total():,} files"
     return (
-        f"{folder}: read as a folder of {modality_of(kind).plural}, as {many} end in {', '.join(own)}; a subfolder is a class, in the column 'label'."
+        f"{folder}: read as a folder of {modality_of(kind).plural}, as {many} end in "
+        f"{', '.join(own)}; a subfolder is a class, in the column 'label'."
     )
 
 

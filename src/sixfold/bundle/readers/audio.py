@@ -43,7 +43,7 @@ class Settings(Section):
 
     def encoder(self, name: str, described: bytes, where: str) -> AudioEncoder:
         """By what the fit on training rows wrote down. Raises BundleError."""
-        return AudioEncoder(described_input(AudioInput, name, described, DESCRIPTION, where))
+        return AudioEncoder(described_input(AudioInput, name, described, DESCRIPTION, where), where)
 
 
 def _content(value: Any) -> bytes:
