@@ -15,7 +15,6 @@ from scipy.fft import dct
 import tiny_sounds
 from sixfold.bundle.audio import recorded
 from sixfold.bundle.readers.audio import Settings as Reader
-from sixfold.core.errors import RecipeError
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.log_mel import FLOOR, mel_filters
 from sixfold.parts.raw_inputs import RawInputs
@@ -63,7 +62,8 @@ def test_the_graph_gives_what_training_gives(method: Any, table: Table) -> None:
     found = block.reader(table)(slice(None))
     assert found.shape == (12, len(block.names)) and len(set(block.names)) == len(block.names)
     assert len(block.sources) == len(block.levels) == len(block.names)
-    assert np.array_equal(asked(block, table), found)
+    off = 0 if block.group(0).kind == "samples" else 1e-4  # of sums in another order
+    np.testing.assert_allclose(asked(block, table), found, atol=off, rtol=0)
     assert np.array_equal(block.reader(table)(slice(3, 5)), found[3:5])
 
 
@@ -117,5 +117,5 @@ def test_cosines_are_the_orthonormal_transform() -> None:
 
 
 def test_more_coefficients_than_bands_are_refused() -> None:
-    with pytest.raises(RecipeError, match="at most as many as bands, 20; found 21"):
+    with pytest.raises(ValueError, match="at most as many as bands, 20; found 21"):
         MelStatistics(bands=20, coefficients=21)

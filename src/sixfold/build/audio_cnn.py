@@ -96,10 +96,10 @@ class Settings(ModuleFamily):
         """The size for so many rows, and why where it was chosen."""
         if self.size != "auto":
             return self.size, ""
-        size: NetworkSize = (
-            "nano" if rows < SMALL_ROWS else "small" if rows < MEDIUM_ROWS else "medium"
-        )
-        return size, f", for {rows:,} recordings"
+        why = f", for {rows:,} recordings"
+        if rows < SMALL_ROWS:
+            return "nano", why
+        return ("small" if rows < MEDIUM_ROWS else "medium"), why
 
     def mel(self, fit: Fit) -> LogMel:
         """The spectrogram of the fit's recordings. Raises FitError for other features than the

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from sixfold.bundle.frontend import shorten
 from sixfold.core import values
 from sixfold.core.values import LevelType
+from sixfold.recipe.grouping import grouping_alone
 from sixfold.recipe.receipt import Cost, Receipt
 from sixfold.recipe.report import Report
 from sixfold.recipe.schema import Recipe
@@ -130,7 +131,10 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
         )
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
-    unused = {*data.drop, *filter(None, (data.target, data.unused_group, data.weight))}
+    unused = {
+        *data.drop,
+        *filter(None, (data.target, grouping_alone(data.group, data.group_pattern), data.weight)),
+    }
     for column in signature.inputs:
         if column.name in unused:
             yield (

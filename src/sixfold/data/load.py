@@ -35,7 +35,7 @@ from sixfold.data.target import FoundTarget, column_target, reconstruction_targe
 from sixfold.parts.conversation import COLUMN
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
-from sixfold.recipe.grouping import group_in
+from sixfold.recipe.grouping import group_in, grouping_alone
 from sixfold.recipe.schema import Data
 
 PLANNED_ROWS = 50_000  # from which a column's memory is asked for
@@ -158,7 +158,8 @@ def dataset_of(
         own = _of(reading, data, data.weight)
         weights = row_weights.read_weights(data.weight, raw.columns[data.weight], own)
     notes = Notes(warnings=_odd_tokens(data.missing))
-    unused = {data.target, data.unused_group, data.weight, *data.drop}
+    alone = grouping_alone(data.group, data.group_pattern)
+    unused = {data.target, alone, data.weight, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
         _plan_column(raw, name, memory)
@@ -405,7 +406,7 @@ def _unused(data: Data, notes: Notes) -> list[str]:
         )
     if data.drop:
         sentences.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
-    if data.unused_group is not None:
+    if grouping_alone(data.group, data.group_pattern) is not None:
         sentences.append(f"Not used as a feature, since it groups the rows: {data.group}.")
     return sentences
 

@@ -47,7 +47,7 @@ def surveyed(column: Column) -> AudioInput:
     return AudioInput(name="audio_0", column="", rate=rate, samples=round(rate * seconds))
 
 
-class _FilledCache(NamedTuple):
+class _FilledSounds(NamedTuple):
     """`cache`: a row for each level of a column; those of `faults` (by level) hold another's samples."""
 
     cache: SoundCache
@@ -61,11 +61,11 @@ class _SoundCaches:
     """
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    held: OrderedDict[tuple[Path, tuple[str, ...], str], _FilledCache] = field(
+    held: OrderedDict[tuple[Path, tuple[str, ...], str], _FilledSounds] = field(
         default_factory=OrderedDict
     )
 
-    def of(self, levels: tuple[str, ...], wanted: AudioInput) -> _FilledCache:
+    def of(self, levels: tuple[str, ...], wanted: AudioInput) -> _FilledSounds:
         """Filled now, or before."""
         wanted = wanted.model_copy(update={"name": "audio_0", "column": ""})
         key = SCRATCH.folder(), levels, wanted.model_dump_json()
@@ -85,7 +85,7 @@ class _SoundCaches:
 _CACHES: Final = _SoundCaches()
 
 
-def _filled(folder: Path, levels: tuple[str, ...], wanted: AudioInput) -> _FilledCache:
+def _filled(folder: Path, levels: tuple[str, ...], wanted: AudioInput) -> _FilledSounds:
     """Read back where these files, unchanged, were decoded before. Two processes may fill one at
     once: both write the same.
     """
@@ -114,13 +114,13 @@ def _write_index(path: Path, cache: SoundCache, faults: tuple[UnusableRecording,
     aside.replace(_index(path))
 
 
-def _read_back(path: Path, levels: tuple[str, ...], wanted: AudioInput) -> _FilledCache:
+def _read_back(path: Path, levels: tuple[str, ...], wanted: AudioInput) -> _FilledSounds:
     index = json.loads(_index(path).read_text())
     faults = {row: UnusableRecording(row, DataError(*reason)) for row, *reason in index["faults"]}
     digests = tuple(bytes.fromhex(each) for each in index["digests"])
     places = np.zeros(len(levels), dtype=np.int64)
     places[np.setdiff1d(np.arange(len(levels)), list(faults))] = np.arange(len(digests))
-    return _FilledCache(SoundCache(path, wanted.samples, digests, places), faults)
+    return _FilledSounds(SoundCache(path, wanted.samples, digests, places), faults)
 
 
 def decoded(column: Column, wanted: AudioInput) -> SoundCache:

@@ -26,7 +26,9 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
 from sixfold.prepare.sound_block import SoundForm
 
-AT_ONCE: Final = 16  # recordings in one call of onnxruntime, and fewer at the end
+AT_ONCE: Final = (
+    16  # recordings in one call, always so many: the numbers of one depend on no other one
+)
 LEAST: Final = 1e-6  # added to a variance before its root
 
 
@@ -90,8 +92,10 @@ class MelBlock(State):
             found = [np.zeros((0, self._features))]
             wanted = every[rows]
             for start in range(0, len(wanted), AT_ONCE):
-                samples = sounds.read(wanted[start : start + AT_ONCE]).astype(np.float64)
-                found.append(self._session.run(None, {"samples": samples})[0])
+                some = sounds.read(wanted[start : start + AT_ONCE])
+                samples = np.zeros((AT_ONCE, some.shape[1]))
+                samples[: len(some)] = some
+                found.append(self._session.run(None, {"samples": samples})[0][: len(some)])
             return np.concatenate(found)
 
         return read

@@ -13,7 +13,7 @@ GROUP: Final = "group"
 _FOLDERS: Final = re.compile(r"[/\\]")
 
 
-def group_pattern(value: str | None) -> str | None:
+def checked_pattern(value: str | None) -> str | None:
     """As it is. Raises RecipeError for what is no regular expression with a part `group`."""
     if value is None:
         return value
@@ -43,3 +43,8 @@ def group_in(text: str, pattern: str) -> str | None:
     name = _FOLDERS.split(text[-LONGEST_LOOKED:])[-1]
     found = re.search(pattern, name)
     return found[GROUP] if found else None
+
+
+def grouping_alone(group: str | None, pattern: str | None) -> str | None:
+    """The column that groups the rows and is no feature: one with a pattern is a feature, too."""
+    return group if pattern is None else None

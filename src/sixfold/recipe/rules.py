@@ -24,6 +24,7 @@ from sixfold.recipe.generation_rules import (
     texts_are_not_averaged,
     texts_are_not_weighed,
 )
+from sixfold.recipe.group_rules import groups_stay_together, pattern_has_its_column
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.schema import Recipe, Weighing
@@ -174,17 +175,6 @@ def scheme_has_its_column(recipe: Recipe, document: Document) -> Problems:
             )
 
 
-def pattern_has_its_column(recipe: Recipe, document: Document) -> Problems:
-    """data.group_pattern looks at the column data.group."""
-    if recipe.data.group_pattern is not None and recipe.data.group is None:
-        yield RecipeError(
-            document.place(("data", "group_pattern")),
-            "data.group, the column that it looks at",
-            "none",
-            "Name the column in data.group, or take data.group_pattern out.",
-        )
-
-
 def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
     """Leave-one-out has no number of folds; only `repeated` repeats; only `holdout` has a share."""
     scheme = recipe.evaluate.scheme
@@ -203,24 +193,6 @@ def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
             key,
             f"Leave {key} out, or choose a scheme that has it: {', '.join(others)}.",
         )
-
-
-def groups_stay_together(recipe: Recipe, document: Document) -> Problems:
-    """With data.group, only a scheme that keeps groups."""
-    scheme = recipe.evaluate.scheme
-    if (
-        recipe.data.group is None
-        or scheme == "auto"
-        or facts(SPLITTER.name, scheme).get("keeps_groups")
-    ):
-        return
-    keeping = [name for name in SPLITTER.names() if facts(SPLITTER.name, name).get("keeps_groups")]
-    yield RecipeError(
-        document.place(("evaluate", "scheme")),
-        "a scheme that keeps rows of a group together, as data.group is given",
-        f"'{scheme}'",
-        f"Use {' or '.join(['auto', *keeping])}, or take data.group out.",
-    )
 
 
 def keep_is_measured(recipe: Recipe, document: Document) -> Problems:

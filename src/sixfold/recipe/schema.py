@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema
 from sixfold.core.units import size_bytes
 from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
-from sixfold.recipe.grouping import LONGEST_PATTERN, group_pattern
+from sixfold.recipe.grouping import LONGEST_PATTERN, checked_pattern
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
     CalibrationMethod,
@@ -97,11 +97,10 @@ class Data(TableFile):
     group: str | None = Field(
         None, description="Column whose equal values stay on one side of every split."
     )
-    group_pattern: Annotated[str | None, AfterValidator(group_pattern)] = Field(
+    group_pattern: Annotated[str | None, AfterValidator(checked_pattern)] = Field(
         None,
         max_length=LONGEST_PATTERN,
-        description="Regular expression with `(?P<group>…)`: what it finds in the column `group` (of a path in its file's name) "
-        "stays on one side. The column is a feature still.",
+        description="Regular expression: what its `(?P<group>…)` finds in `group`, of paths in the file's name, stays together.",
     )
     time: str | None = Field(
         None, description="Column that orders the rows for time_series splits."
@@ -119,11 +118,6 @@ class Data(TableFile):
         description="Classes with few rows: kept, merged into one class `(rare)`, or left out with their rows.",
     )
     rare_rows: int = Field(5, ge=2, description="A class with fewer rows than this is rare.")
-
-    @property
-    def unused_group(self) -> str | None:
-        """The column that groups the rows and is no feature: one with a pattern is a feature, too."""
-        return self.group if self.group_pattern is None else None
 
 
 class Denoise(Section):
