@@ -26,9 +26,6 @@ from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, Table
 from sixfold.prepare.sound_block import SoundForm
 
-AT_ONCE: Final = (
-    16  # recordings in one call, always so many: the numbers of one depend on no other one
-)
 LEAST: Final = 1e-6  # added to a variance before its root
 
 
@@ -89,14 +86,11 @@ class MelBlock(State):
         every = np.arange(len(sounds))
 
         def read(rows: slice) -> FloatArray:
-            found = [np.zeros((0, self._features))]
-            wanted = every[rows]
-            for start in range(0, len(wanted), AT_ONCE):
-                some = sounds.read(wanted[start : start + AT_ONCE])
-                samples = np.zeros((AT_ONCE, some.shape[1]))
-                samples[: len(some)] = some
-                found.append(self._session.run(None, {"samples": samples})[0][: len(some)])
-            return np.concatenate(found)
+            found = np.zeros((len(every[rows]), self._features))
+            for at, row in enumerate(every[rows]):  # one by one: none depends on another
+                samples = sounds.read(np.array([row])).astype(np.float64)
+                found[at] = self._session.run(None, {"samples": samples})[0][0]
+            return found
 
         return read
 
