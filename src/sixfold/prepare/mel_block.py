@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,20 @@ from sixfold.prepare.sound_block import SoundForm
 LEAST: Final = 1e-6  # added to a variance before its root
 
 
+class MelShape(NamedTuple):
+    """Of the spectrogram its bands; of its cepstrum the coefficients, or 0; parts of the time."""
+
+    bands: int
+    coefficients: int
+    segments: int
+
+
 @dataclass(frozen=True)
 class MelBlock(State):
     """One raw column → mean and standard deviation of mel cepstral coefficients, or of bands where
-    `coefficients` is 0, in `segments` equal parts of the time. Of every feature `names`, `sources`,
-    `levels`, as of a `Block`.
+    `coefficients` is 0, in `segments` equal parts of the time; less `center` [features] and divided
+    by `scale` [features], which are those of the training rows. Of every feature `names`,
+    `sources`, `levels`, as of a `Block`.
     """
 
     columns: tuple[str, ...]
@@ -41,6 +50,18 @@ class MelBlock(State):
     bands: int
     coefficients: int
     segments: int
+    center: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def fit(cls, name: str, table: Table, form: SoundForm, shape: MelShape) -> Self:
+        """On the recordings of `table`."""
+        count = 2 * (shape.coefficients or shape.bands) * shape.segments
+        plain = cls((name,), form, *shape, center=np.zeros(count), scale=np.ones(count))
+        values = plain.reader(table)(slice(None))
+        spread = values.std(axis=0)
+        scale = np.where(spread > LEAST, spread, 1.0)
+        return replace(plain, center=values.mean(axis=0), scale=scale)
 
     @property
     def mel(self) -> LogMel:
@@ -90,13 +111,15 @@ class MelBlock(State):
             for at, row in enumerate(every[rows]):  # one by one: none depends on another
                 samples = sounds.read(np.array([row])).astype(np.float64)
                 found[at] = self._session.run(None, {"samples": samples})[0][0]
-            return found
+            return (found - self.center) / self.scale
 
         return read
 
     def export(self, graph: Graph, inputs: RawInputs) -> str:
         """The statistics of the front end's samples, double."""
-        return self._nodes(graph, inputs.encoded("audio", self.form.input(self.columns[0])))
+        samples = inputs.encoded("audio", self.form.input(self.columns[0]))
+        apart = graph.op("Sub", self._nodes(graph, samples), graph.constant(self.center))
+        return graph.op("Div", apart, graph.constant(self.scale))
 
     @property
     def _values(self) -> int:

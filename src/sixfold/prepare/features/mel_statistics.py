@@ -8,13 +8,14 @@ from pydantic import Field, model_validator
 
 from sixfold.core.errors import RecipeError
 from sixfold.parts.table import Table
-from sixfold.prepare.mel_block import MelBlock
+from sixfold.prepare.mel_block import MelBlock, MelShape
 from sixfold.prepare.sound_settings import SoundSettings
 
 
 class Settings(SoundSettings):
     """Mean and standard deviation of mel cepstral coefficients (MFCC) over equal parts of a
-    recording: some hundred numbers, for every family. Rate and length are chosen as by `samples`.
+    recording: some hundred numbers, standardized, for every family. Rate and length are chosen as by
+    `samples`.
     """
 
     bands: int = Field(40, ge=8, le=128, description="Mel bands of the spectrogram.")
@@ -40,6 +41,7 @@ class Settings(SoundSettings):
         return self
 
     def block(self, name: str, table: Table) -> MelBlock:
-        """Fit on the recordings of `table`, of which rate and length follow alone."""
+        """Fit on the recordings of `table`."""
         form = self.form(table.columns[name].strings())
-        return MelBlock((name,), form, self.bands, self.coefficients, self.segments)
+        shape = MelShape(self.bands, self.coefficients, self.segments)
+        return MelBlock.fit(name, table, form, shape)
