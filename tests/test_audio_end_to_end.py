@@ -37,7 +37,10 @@ def run(
 
 @pytest.mark.parametrize(
     "family",
-    ["{family: audio_cnn, bands: 16}\ntrain: {epochs: 8, batch_size: 16}", "linear"],
+    [
+        "{family: audio_cnn, bands: 16}\ntrain: {epochs: 8, batch_size: 16}",
+        pytest.param("linear", marks=pytest.mark.slow),
+    ],
     ids=["audio_cnn", "linear"],
 )
 def test_recordings_are_learned_served_and_verified(tmp_path: Path, family: str) -> None:
