@@ -92,12 +92,12 @@ $(VENV)/.postgres: | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,language,language-serve,service,s3,oidc,otel,ray,ray-serve,test,dev]'
+	$(INSTALL) --editable '.[train,speech,language,language-serve,service,s3,oidc,otel,ray,ray-serve,test,dev]'
 	@touch $@ $(VENV)/.train $(VENV)/.language $(VENV)/.service
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,language,language-serve,bench]'
+	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,speech,language,language-serve,bench]'
 	@touch $@
 
 # Two other versions of the same packages: an environment apart. Without it the bench says so in its rows.

@@ -60,6 +60,7 @@ MEASUREMENTS = (
     "end_to_end",
     "texts",
     "images",
+    "speech",
     "language_corpus",
     "language_training",
     "lora_memory",

@@ -11,6 +11,7 @@ import pytest
 OTHERS = (
     *("openvino", "openvino_genai", "openvino_tokenizers", "gguf", "peft", "ray"),
     *("sqlalchemy", "alembic", "fastapi", "httpx", "fsspec", "psycopg", "s3fs"),
+    *("soundfile", "soxr"),
 )
 BLOCKED = f"""
 import sys

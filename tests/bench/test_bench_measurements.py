@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 
+import tiny_sounds
+
 ROOT = Path(__file__).parents[2]
 TINY_LANGUAGE: dict[str, Any] = {
     "layers": 1,
@@ -132,6 +134,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
         {"eager torch loop", "the 1 ms that are asked for"},
     ),
+    "speech": ({"recordings": 60, "epochs": 2}, {}, {"the 5 ms that are asked for"}),
     "language_corpus": (
         {"megabytes": 1},
         {"TARGET": 0.0},
@@ -210,6 +213,12 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         gzip.compress(bytes(8) + digits.astype(np.uint8).tobytes())
     )
     monkeypatch.setenv("SIXFOLD_BENCH_MNIST", str(tmp_path))
+    for number in range(60):  # digits as tones
+        name = f"{number % 2}_{('ann', 'bob', 'cid')[number % 3]}_{number}.wav"
+        sound = tiny_sounds.tone(400 + 900 * (number % 2) + 10 * number, 0.2, seed=number)
+        (tmp_path / "digits").mkdir(exist_ok=True)
+        (tmp_path / "digits" / name).write_bytes(tiny_sounds.wav(sound))
+    monkeypatch.setenv("SIXFOLD_BENCH_DIGITS", str(tmp_path / "digits"))
     said = " ".join(draw.choice(sorted(words["ham"].split()), 4_000))
     (tmp_path / "text.txt.gz").write_bytes(gzip.compress(said.encode()))
     monkeypatch.setenv("SIXFOLD_BENCH_SHAKESPEARE", str(tmp_path / "text.txt.gz"))

@@ -24,10 +24,10 @@ from sixfold.build._residual_network import (
     network_shape,
 )
 from sixfold.bundle.graph import CheckedModel
-from sixfold.bundle.images import read
+from sixfold.bundle.images import ENDINGS, read
 from sixfold.compress.channels import ChannelPruning, channels_removed, multiply_adds
 from sixfold.core.errors import BundleError
-from sixfold.data.image_folder import labeled_images
+from sixfold.data.class_folder import FileKind, labeled_files
 from sixfold.parts import state
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
@@ -170,7 +170,7 @@ def drawn(folder: Path, count: int) -> None:
 
 def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> None:
     drawn(tmp_path / "bars", 80)
-    files = labeled_images(tmp_path / "bars")
+    files = labeled_files(tmp_path / "bars", FileKind("image", ENDINGS))
     references = ImageFiles([str(tmp_path / "bars" / path) for path in files.paths])
     shape, _ = survey(references)
     cache, _ = fill(references, CacheSettings(tmp_path / "cache", shape))

@@ -81,6 +81,7 @@ WAYS = (
 )
 OF_TOKENS = ("text_cnn", "text_encoder")
 OTHERWISE = {
+    "audio_cnn": "its losses are those of cnn: both are modules",
     "cnn": "its losses, below",
     "image_encoder": "its losses are those of cnn: both are modules",
     "language": "refused by a rule of recipe/",

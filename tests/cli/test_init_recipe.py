@@ -237,7 +237,8 @@ def test_a_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     done = CliRunner().invoke(group, ["init", "d.csv", "--target", "y"])
     assert str(done.exception) == (
         f"{tmp_path}/d.csv: expected a file, or a folder of files that end in "
-        ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .txt, .webp; found an empty one. Give the file inside it."
+        ".bmp, .flac, .gif, .jpeg, .jpg, .mp3, .oga, .ogg, .png, .tif, .tiff, .txt, .wav, .webp; found an empty one. "
+        "Give the file inside it."
     )
 
 

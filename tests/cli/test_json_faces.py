@@ -56,6 +56,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "parts/language_model.py": "whole numbers",
     "parts/text_tokenizer.py": "texts and truth values",
     "parts/graph.py": "facts of the graph, texts",
+    "parts/sound_column.py": "digests and texts, read by the same file alone",
     "parts/image_column.py": "digests and texts, read by the same file alone",
     "parts/state.py": "read by the same file alone, to the last bit",
     "prepare/text/checkpoint_tokens.py": "an option in a message",

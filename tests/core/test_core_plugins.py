@@ -39,6 +39,7 @@ def test_a_kind_is_its_folder() -> None:
     """A file is a plug-in, or says which ones it holds."""
     assert FAMILY.names() == [
         "als",
+        "audio_cnn",
         "boosting",
         "bpr",
         "cnn",

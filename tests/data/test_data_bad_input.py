@@ -332,7 +332,8 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         load(Data(source="d.csv", target="y"), None, tmp_path)
     assert str(error.value) == (
         f"{tmp_path}/d.csv: expected a file, or a folder of files that end in "
-        ".bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .txt, .webp; found an empty one. Give the file inside it."
+        ".bmp, .flac, .gif, .jpeg, .jpg, .mp3, .oga, .ogg, .png, .tif, .tiff, .txt, .wav, .webp; found "
+        "an empty one. Give the file inside it."
     )
 
 

@@ -56,12 +56,13 @@ NAMED: dict[str, tuple[str, dict[str, Any], str]] = {
     "planted": ("7x5x3", {"users": 7, "items": 5, "each": 3}, "7by5"),
     "random": ("7x3", {"rows": 7, "columns": 3}, "7by3"),
     "sklearn": ("iris", {"table": "iris"}, "irs"),
+    "sounds": ("vowels", {"sounds": "vowels"}, "vowel"),
 }
 
 
-# Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py,
+# Tested by themselves: tests/data/test_text_folder.py, tests/test_images_end_to_end.py, tests/test_audio_end_to_end.py,
 # tests/data/test_documents.py, tests/data/test_conversations.py.
-FOLDERS = {"text_folder", "image_folder"}
+FOLDERS = {"text_folder", "image_folder", "audio_folder"}
 OF_LANGUAGE = {"documents", "conversations"}
 
 

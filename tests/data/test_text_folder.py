@@ -96,7 +96,8 @@ def test_another_encoding_can_be_said(tmp_path: Path) -> None:
         ({"a/b.txt": "x", "c/d.md": "y"}, "files that end in .txt", "none"),
         (
             {"a/b.md": "x"},
-            "a file, or a folder of files that end in .bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .txt, .webp",
+            "a file, or a folder of files that end in .bmp, .flac, .gif, .jpeg, .jpg, .mp3, .oga, "
+            ".ogg, .png, .tif, .tiff, .txt, .wav, .webp",
             ".md",
         ),
     ],

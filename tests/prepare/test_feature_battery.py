@@ -443,9 +443,17 @@ CHECKS: dict[str, Callable[..., None]] = {
     n: f for n, f in dict(globals()).items() if n.startswith("check_")
 }
 CROSS_FITTED = {"target"}
-# They take texts or images, and have tests of their own: tests/prepare/test_ngrams.py,
-# test_tokens.py, test_embedding.py, test_pixels.py.
-OF_TEXTS = {"embedding", "image_embedding", "ngrams", "pixels", "tokens"}
+# They take texts, images or recordings, and have tests of their own: tests/prepare/test_ngrams.py,
+# test_tokens.py, test_embedding.py, test_pixels.py, test_sound_features.py.
+OF_TEXTS = {
+    "embedding",
+    "image_embedding",
+    "mel_statistics",
+    "ngrams",
+    "pixels",
+    "samples",
+    "tokens",
+}
 PAIRS = [
     (name, check)
     for name in FEATURE.names()
@@ -466,7 +474,7 @@ def test_feature(name: str, check: str, tmp_path: Path) -> None:
 
 def test_every_feature_gets_every_check() -> None:
     assert {
-        name for name in FEATURE.names() if {"text", "image"} & FEATURE.load(name).takes
+        name for name in FEATURE.names() if {"text", "image", "audio"} & FEATURE.load(name).takes
     } == OF_TEXTS
     assert set(CASES) == set(FEATURE.names()) - OF_TEXTS
     assert Counter(name for name, _ in PAIRS) == {

@@ -122,7 +122,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 for feature_name in FEATURE.names():
     takes, role = FEATURE.load(feature_name).takes, FEATURE.load(feature_name).role
-    if "image" in takes:  # tests/prepare/test_pixels.py
+    if {"image", "audio"} & takes:  # tests/prepare/test_pixels.py, test_sound_features.py
         continue
     if role == "change":
         kind = (
@@ -178,12 +178,14 @@ def test_the_options_are_all_there() -> None:
     """A new plug-in is tested for leaks by itself."""
     text = str(OPTIONS)
     for kind in (DENOISER, IMPUTER, FEATURE):
-        of_images = {
+        of_files = {
             "image_embedding",
+            "mel_statistics",
             "pixels",
-        }  # tests/prepare/test_pixels.py, test_image_embedding.py
+            "samples",
+        }  # tests/prepare/test_pixels.py, test_image_embedding.py, test_sound_features.py
         assert [
-            name for name in kind.names() if f"'{name}'" not in text and name not in of_images
+            name for name in kind.names() if f"'{name}'" not in text and name not in of_files
         ] == []
 
 

@@ -281,6 +281,14 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        rules.pattern_has_its_column,
+        {"data.group_pattern": "^(?P<group>[a-z]+)_"},
+        [
+            "data.group_pattern: expected data.group, the column that it looks at; found none. Name the column in "
+            "data.group, or take data.group_pattern out."
+        ],
+    ),
+    (
         rules.nesting_needs_folds,
         {"evaluate": {"scheme": "leave_one_out", "nested": 3}},
         [
@@ -383,9 +391,9 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
             "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, coverage_at_10, f1, "
-            "interval_coverage, interval_width, kappa, log_loss, mae, map_at_10, mape, mcc, mrr, mse, ndcg_at_10, ndcg_at_20, novelty_at_10, "
-            "perplexity, pinball, precision, preference_accuracy, r2, recall, recall_at_10, recall_at_20, rmse, rmsle, roc_auc, "
-            "specificity, "
+            "interval_coverage, interval_width, kappa, log_loss, mae, map_at_10, mape, mcc, mrr, mse, ndcg_at_10, "
+            "ndcg_at_20, novelty_at_10, perplexity, pinball, precision, preference_accuracy, r2, recall, recall_at_10, "
+            "recall_at_20, rmse, rmsle, roc_auc, specificity, "
             "top_3_accuracy, top_5_accuracy."
         ],
     ),
@@ -444,8 +452,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (als, bpr, cnn, fusion, image_encoder, language, mlp, residual_mlp, sasrec, "
-            "tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, fusion, image_encoder, language, mlp, residual_mlp, "
+            "sasrec, tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),
     (

@@ -167,7 +167,7 @@ def test_pixels_are_counted_in_every_form_of_a_request(
     send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        inference, "MOST_PIXELS", 161
+        inference, "MOST_DECODED", 161
     )  # one of 9 × 9 and a little less than another
     twice = as_json((PHOTO, 1, ""), (PHOTO, 1, ""))
     line = "photo,weight,note\n" + f"{twice['rows'][0]['photo']},1,\n" * 2

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import bright_images
 import httpx
+import loud_recordings
 import pytest
 import tiny_bundle
 from browser import browser
@@ -38,6 +39,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     running = {
         "tiny": Server(tiny_bundle.make(folder / "tiny")),
         "bright": Server(bright_images.make(folder / "bright")),
+        "loud": Server(loud_recordings.make(folder / "loud")),
     }
     try:
         yield {name: f"http://127.0.0.1:{server.port}" for name, server in running.items()}
@@ -107,6 +109,18 @@ def test_an_image_may_be_dropped(page: Page, servers: dict[str, str]) -> None:
     page.get_by_label("photo").evaluate(DROP, content)
     assert answer(page) == "dark"
     expect(page.locator(".drop")).to_contain_text("dropped.png")
+
+
+def test_a_recording_that_is_chosen_can_be_played_and_is_answered(
+    page: Page, servers: dict[str, str]
+) -> None:
+    page.goto(servers["loud"])
+    expect(page.locator("#result")).to_contain_text("Choose a recording")
+    sound = {"name": "a.wav", "mimeType": "audio/wav", "buffer": loud_recordings.sound(1.0)}
+    page.get_by_label("sound").set_input_files(sound)  # type: ignore[arg-type]
+    assert answer(page) == "loud"
+    expect(page.locator(".sight audio")).to_have_js_property("controls", True)
+    expect(page.locator(".drop")).to_contain_text("0.10 s, 1.6 kB")
 
 
 def test_what_is_no_image_is_told_as_the_server_tells_it(

@@ -45,7 +45,7 @@ class Settings(ImageFamily):
     Nesterov's momentum, 25 epochs and one cycle of the rate.
     """
 
-    needs: ClassVar[Needs] = Needs(precision="float32", stored_pixels=True)
+    needs: ClassVar[Needs] = Needs(precision="float32", stored=True)
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
         "auto",

@@ -58,7 +58,7 @@ class Settings(FineTuning, ImageFamily):
     def needs(self) -> Needs:
         """Color images of the checkpoint's size. Raises DataError."""
         side = read_preparation(Path(self.checkpoint)).side
-        return Needs(precision="float32", stored_pixels=True, image_side=side)
+        return Needs(precision="float32", stored=True, image_side=side)
 
     @property
     def train_defaults(self) -> TrainDefaults:

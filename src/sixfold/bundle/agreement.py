@@ -13,6 +13,7 @@ from typing import Final
 from sixfold.bundle.frontend import shorten
 from sixfold.core import values
 from sixfold.core.values import LevelType
+from sixfold.recipe.grouping import grouping_alone
 from sixfold.recipe.receipt import Cost, Receipt
 from sixfold.recipe.report import Report
 from sixfold.recipe.schema import Recipe
@@ -137,7 +138,8 @@ def _recipe(recipe: Recipe, signature: Signature) -> Findings:
         )
     if signature.fields and data.header:
         yield RECIPE, "data.header: false, as the signature has fields", "true"
-    unused = {*data.drop, *filter(None, (*data.targets, data.group, data.weight))}
+    alone = grouping_alone(data.group, data.group_pattern)
+    unused = {*data.drop, *filter(None, (*data.targets, alone, data.weight))}
     if signature.task == "recommendation":
         unused = set()  # whose columns have names of their own
     for column in signature.inputs:

@@ -65,7 +65,7 @@ class ImageEncoder:
         """What every image becomes."""
         return self.described.describe()
 
-    def stored_pixels(self, images: Sequence[bytes], first_row: int = 1) -> int:
+    def decoded_values(self, images: Sequence[bytes], first_row: int = 1) -> int:
         """Of all of them together, by their headers alone. Raises RowError for what is no image."""
         found = 0
         for row, content in enumerate(images, start=first_row):

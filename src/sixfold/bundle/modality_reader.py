@@ -50,14 +50,18 @@ class InputEncoder(Protocol):
 
 
 @runtime_checkable
-class DecodesImages(Protocol):
-    """Ability of an encoder: it decodes images, of which a small file may hold many pixels."""
+class DecodesFiles(Protocol):
+    """Ability of an encoder: it decodes files (images, recordings), of which a small one may hold
+    many values.
+    """
 
-    def stored_pixels(self, values: Sequence[Any], first_row: int = 1) -> int:
-        """Of all of them together, by their headers alone. Raises RowError for what is no image."""
+    def decoded_values(self, values: Sequence[Any], first_row: int = 1) -> int:
+        """Of all of them together, by their headers alone: pixels, samples of all channels. Raises
+        RowError for what is no such file.
+        """
 
     def describe(self) -> str:
-        """What every image becomes: `28 × 28, gray`."""
+        """What every file becomes: `28 × 28, gray`."""
 
 
 @dataclass(frozen=True)

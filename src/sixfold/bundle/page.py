@@ -15,8 +15,12 @@ from typing import Final
 from sixfold.bundle.manifest import AGAIN
 from sixfold.core.errors import BundleError
 
-POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
-EARLIER: Final = POLICY.replace("img-src data:; ", "")  # of reports without thumbnails
+POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
+    "base-uri 'none'; form-action 'none'"
+)
+SILENT: Final = POLICY.replace("media-src data:; ", "")  # of reports before there were recordings
+EARLIER: Final = SILENT.replace("img-src data:; ", "")  # of reports without thumbnails
 
 
 def start_of(policy: str) -> str:
@@ -29,7 +33,7 @@ def start_of(policy: str) -> str:
 
 
 START: Final = start_of(POLICY)
-STARTS: Final = (START.encode(), start_of(EARLIER).encode())
+STARTS: Final = tuple(start_of(policy).encode() for policy in (POLICY, SILENT, EARLIER))
 # `meta` may lead to another page, `link` looks up names. A "<" of the report's own texts is written
 # &lt;: none of them matches.
 FOREIGN: Final = re.compile(

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sixfold.bundle.file_values import file_columns
 from sixfold.bundle.frontend import Extra, Feeds, FrontEnd, RawRows
 from sixfold.bundle.predictions import Predictions
-from sixfold.bundle.runtime import Outputs, PlainRows, ReadsImages, Runtime
+from sixfold.bundle.runtime import Outputs, PlainRows, ReadsFiles, Runtime
 from sixfold.bundle.unfamiliar import Known
 from sixfold.core.errors import BundleError
 from sixfold.recipe.signature import NAMED, NUMBERS, Signature
@@ -83,13 +83,13 @@ class Predictor:
         """What a column is made into before the model sees it, where there is something to say:
         `becomes 28 × 28, gray`.
         """
-        return self.runtime.becomes if isinstance(self.runtime, ReadsImages) else {}
+        return self.runtime.becomes if isinstance(self.runtime, ReadsFiles) else {}
 
-    def stored_pixels(self, feeds: Feeds) -> int:
-        """Of all images of what the front end made, by their headers: what answering will decode.
+    def decoded_values(self, feeds: Feeds) -> int:
+        """Of all files of what the front end made, by their headers: what answering will decode.
         Raises RowError.
         """
-        return self.runtime.stored_pixels(feeds) if isinstance(self.runtime, ReadsImages) else 0
+        return self.runtime.decoded_values(feeds) if isinstance(self.runtime, ReadsFiles) else 0
 
     def _answered(self, outputs: Outputs, feeds: Feeds) -> Predictions:
         return Predictions(self.signature, outputs, feeds, self.known)

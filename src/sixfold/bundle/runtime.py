@@ -54,18 +54,18 @@ class PlainRows(Protocol):
 
 
 @runtime_checkable
-class ReadsImages(Protocol):
-    """Ability of a runtime: some columns are images, which it decodes. `becomes`: of such a column
-    what it is made into.
+class ReadsFiles(Protocol):
+    """Ability of a runtime: some columns are files (images, recordings), which it decodes. `becomes`: of such
+    a column what it is made into.
     """
 
     @property
     def becomes(self) -> dict[str, str]:
         """Column → `becomes 28 × 28, gray`."""
 
-    def stored_pixels(self, feeds: Arrays) -> int:
-        """Of all images of `feeds`, by their headers: what `predict` will decode. Raises RowError
-        for what is no image.
+    def decoded_values(self, feeds: Arrays) -> int:
+        """Of all files of `feeds`, by their headers: what `predict` will decode, pixels and samples.
+        Raises RowError for what is no such file.
         """
 
 

@@ -52,6 +52,15 @@ build:                          # 2
   - {family: linear}            # on the pixels: what the network has to beat
 initialize: {seed: 7}           # 3
 """
+RECORDINGS = """# prepare:                      # 1  left out: the commonest rate, as long as 95% of the recordings
+#   features: {audio: {name: samples, rate: 16000, seconds: 1.0, trim: 40}}
+build:                          # 2
+  - family: audio_cnn           # a small residual network over log-mel spectrograms, trained from scratch
+    size: auto                  # or nano, small, medium, large
+    # noise: 0.3                # shift, speed, time_mask and band_mask change training recordings, too
+  - {family: linear}            # on statistics of the spectrograms: what the network has to beat
+initialize: {seed: 7}           # 3
+"""
 
 RECOMMENDERS = """build:                          # 2  the popular items, and three ways to learn what users have in common
   - {family: popularity}
@@ -104,7 +113,7 @@ def command(
     as_json: bool,
 ) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of
-    images or of .txt files with a subfolder a class, or sklearn:NAME. With --task generation, for a
+    images, recordings or .txt files with a subfolder a class, or sklearn:NAME. With --task generation, for a
     file or folder of plain text, too; with --task recommendation, for a table of what users did.
     """
     from sixfold.core.paths import write_atomic
@@ -283,20 +292,19 @@ def _step_0(dataset: Any) -> str:
 
 
 def _how(dataset: Any) -> str:
-    """Steps 1 to 4, by what the columns are: texts alone, images alone, or a table; or texts to learn
-    from.
+    """Steps 1 to 4, by what the columns are: texts alone, images or recordings alone, or a table; or texts
+    to learn from.
     """
     if dataset.target.task in OF_TASKS:
         return OF_TASKS[dataset.target.task]
     kinds = {values.kind for values in dataset.table.columns.values()}
     if kinds == {"text"}:
         return TEXTS
-    if (
-        kinds == {"image"}
-        and len(dataset.table.columns) == 1
-        and dataset.target.task == "classification"
-    ):
-        return IMAGES
+    of_files = {"image": IMAGES, "audio": RECORDINGS}
+    if len(dataset.table.columns) == 1 and dataset.target.task == "classification":
+        (kind,) = kinds
+        if kind in of_files:
+            return of_files[kind]
     of_texts = (
         ", text: {name: ngrams, words: [1, 2], characters: [2, 4]}" if "text" in kinds else ""
     )
@@ -308,7 +316,7 @@ def _compression(dataset: Any, metric: str) -> str:
     if dataset.target.task in OF_TASKS:
         return ""
     keep = _keep(dataset.target, metric)
-    if {values.kind for values in dataset.table.columns.values()} & {"text", "image"}:
+    if {values.kind for values in dataset.table.columns.values()} & {"text", "image", "audio"}:
         keep = keep.removeprefix("# ")
         return f"# compress: {{{keep}}}   # 6  the worst change that may be accepted; left out: nothing is compressed\n"
     return f"""compress:                       # 6

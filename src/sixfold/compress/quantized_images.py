@@ -1,5 +1,5 @@
-"""int8 for image networks: ranges of all activations from training images, weights by channel
-(Jacob et al. 2018).
+"""int8 for networks of images, and of spectrograms, which are images of one channel: ranges of all
+activations from training rows, weights by channel (Jacob et al. 2018).
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from sixfold.build._fitted_audio import AudioNetwork, MelRows, spectrogram_nodes
 from sixfold.build._image_family import ImageModel, PixelModel
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.log_mel import LogMel
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 
@@ -28,12 +30,13 @@ CALIBRATION_IMAGES: Final = 512
 INPUT: Final = "images"
 QUANTIZED: Final = ["Conv", "MatMul"]
 Pixels = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 
 
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
     """Training images, one after the other, as onnxruntime's quantizer asks for them."""
 
-    def __init__(self, images: Pixels) -> None:
+    def __init__(self, images: ImageArray) -> None:
         self._left = iter(images)
 
     def get_next(self) -> dict[str, Any] | None:
@@ -51,14 +54,14 @@ class QuantizedImages(State):
     model: Pixels
     output: OutputKind
 
-    def predict(self, images: Pixels) -> FloatArray:
-        """uint8 [B, H, W, C] → float64 [B, outputs]."""
+    def predict(self, images: ImageArray) -> FloatArray:
+        """[B, H, W, C], as those it was made of → float64 [B, outputs]."""
         session = ort.InferenceSession(self.model.tobytes(), providers=["CPUExecutionProvider"])
         found: FloatArray = session.run(None, {INPUT: images})[0]
         return found
 
     def export(self, graph: Graph, images: str) -> str:
-        """The same as nodes; `images` is uint8 [rows, H, W, C]; double [rows, outputs]."""
+        """The same as nodes; `images` is [rows, H, W, C]; double [rows, outputs]."""
         return graph.embed(onnx.load_from_string(self.model.tobytes()), {INPUT: images})[0]
 
 
@@ -91,6 +94,35 @@ class QuantizedPixels(State):
         )
 
 
+@dataclass(frozen=True)
+class QuantizedAudio(State):
+    """The same over the spectrograms of recordings, which are made in float."""
+
+    mel: LogMel
+    network: QuantizedImages
+
+    @property
+    def output(self) -> OutputKind:
+        """As of the network."""
+        return self.network.output
+
+    def predict(self, x: Matrix) -> FloatArray:
+        """[rows, samples] → float64 [rows, outputs]."""
+        return np.concatenate(
+            [self.network.predict(some) for some in MelRows(x, self.mel).batches()]
+        )
+
+    def export(self, graph: Graph, x: str) -> str:
+        """The same as nodes of the graph."""
+        return self.network.export(graph, spectrogram_nodes(self.mel, graph, x))
+
+
+def quantized_audio(fitted: AudioNetwork, x: Matrix) -> QuantizedAudio:
+    """The network in int8; `x`: training rows, [rows, samples]."""
+    spectrograms = np.concatenate(list(MelRows(x, fitted.mel).batches()))
+    return QuantizedAudio(fitted.mel, quantized_images(fitted.network, spectrograms))
+
+
 def quantized_pixels(fitted: PixelModel, x: Matrix) -> QuantizedPixels:
     """The network in int8; `x`: training rows, [rows, cells]."""
     shape = fitted.image
@@ -102,17 +134,16 @@ def quantized_pixels(fitted: PixelModel, x: Matrix) -> QuantizedPixels:
     )
 
 
-def quantized_images(network: ImageModel, images: Pixels) -> QuantizedImages:
-    """The network's graph, from `images` uint8 [rows, H, W, C], with int8 weights and uint8
-    activations between them.
+def quantized_images(network: ImageModel, images: ImageArray) -> QuantizedImages:
+    """The network's graph, from `images` uint8 or float32 [rows, H, W, C], with int8 weights and
+    uint8 activations between them.
 
     `images` are training images, of which at most CALIBRATION_IMAGES, evenly chosen, say what range
     each activation has. Weights use 7 bits: processors without VNNI add pairs of products in 16.
     """
     graph = Graph()
-    value = network.export(
-        graph, graph.input_of(INPUT, TensorProto.UINT8, ["rows", *images.shape[1:]])
-    )
+    kind = TensorProto.UINT8 if images.dtype == np.uint8 else TensorProto.FLOAT
+    value = network.export(graph, graph.input_of(INPUT, kind, ["rows", *images.shape[1:]]))
     graph.output("y", value, TensorProto.DOUBLE, ["rows", "outputs"])
     chosen = np.unique(
         np.linspace(0, len(images) - 1, min(CALIBRATION_IMAGES, len(images))).astype(np.int64)

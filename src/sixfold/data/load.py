@@ -36,6 +36,7 @@ from sixfold.data.times import read_times, refuse_missing
 from sixfold.parts.conversation import COLUMN
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, ColumnKind, Dataset, IntArray, Table, Task
+from sixfold.recipe.grouping import group_in, grouping_alone
 from sixfold.recipe.schema import Data
 
 PLANNED_ROWS = 50_000  # from which a column's memory is asked for
@@ -148,7 +149,7 @@ def dataset_of(
         return interaction_dataset(raw, data, reading)
     fields = () if data.header else tuple(raw.columns)
     found = _asked_target(raw, data, task, reading)
-    groups = None if data.group is None else _groups(data.group, raw.columns[data.group], reading)
+    groups = None if data.group is None else _groups(data, raw.columns[data.group], reading)
     times = (
         None
         if data.time is None
@@ -159,7 +160,8 @@ def dataset_of(
         own = _of(reading, data, data.weight)
         weights = row_weights.read_weights(data.weight, raw.columns[data.weight], own)
     notes = Notes(warnings=_odd_tokens(data.missing))
-    unused = {*data.targets, data.group, data.weight, *data.drop}
+    alone = grouping_alone(data.group, data.group_pattern)
+    unused = {*data.targets, alone, data.weight, *data.drop}
     columns: dict[str, Column] = {}
     for name in list(raw.columns):
         _plan_column(raw, name, memory)
@@ -331,10 +333,25 @@ def _check_names(raw: Raw, data: Data, task: Task | None) -> None:
                 )
 
 
-def _groups(name: str, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
+def _groups(data: Data, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
+    """By the values of the column `data.group`, or by what its pattern finds in them."""
+    name = data.group or ""
     held = levels_of(texts(name, cells, reading), reading)
     refuse_missing(name, held.codes < 0, "group", reading)
-    return held.codes.astype(np.int64)
+    codes = held.codes.astype(np.int64)
+    if data.group_pattern is None:
+        return codes
+    found = [group_in(level, data.group_pattern) for level in held.levels]
+    without = np.array([one is None for one in found], dtype=np.bool_)[codes]
+    if without.any():
+        row = int(without.argmax())
+        raise DataError(
+            reading.at(row, name),
+            f"a text in which data.group_pattern finds a group ({data.group_pattern})",
+            f"'{held.levels[int(codes[row])]}'",
+            "Correct the pattern, or leave the row out.",
+        )
+    return np.unique(np.array(found, dtype=np.str_), return_inverse=True)[1].astype(np.int64)[codes]
 
 
 def _odd_tokens(missing: Sequence[str]) -> list[str]:
@@ -376,7 +393,7 @@ def _unused(data: Data, notes: Notes) -> list[str]:
         )
     if data.drop:
         sentences.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
-    if data.group is not None:
+    if grouping_alone(data.group, data.group_pattern) is not None:
         sentences.append(f"Not used as a feature, since it groups the rows: {data.group}.")
     return sentences
 

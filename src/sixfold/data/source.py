@@ -16,6 +16,7 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import counted
 from sixfold.data.file import DataFile
+from sixfold.parts.modality import modality_of
 from sixfold.parts.stored_texts import StoredTexts, few_at_once
 from sixfold.parts.table import Task
 from sixfold.recipe.kinds import SOURCE
@@ -253,8 +254,9 @@ def why_folder(folder: Path) -> str:
     endings, reader = _endings(folder), _by_content(folder)
     own = {ending: count for ending, count in endings.most_common() if ending in reader.endings}
     kind = reader.__module__.rpartition(".")[2].removesuffix("_folder")
+    many = f"{sum(own.values()):,} of its {endings.total():,} files"
     return (
-        f"{folder}: read as a folder of {kind}s, as {sum(own.values()):,} of its {endings.total():,} files end in "
+        f"{folder}: read as a folder of {modality_of(kind).plural}, as {many} end in "
         f"{', '.join(own)}; a subfolder is a class, in the column 'label'."
     )
 

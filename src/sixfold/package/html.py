@@ -41,7 +41,7 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
     """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its
     data is made).
 
-    `thumbnails`: of images that its examples show.
+    `thumbnails`: data URIs of images and recordings that its examples show.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),

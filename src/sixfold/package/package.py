@@ -23,6 +23,7 @@ from sixfold.package import http_latency, own_bundle, planned, receipt, recommen
 from sixfold.package.explanation import cohorts, explained, explanation
 from sixfold.package.html import render
 from sixfold.package.made import Made, settled
+from sixfold.package.players import players
 from sixfold.package.thumbnails import thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
@@ -84,7 +85,8 @@ def _write(
     )
     content, folder = made.report, run.folder
     files = dict(made.files)
-    shown = thumbnails(data.training.table, content.examples)
+    table, listed = data.training.table, content.examples
+    shown = {**thumbnails(table, listed), **players(table, listed)}
     files["report.html"] = render(content, steps, shown).encode("utf-8")
     for name, part in (
         ("signature", made.signature),

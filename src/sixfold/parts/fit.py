@@ -22,11 +22,11 @@ from sixfold.recipe.section import Section
 from sixfold.recipe.strategy import PLAIN, Strategy
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
-# Training rows: large one-hot tables come sparse, and images stay on disk (StoredPixels), for
+# Training rows: large one-hot tables come sparse, images and recordings stay on disk (StoredFeatures), for
 # families that take them so.
 Features: TypeAlias = Matrix | csr_array
 OutputKind = Literal["probability", "decision", "value"]
-FeatureKind = Literal["numbers", "tokens", "pixels", "documents", "interactions"]
+FeatureKind = Literal["numbers", "tokens", "pixels", "samples", "documents", "interactions"]
 UNWATCHED = "no rows are watched for an early stop, as the groups (of equal rows, too) are too few and large to spare one"
 
 
@@ -56,8 +56,9 @@ class Needs(NamedTuple):
     sparse: bool = (
         False  # whether training rows may come as scipy.sparse.csr_array where that saves memory
     )
-    stored_pixels: bool = False  # whether those of one column of images come as StoredPixels
+    stored: bool = False  # whether those of one column of files come as StoredFeatures
     image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
+    audio: str = "mel_statistics"  # what recordings become
     documents: DocumentNeeds | None = None  # of a family that learns texts themselves
     interactions: bool = False  # of a family that learns who did what
 
@@ -68,10 +69,11 @@ class FeatureGroup:
     they come from.
 
     `numbers`: each has a meaning of its own (a category's code too, see `Fit.levels`). `pixels`: of
-    one column of images, of the size `image`, 0 to 255. `tokens`: of one column of texts, in their
-    order, codes below `tokens`, 0 after the text's end; `documents`: whole texts, of which a row is
-    one; `tokenizer`: SHA-256 of the checkpoint's whose codes these are, '' where they were learned.
-    `interactions`: a user, an item, and when.
+    one column of images, of the size `image`, 0 to 255. `samples`: of one column of recordings,
+    `rate` a second. `tokens`: of one column of texts, in their order, codes below `tokens`, 0 after
+    the text's end; `documents`: whole texts, of which a row is one; `tokenizer`: SHA-256 of the
+    checkpoint's whose codes these are, '' where they were learned. `interactions`: a
+    user, an item, and when.
     """
 
     kind: FeatureKind
@@ -81,6 +83,7 @@ class FeatureGroup:
     image: ImageShape | None = None
     tokens: int = 0
     tokenizer: str = ""
+    rate: int = 0
 
 
 class Shape(NamedTuple):

@@ -33,4 +33,4 @@ class StoredFeatures(ABC):
 
     @abstractmethod
     def largest(self) -> float:
-        """No feature is above it; none is below 0."""
+        """No feature is further from 0."""

@@ -13,6 +13,7 @@ from sixfold.core.errors import FitError
 from sixfold.parts.fit import FeatureGroup, Features, Fit, Setting, Watch
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import ImageCache, StoredPixels
+from sixfold.parts.sound_store import SoundCache, StoredSamples
 from sixfold.parts.state import State
 from sixfold.parts.stored_tokens import StoredTokens
 from sixfold.parts.table import FloatArray, IntArray
@@ -99,6 +100,28 @@ class PixelsPlace(State):
 
 
 @dataclass(frozen=True)
+class SamplesPlace(State):
+    """`StoredSamples`, by the place of their file. `digests`: uint8 [recordings of the file, DIGEST_BYTES]."""
+
+    path: str
+    samples: int
+    digests: np.ndarray[Any, Any]
+    rows: IntArray
+
+    @classmethod
+    def of(cls, stored: StoredSamples) -> SamplesPlace:
+        """To be written."""
+        cache = stored.cache
+        digests = np.frombuffer(b"".join(cache.digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
+        return cls(str(cache.path.absolute()), cache.samples, digests, cache.rows)
+
+    def opened(self) -> StoredSamples:
+        """As they were."""
+        digests = tuple(row.tobytes() for row in self.digests)
+        return StoredSamples(SoundCache(Path(self.path), self.samples, digests, self.rows))
+
+
+@dataclass(frozen=True)
 class StoredSetting(State):
     """A `Setting`, by its fields; of the metric that is watched the name, as one process alone scores."""
 
@@ -179,6 +202,8 @@ def _placed(x: Features) -> Any:
         return TokensPlace.of(x)
     if isinstance(x, StoredPixels):
         return PixelsPlace.of(x)
+    if isinstance(x, StoredSamples):
+        return SamplesPlace.of(x)
     if isinstance(x, csr_array):
         return SparseArrays(x.data, x.indices, x.indptr, (int(x.shape[0]), int(x.shape[1])))
     if isinstance(x, np.ndarray):

@@ -240,10 +240,10 @@ def _fitted_features(
     follows: bool,
 ) -> tuple[Features, bool]:
     """The features of the training rows, and whether they are in a form of their own: sparse, or
-    pixels on disk. `follows`: a step works on all of them.
+    on disk. `follows`: a step works on all of them.
     """
     only: object = blocks[0] if len(blocks) == 1 else None
-    if needs.stored_pixels and isinstance(only, StoresFeatures) and not follows:
+    if needs.stored and isinstance(only, StoresFeatures) and not follows:
         return only.stored(table), True
     width = sum(len(block.names) for block in blocks)
     precision = "float64" if follows else needs.precision

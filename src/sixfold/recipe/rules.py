@@ -24,6 +24,7 @@ from sixfold.recipe.generation_rules import (
     texts_are_not_averaged,
     texts_are_not_weighed,
 )
+from sixfold.recipe.group_rules import groups_stay_together, pattern_has_its_column
 from sixfold.recipe.kinds import FAMILY, METRIC, OPTIMIZER, SPLITTER
 from sixfold.recipe.published import schema
 from sixfold.recipe.recommendation_rules import RULES as OF_RECOMMENDATIONS
@@ -43,7 +44,7 @@ from sixfold.recipe.yaml_nodes import Document, Path
 Problems = Iterator[RecipeError]
 FITS: Final = {
     "neurons": ("mlp",),
-    "channels": ("cnn", "language"),
+    "channels": ("audio_cnn", "cnn", "language"),
     "layers": ("language",),
     "heads": ("language",),
     "complexity": ("tree",),
@@ -189,24 +190,6 @@ def scheme_has_the_option(recipe: Recipe, document: Document) -> Problems:
             key,
             f"Leave {key} out, or choose a scheme that has it: {', '.join(others)}.",
         )
-
-
-def groups_stay_together(recipe: Recipe, document: Document) -> Problems:
-    """With data.group, only a scheme that keeps groups."""
-    scheme = recipe.evaluate.scheme
-    if (
-        recipe.data.group is None
-        or scheme == "auto"
-        or facts(SPLITTER.name, scheme).get("keeps_groups")
-    ):
-        return
-    keeping = [name for name in SPLITTER.names() if facts(SPLITTER.name, name).get("keeps_groups")]
-    yield RecipeError(
-        document.place(("evaluate", "scheme")),
-        "a scheme that keeps rows of a group together, as data.group is given",
-        f"'{scheme}'",
-        f"Use {' or '.join(['auto', *keeping])}, or take data.group out.",
-    )
 
 
 def keep_is_measured(recipe: Recipe, document: Document) -> Problems:
@@ -475,6 +458,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     texts_are_filtered_for_generation,
     *OF_RECOMMENDATIONS,
     scheme_has_its_column,
+    pattern_has_its_column,
     scheme_has_the_option,
     groups_stay_together,
     keep_is_measured,

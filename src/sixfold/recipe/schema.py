@@ -25,6 +25,7 @@ from pydantic_core import CoreSchema
 
 from sixfold.recipe.budget import Budget
 from sixfold.recipe.compression import Compress
+from sixfold.recipe.grouping import LONGEST_PATTERN, checked_pattern
 from sixfold.recipe.interactions import InteractionColumns
 from sixfold.recipe.kinds import IDENTIFIER, MODALITY, PLAIN_KINDS
 from sixfold.recipe.plugin_fields import (
@@ -101,6 +102,11 @@ class Data(TableFile):
     )
     group: str | None = Field(
         None, description="Column whose equal values stay on one side of every split."
+    )
+    group_pattern: Annotated[str | None, AfterValidator(checked_pattern)] = Field(
+        None,
+        max_length=LONGEST_PATTERN,
+        description="Regular expression: what its `(?P<group>…)` finds in `group`, of paths in the file's name, stays together.",
     )
     time: str | None = Field(
         None, description="Column that orders the rows for time_series splits."

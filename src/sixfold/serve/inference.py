@@ -32,9 +32,7 @@ from sixfold.serve.openapi import example_row
 
 WARM_RUNS: Final = 10
 WARM_S: Final = 0.1
-MOST_PIXELS: Final = (
-    200_000_000  # of all images of a request, by their headers: sixteen photographs; guessed
-)
+MOST_DECODED: Final = 200_000_000  # pixels and samples of all files of a request, by their headers: sixteen photographs; guessed
 # Of a request that is explained: seconds of one thread, about, and rows that the model answers for
 # each of its rows.
 EXPLAIN_S: Final = 2.0
@@ -90,7 +88,7 @@ class Inference:
 
     def __init__(self, server: Server, read: Read) -> None:
         self.server, self.read = server, read
-        self._has_images = bool(server.bundle.predictor.becomes)
+        self._has_files = bool(server.bundle.predictor.becomes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it with the four parts of an error."""
@@ -132,12 +130,12 @@ class Inference:
         predictor, feeds = self.server.bundle.predictor, question.feeds
         if question.explain:
             return self._explained(question)
-        if feeds is None and self._has_images:
+        if feeds is None and self._has_files:
             feeds = predictor.front_end.feeds(question.rows, "refuse")
         if feeds is None:
             predictions = predictor.predict(question.rows, extra="refuse")
         else:
-            _check_pixels(predictor.stored_pixels(feeds))
+            _check_decoded(predictor.decoded_values(feeds))
             predictions = predictor.run(feeds)
         if question.number > TOGETHER:
             _ = predictions.unfamiliar  # counted here, in a thread, and not by the event loop
@@ -153,10 +151,10 @@ class Inference:
         return JsonAnswer(to_json(content).encode()), found.predictions
 
 
-def _check_pixels(found: int) -> None:
-    """A small body may hold large images: before any of them is decoded. Raises Refusal 413."""
-    if found > MOST_PIXELS:
-        allowed = f"at most {MOST_PIXELS:,} pixels in all images of a request"
+def _check_decoded(found: int) -> None:
+    """A small body may hold large files: before any of them is decoded. Raises Refusal 413."""
+    if found > MOST_DECODED:
+        allowed = f"at most {MOST_DECODED:,} pixels and samples in all files of a request"
         raise Refusal(
             413,
             "the body",

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.manifest import LARGEST, MODEL, Sealed
 from sixfold.bundle.modality_reader import (
-    DecodesImages,
+    DecodesFiles,
     InputEncoder,
     input_names,
     modalities,
@@ -89,23 +89,19 @@ class OnnxRuntime:
 
     @property
     def becomes(self) -> dict[str, str]:
-        """Of columns of images, what they are made into."""
-        return {
-            each.encoder.column: f"becomes {images.describe()}" for each, images in self._images()
-        }
+        """Of columns of files, what they are made into."""
+        return {each.encoder.column: f"becomes {files.describe()}" for each, files in self._files()}
 
-    def stored_pixels(self, feeds: Arrays) -> int:
-        """Of all images together, by their headers. Raises RowError."""
+    def decoded_values(self, feeds: Arrays) -> int:
+        """Of all files together, by their headers. Raises RowError."""
         return sum(
-            images.stored_pixels(feeds[each.group][:, each.place].tolist())
-            for each, images in self._images()
+            files.decoded_values(feeds[each.group][:, each.place].tolist())
+            for each, files in self._files()
         )
 
-    def _images(self) -> list[tuple[EncodedColumn, DecodesImages]]:
+    def _files(self) -> list[tuple[EncodedColumn, DecodesFiles]]:
         return [
-            (each, each.encoder)
-            for each in self.encoders
-            if isinstance(each.encoder, DecodesImages)
+            (each, each.encoder) for each in self.encoders if isinstance(each.encoder, DecodesFiles)
         ]
 
     def encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:

@@ -5,11 +5,12 @@ get narrower, then the network learns from what it was.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import torch
 from pydantic import Field
 
+from sixfold.build._fitted_audio import AudioNetwork
 from sixfold.build._fitted_images import FittedImages
 from sixfold.build.cnn import PixelNetwork
 from sixfold.compress.amount import Found, largest
@@ -24,6 +25,8 @@ from sixfold.evaluate.model import Model, fit_prepared
 from sixfold.parts.language_model import LanguageModel
 from sixfold.recipe.section import Section
 from sixfold.runs.context import Context
+
+Convolutional: TypeAlias = PixelNetwork | AudioNetwork
 
 
 class Settings(Section):
@@ -53,8 +56,11 @@ class Settings(Section):
         if isinstance(fitted, LanguageModel):
             pruning = LanguagePruning(CHANNELS, self.ratio, self.epochs)
             return pruning.prune(subject, job, keep, context)
-        if not isinstance(fitted, PixelNetwork):
-            return None, f"{job.candidate.name} is no cnn and no language model, whose channels go"
+        if not isinstance(fitted, Convolutional):
+            return (
+                None,
+                f"{job.candidate.name} is no cnn, audio_cnn or language model, whose channels go",
+            )
 
         def attempt(ratio: float) -> Found:
             def change(model: Model, position: int) -> Model:
@@ -68,10 +74,11 @@ class Settings(Section):
         if found is None:
             return None, why
         before, after = operations(fitted), operations(found.model.fitted)
-        return found, f"{why} of the multiply-adds of an image: {before:,} → {after:,}"
+        what = "an image" if isinstance(fitted, PixelNetwork) else "a recording"
+        return found, f"{why} of the multiply-adds of {what}: {before:,} → {after:,}"
 
     def _trained(
-        self, network: PixelNetwork, model: Model, basis: Basis, position: int, context: Context
+        self, network: Convolutional, model: Model, basis: Basis, position: int, context: Context
     ) -> Model:
         """θ ← θ - α∇J(θ) on the same training rows, from the network that was cut, which asks the
         one before.
@@ -85,7 +92,7 @@ class Settings(Section):
         return replace(model, fitted=again.fitted)  # calibrator and threshold stay
 
 
-def cut(fitted: object, ratio: float) -> PixelNetwork:
+def cut(fitted: object, ratio: float) -> Convolutional:
     """The network without the share `ratio` of its multiply-adds, or a little more."""
     network, example = _network(fitted)
     pruned = channels_removed(network.network.module(), ChannelPruning(1 - ratio), example)
@@ -96,12 +103,12 @@ def cut(fitted: object, ratio: float) -> PixelNetwork:
 
 
 def operations(fitted: object) -> int:
-    """Multiply-adds for one image."""
+    """Multiply-adds for one image, or one spectrogram."""
     network, example = _network(fitted)
     return multiply_adds(network.network.module(), example)
 
 
-def _network(fitted: object) -> tuple[PixelNetwork, torch.Tensor]:
-    if not isinstance(fitted, PixelNetwork):
-        raise TypeError(f"{type(fitted).__name__} is no PixelNetwork")
+def _network(fitted: object) -> tuple[Convolutional, torch.Tensor]:
+    if not isinstance(fitted, Convolutional):
+        raise TypeError(f"{type(fitted).__name__} has no channels to remove")
     return fitted, torch.zeros(2, fitted.channels, *fitted.network.side)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from sixfold.bundle.images import ENDINGS
 from sixfold.core.memory import MemoryLimit
-from sixfold.data.image_folder import labeled_images
+from sixfold.data.class_folder import FileKind, labeled_files
 from sixfold.data.source import Raw
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
@@ -35,7 +35,7 @@ class Settings(Section):
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All paths; the images are read when they are needed. Raises DataError."""
-        found = labeled_images(self.path)
+        found = labeled_files(self.path, FileKind(IMAGE, self.endings))
         (memory or MemoryLimit.of(None)).plan(
             str(self.path), f"{len(found.paths):,} paths", HELD * len(found.paths)
         )

@@ -14,11 +14,12 @@ DISTINCT: Final = 0.95  # of the cells differ: an identifier, where the name say
 LEAST: Final = 5  # cells, before they are called an identifier
 MISSING: Final = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 _IMAGE: Final = re.compile(r".+\.(png|jpe?g|webp|gif|bmp|tiff?)", re.IGNORECASE)
+_AUDIO: Final = re.compile(r".+\.(wav|flac|mp3|ogg|oga)", re.IGNORECASE)
 _ID: Final = re.compile(r"(.*[^a-z])?(id|ids|uuid|guid|key|index)", re.IGNORECASE)
 
 
 def kind_of(name: str, cells: Sequence[str]) -> str:
-    """number, boolean, date, image, text, identifier or category; empty, where no cell has a value.
+    """number, boolean, date, audio, image, text, identifier or category; empty, where no cell has a value.
 
     >>> kind_of("age", ["31", "", "45.5"]), kind_of("paid", ["yes", "no"]), kind_of("on", ["2026-01-05"])
     ('number', 'boolean', 'date')
@@ -62,5 +63,6 @@ READERS: Final[dict[str, Callable[[str], bool]]] = {
     "number": is_number,
     "boolean": _is_boolean,
     "date": lambda text: values.date(text) is not None,
+    "audio": lambda text: _AUDIO.fullmatch(text) is not None,
     "image": lambda text: _IMAGE.fullmatch(text) is not None,
 }

@@ -1,24 +1,36 @@
-"""A folder of images with a subfolder a class: which files there are, and what each is called."""
+"""A folder of files with a subfolder a class: which files there are, and what each is called."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from sixfold.bundle.images import ENDINGS
 from sixfold.core.errors import DataError
 from sixfold.core.units import counted
 
 SHOWN: Final = 5
 
 
+class FileKind(NamedTuple):
+    """`noun`: `image`; `endings`: of such files, `.png`."""
+
+    noun: str
+    endings: frozenset[str]
+
+    def has(self, name: str) -> bool:
+        """Whether a file is one, by its name."""
+        return Path(name).suffix.lower() in self.endings
+
+
 @dataclass(frozen=True)
 class LabeledPaths:
     """`paths`: relative to the folder, sorted, with slashes; `labels`: the subfolder of each.
-    `skipped`: files of other kinds.
+    `skipped`: files of other kinds than `noun`.
     """
+
+    noun: str
 
     paths: tuple[str, ...]
     labels: tuple[str, ...]
@@ -28,35 +40,37 @@ class LabeledPaths:
         """What was left out, for the user; '' where nothing was."""
         if not self.skipped:
             return ""
-        many = "files are no images by their names and are left out"
-        told = counted(len(self.skipped), "file is no image by its name and is left out", many)
+        many = f"files are no {self.noun}s by their names and are left out"
+        told = counted(
+            len(self.skipped), f"file is no {self.noun} by its name and is left out", many
+        )
         return f"{told}: {_listed(self.skipped)}."
 
 
-def labeled_images(folder: Path) -> LabeledPaths:
-    """Every image file below `folder`, labeled by the first subfolder; hidden files and folders are
-    passed over.
+def labeled_files(folder: Path, kind: FileKind) -> LabeledPaths:
+    """Every file of a kind below `folder`, labeled by the first subfolder; hidden files and folders
+    are passed over.
 
-    Raises DataError for a folder without subfolders, with images beside them, with one class, or an
-    empty class.
+    Raises DataError for a folder without subfolders, with such files beside them, with one class, or
+    an empty class.
     """
     classes = sorted(entry.name for entry in _entries(folder) if entry.is_dir())
     loose = sorted(
-        entry.name for entry in _entries(folder) if entry.is_file() and _is_image(entry.name)
+        entry.name for entry in _entries(folder) if entry.is_file() and kind.has(entry.name)
     )
     if not classes:
-        found = "image files without subfolders" if loose else "no subfolders"
+        found = f"{kind.noun} files without subfolders" if loose else "no subfolders"
         raise DataError(
             str(folder),
             "a subfolder for each class",
             found,
-            "Put the images of a class into its own folder.",
+            f"Put the {kind.noun}s of a class into its own folder.",
         )
     if loose:
-        found = f"images beside them: {_listed(loose)}"
+        found = f"{kind.noun}s beside them: {_listed(loose)}"
         raise DataError(
             str(folder),
-            "images in subfolders alone",
+            f"{kind.noun}s in subfolders alone",
             found,
             "Move each into the folder of its class.",
         )
@@ -64,14 +78,13 @@ def labeled_images(folder: Path) -> LabeledPaths:
     for label in classes:
         files = sorted(_files(folder / label))
         names = [path.relative_to(folder).as_posix() for path in files]
-        own = [name for name in names if _is_image(name)]
+        own = [name for name in names if kind.has(name)]
         if not own:
-            raise DataError(
-                str(folder / label), "images", "none", "Remove the empty folder, or add its images."
-            )
+            remedy = f"Remove the empty folder, or add its {kind.noun}s."
+            raise DataError(str(folder / label), f"{kind.noun}s", "none", remedy)
         paths += own
         labels += [label] * len(own)
-        skipped += [name for name in names if not _is_image(name)]
+        skipped += [name for name in names if not kind.has(name)]
     if len(classes) == 1:
         found = f"one, '{classes[0]}'"
         raise DataError(
@@ -80,13 +93,7 @@ def labeled_images(folder: Path) -> LabeledPaths:
             found,
             "Add a folder of another class.",
         )
-    return LabeledPaths(tuple(paths), tuple(labels), tuple(skipped))
-
-
-def is_image_folder(folder: Path) -> bool:
-    """Whether some subfolder holds an image: what tells a folder of images from one of texts."""
-    subfolders = [entry for entry in _entries(folder) if entry.is_dir()]
-    return any(_is_image(path.name) for entry in subfolders for path in _files(Path(entry.path)))
+    return LabeledPaths(kind.noun, tuple(paths), tuple(labels), tuple(skipped))
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -110,10 +117,6 @@ def _files(folder: Path) -> list[Path]:
         elif entry.is_file():
             found.append(Path(entry.path))
     return found
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in ENDINGS
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

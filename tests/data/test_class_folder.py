@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from sixfold.bundle.audio import ENDINGS as SOUNDS
+from sixfold.bundle.images import ENDINGS
 from sixfold.core.errors import DataError
-from sixfold.data.image_folder import is_image_folder, labeled_images
+from sixfold.data.class_folder import FileKind, labeled_files
 
 
 def made(folder: Path, *names: str) -> Path:
@@ -17,13 +19,15 @@ def made(folder: Path, *names: str) -> Path:
     return folder
 
 
+IMAGES = FileKind("image", ENDINGS)
+
+
 def test_images_are_labeled_by_their_folder_in_a_fixed_order(tmp_path: Path) -> None:
     made(tmp_path, "dog/b.JPG", "cat/2.png", "cat/deep/1.webp", "dog/a.tif")
-    found = labeled_images(tmp_path)
+    found = labeled_files(tmp_path, IMAGES)
     assert found.paths == ("cat/2.png", "cat/deep/1.webp", "dog/a.tif", "dog/b.JPG")
     assert found.labels == ("cat", "cat", "dog", "dog")
     assert found.describe() == ""
-    assert is_image_folder(tmp_path)
 
 
 def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
@@ -36,15 +40,22 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
         "dog/._1.png",
         "__MACOSX/1.png",
     )
-    assert labeled_images(tmp_path).paths == ("cat/1.png", "dog/1.png")
-    assert labeled_images(tmp_path).skipped == ()
+    assert labeled_files(tmp_path, IMAGES).paths == ("cat/1.png", "dog/1.png")
+    assert labeled_files(tmp_path, IMAGES).skipped == ()
 
 
 def test_other_files_are_left_out_and_named(tmp_path: Path) -> None:
     made(tmp_path, "cat/1.png", "dog/1.png", "dog/notes.txt")
-    assert labeled_images(tmp_path).describe() == (
+    assert labeled_files(tmp_path, IMAGES).describe() == (
         "1 file is no image by its name and is left out: dog/notes.txt."
     )
+
+
+def test_recordings_are_labeled_alike(tmp_path: Path) -> None:
+    made(tmp_path, "yes/1.wav", "yes/2.FLAC", "no/1.ogg", "no/2.mp3", "no/1.png")
+    found = labeled_files(tmp_path, FileKind("recording", SOUNDS))
+    assert found.paths == ("no/1.ogg", "no/2.mp3", "yes/1.wav", "yes/2.FLAC")
+    assert found.describe() == ("1 file is no recording by its name and is left out: no/1.png.")
 
 
 @pytest.mark.parametrize(
@@ -62,18 +73,17 @@ def test_other_files_are_left_out_and_named(tmp_path: Path) -> None:
 )
 def test_what_is_no_such_folder_is_refused(tmp_path: Path, names: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        labeled_images(made(tmp_path, *names))
+        labeled_files(made(tmp_path, *names), IMAGES)
 
 
 def test_links_that_go_round_in_a_circle_are_not_followed(tmp_path: Path) -> None:
     made(tmp_path, "cat/1.png", "dog/1.png")
     (tmp_path / "cat" / "again").symlink_to(tmp_path)
-    assert labeled_images(tmp_path).paths == ("cat/1.png", "dog/1.png")
+    assert labeled_files(tmp_path, IMAGES).paths == ("cat/1.png", "dog/1.png")
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="none: expected a folder that can be read; found No such file"
     ):
-        labeled_images(tmp_path / "none")
-    assert not is_image_folder(made(tmp_path, "ham/1.txt"))
+        labeled_files(tmp_path / "none", IMAGES)
