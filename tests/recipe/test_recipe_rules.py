@@ -452,8 +452,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, fusion, image_encoder, language, mlp, residual_mlp, "
-            "sasrec, tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, fusion, image_encoder, language, mlp, "
+            "residual_mlp, sasrec, tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
         ],
     ),
     (

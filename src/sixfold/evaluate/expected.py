@@ -89,7 +89,7 @@ def _some(fit: Fit, count: int) -> Fit:
     """`count` rows, evenly spaced in the order of the target, so that classes have their shares."""
     order = np.argsort(fit.y.reshape(fit.rows, -1)[:, 0], kind="stable")
     rows = np.sort(order[np.linspace(0, fit.rows - 1, count).astype(np.int64)])
-    x = fit.x.take(rows) if isinstance(fit.x, StoredFeatures) else fit.x[rows]
+    x: Any = fit.x.take(rows) if isinstance(fit.x, StoredFeatures) else fit.x[rows]
     return replace(fit, x=x, y=fit.y[rows], weights=taken(fit.weights, rows))
 
 

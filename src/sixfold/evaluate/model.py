@@ -63,7 +63,10 @@ class Model(State):
 
     @classmethod
     def of(
-        cls, prepared: Preparer | DocumentPreparer | Joined, fitted: Fitted, target: Target
+        cls,
+        prepared: Preparer | DocumentPreparer | InteractionPreparer | Joined,
+        fitted: Fitted,
+        target: Target,
     ) -> Self:
         """What was fitted to a target; quantiles are put in order."""
         order = OrderedQuantiles(np.zeros(len(target.quantiles))) if target.quantiles else None
