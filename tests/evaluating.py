@@ -16,8 +16,9 @@ from sixfold.build.candidate import Candidate
 from sixfold.parts import state
 from sixfold.parts.state import State
 from sixfold.parts.table import Column, Dataset, Table, Target, Task
+from sixfold.recipe.calibration import Calibration
 from sixfold.recipe.kinds import FAMILY
-from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
+from sixfold.recipe.schema import Initialize, Prepare, Train
 
 Array = npt.NDArray[Any]
 EVERYTHING = {

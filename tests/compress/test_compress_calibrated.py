@@ -15,7 +15,7 @@ from sixfold.compress.measure import feeds
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.model import fit_model
-from sixfold.recipe.schema import Calibration
+from sixfold.recipe.calibration import Calibration
 from sixfold.runs.context import Context
 
 

@@ -11,7 +11,8 @@ from sixfold.build.family import Family
 from sixfold.parts.fit import Fit, Setting, Watch
 from sixfold.parts.state import State
 from sixfold.prepare.plan import folder_digests
-from sixfold.recipe.schema import Calibration, Initialize, Prepare, Train
+from sixfold.recipe.calibration import Calibration
+from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.recipe.strategy import PLAIN, Strategy
 
 

@@ -95,5 +95,5 @@ def _some(fit: Fit, count: int) -> Fit:
 
 def _of_rows(x: Any, rows: IntArray) -> Matrix:
     """Some of the rows, as a model is asked about them."""
-    found: Matrix = x.take(rows) if isinstance(x, StoredFeatures) else dense(x[rows])
-    return found
+    found: Any = x.take(rows) if isinstance(x, StoredFeatures) else dense(x[rows])
+    return found  # type: ignore[no-any-return]

@@ -95,7 +95,8 @@ def check(
         if not _suits(name, quantiles):
             what = "quantiles" if quantiles else f"{task} without quantiles"
             raise RecipeError(where, f"metrics for {what}", f"'{name}'", _fitting(task, quantiles))
-    default = (INTERVALS if len(quantiles) > 1 else INTERVALS[:1]) if quantiles else DEFAULTS[task]
+    of_quantiles = INTERVALS if len(quantiles) > 1 else INTERVALS[:1]
+    default = of_quantiles if quantiles else DEFAULTS[task]
     return tuple(dict.fromkeys(names)) or default
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
@@ -39,7 +38,7 @@ class _Parts:
     """The validation rows of every fold that was done, as far as they count."""
 
     def __init__(self, target: Target, predictions: FloatArray, folds: Sequence[Fold]) -> None:
-        known: npt.NDArray[np.bool_] = np.isfinite(predictions).all(axis=1)
+        known = np.asarray(np.isfinite(predictions).all(axis=1))
         if target.weights is not None:
             known &= target.weights > 0
         rows = [fold.validation[known[fold.validation]] for fold in folds]

@@ -19,10 +19,11 @@ from sixfold.evaluate.deciding import Defaults, defaults
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.nested import scored_parts
 from sixfold.parts.table import Dataset, Target, Task
+from sixfold.recipe.calibration import Calibration
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER, SCHEDULE
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import Calibration, Recipe, Train, Weighing
+from sixfold.recipe.schema import Recipe, Train, Weighing
 from sixfold.runs.budget import TRAIN_SHARE, WORK_SHARE, shared_s
 from sixfold.train.range_test import with_default
 

@@ -12,10 +12,11 @@ from sixfold.build.candidate import Candidate
 from sixfold.parts.table import Dataset
 from sixfold.plan.candidates import Draft, candidate
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
+from sixfold.recipe.calibration import Calibration
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_fields import Options
 from sixfold.recipe.plugin_schema import is_list
-from sixfold.recipe.schema import Calibration, Recipe, Train, Weighing
+from sixfold.recipe.schema import Recipe, Train, Weighing
 
 Schema = dict[str, Any]
 

@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import CoreSchema
 
 from sixfold.recipe.budget import Budget
+from sixfold.recipe.calibration import Calibration
 from sixfold.recipe.compression import Compress
 from sixfold.recipe.grouping import LONGEST_PATTERN, checked_pattern
 from sixfold.recipe.interactions import InteractionColumns
@@ -357,27 +358,6 @@ class Train(Weighing):
         description="Of images and texts: a loss so many deviations above the last 50's mean takes up to 25 steps back.",
     )
     report_every: int = Field(1, ge=1, description="Epochs between two printed losses.")
-
-
-class Calibration(Section):
-    """What becomes of the scores of one candidate: both keys of `evaluate`. What is not given as a number
-    is fitted on inner folds of the training rows.
-    """
-
-    calibrate: CalibrationMethod = Field(
-        "none",
-        description="For classes: how scores become probabilities; for quantiles: conformal.",
-    )
-    threshold: LabelMetric | float = Field(
-        "none",
-        description="For two classes: the metric of labels that the decision threshold maximizes, or the threshold.",
-        json_schema_extra={"x-range": False},
-    )
-
-    @property
-    def threshold_is_found(self) -> bool:
-        """Whether the threshold is one that a metric likes best."""
-        return isinstance(self.threshold, str) and self.threshold != "none"
 
 
 class Division(Section):
