@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from sixfold.core.plugins import Kind
 from sixfold.recipe.budget import Budget, Cluster
+from sixfold.recipe.calibration import Calibration
 from sixfold.recipe.compression import Compress, FixedPoint, Quantize
 from sixfold.recipe.kinds import FAMILY, KINDS
 from sixfold.recipe.plugin_schema import KEYS, as_grid, plugin_schema
@@ -22,7 +23,6 @@ from sixfold.recipe.published import SCHEMA_FILE
 from sixfold.recipe.reading import Marks, ReadFile
 from sixfold.recipe.schema import (
     Average,
-    Calibration,
     Data,
     Denoise,
     Evaluate,
