@@ -187,11 +187,12 @@ def test_a_network_steps_along_the_gradient_of_the_pinball_loss(name: str) -> No
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_learns_where_the_quantiles_are(name: str) -> None:
     fit = rows(6, 600)
-    train = {"epochs": 120, "optimizer": {"name": "adam", "learning_rate": 0.01}}
+    adam = {"name": "adam", "learning_rate": 0.01}
+    train = {"epochs": 80, "optimizer": adam, "schedule": {"name": "cosine"}}
     one = candidate({"family": name, **NETWORKS[name]}, train=train)
     (found,) = fit_many([one], [fit], Context())
     below = (fit.y[:, None] <= found.predict(fit.x)).mean(axis=0)
-    assert below == pytest.approx(QUANTILES, abs=0.06)
+    assert below == pytest.approx(QUANTILES, abs=0.08)
 
 
 @pytest.mark.parametrize(

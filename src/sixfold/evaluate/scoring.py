@@ -95,9 +95,9 @@ def check(
         if not _suits(name, quantiles):
             what = "quantiles" if quantiles else f"{task} without quantiles"
             raise RecipeError(where, f"metrics for {what}", f"'{name}'", _fitting(task, quantiles))
-    of_quantiles = INTERVALS if len(quantiles) > 1 else INTERVALS[:1]
-    default = of_quantiles if quantiles else DEFAULTS[task]
-    return tuple(dict.fromkeys(names)) or default
+    if quantiles:
+        return tuple(dict.fromkeys(names)) or INTERVALS[: None if len(quantiles) > 1 else 1]
+    return tuple(dict.fromkeys(names)) or DEFAULTS[task]
 
 
 def _suits(name: str, quantiles: Sequence[float]) -> bool:

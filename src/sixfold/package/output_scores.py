@@ -10,7 +10,7 @@ from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.quantiles import intervals
-from sixfold.parts.table import FloatArray, Target, quantile_name
+from sixfold.parts.table import BoolArray, FloatArray, Target, quantile_name
 from sixfold.recipe.report import OutputScores
 
 Measure = Callable[[Target, FloatArray], float]
@@ -38,7 +38,7 @@ class _Parts:
     """The validation rows of every fold that was done, as far as they count."""
 
     def __init__(self, target: Target, predictions: FloatArray, folds: Sequence[Fold]) -> None:
-        known = np.asarray(np.isfinite(predictions).all(axis=1))
+        known: BoolArray = np.asarray(np.isfinite(predictions).all(axis=1))
         if target.weights is not None:
             known &= target.weights > 0
         rows = [fold.validation[known[fold.validation]] for fold in folds]

@@ -51,7 +51,8 @@ class ShadowWatch:
     def _compare(self, one: Any, other: Any) -> None:
         self.rows += 1
         if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-            self.same += all(self._same(one[name], other[name]) for name in one)
+            each = [self._same(one[name], other[name]) for name in one]
+            self.same += all(each)
         else:
             self.same += self._same(one, other)
 
