@@ -29,7 +29,7 @@ class Settings(SolverFamily):
     each counts once, and what was done 1 + confidence · weight times.
 
     Users and items are solved in turn, by a few steps of conjugate gradients from where they were
-    (Takács, Pilászy and Tikk, 2011). Whoever comes later is solved from what he did, exactly, by the
+    (Takács, Pilászy and Tikk, 2011). Whoever comes later is solved from what they did, exactly, by the
     bundle.
     """
 

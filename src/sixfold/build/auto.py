@@ -69,7 +69,7 @@ RECOMMENDERS: tuple[Candidate, ...] = (
     ("popularity", {}, "always: what every recommender has to beat"),
     ("item_knn", {}, "items that the same users have: fast, and each answer can be explained"),
     ("als", {}, "factors of users and items: what users have in common beyond single items"),
-    ("bpr", {}, "factors that rank what a user has above what he has not"),
+    ("bpr", {}, "factors that rank what a user has above what they have not"),
 )
 
 

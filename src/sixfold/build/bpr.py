@@ -1,4 +1,4 @@
-"""Bayesian personalized ranking (Rendle and others, 2009): what a user has is ranked above what he has not."""
+"""Bayesian personalized ranking (Rendle and others, 2009): what a user has is ranked above what they have not."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ RIDGE: Final = 1.0  # of the map from histories to users' factors
 
 class Settings(SolverFamily):
     """Factors of users and items, and a bias of each item, that make −ln σ(score of what the user has
-    − score of what he has not) small, over random pairs.
+    − score of what they have not) small, over random pairs.
 
     Steps are those of Adagrad (Duchi and others, 2011), of many pairs at once. A user that comes later
-    gets the factors that a linear map of what he did gives, which is fitted on the users of training.
+    gets the factors that a linear map of what they did gives, which is fitted on the users of training.
     """
 
     needs: ClassVar[Needs] = Needs(interactions=True)
@@ -149,7 +149,7 @@ class _Factors:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Of each user an item that he has, and one that he lacks."""
+    """Of each user an item that they have, and one that they lack."""
 
     users: IntArray
     has: IntArray

@@ -118,7 +118,7 @@ class RecommenderRuntime:
         return np.array(found, dtype=np.float32), "similar", history
 
     def _history(self, user: int, since: Sequence[str]) -> Histories:
-        """Of one user: what he did in training, then the known items of `since`, each time once more."""
+        """Of one user: what they did in training, then the known items of `since`, each time once more."""
         found: dict[int, float] = {}
         if user >= 0:
             before = zip(self._seen.items_of(user), self._seen.weights_of(user), strict=True)
