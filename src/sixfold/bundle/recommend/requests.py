@@ -10,8 +10,8 @@ Basis = Literal["user", "session", "similar", "popularity"]
 
 @dataclass(frozen=True)
 class RecommendRequest:
-    """`user`: by name, None for nobody that is known; `items`: what they did since, or all of it where they
-    is not known. `count`: items wanted. `allowed`: None for all; `blocked`: none of these. `exclude_seen`:
+    """`user`: by name, None for nobody that is known; `items`: what they did since, or all of it of
+    somebody new. `count`: items wanted. `allowed`: None for all; `blocked`: none of these. `exclude_seen`:
     whether what they did is left out. `similar_to`: instead, items that are like this one. `because`:
     whether what an answer is due to is told.
     """
