@@ -14,7 +14,7 @@ import numpy as np
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.core.errors import FitError
 from sixfold.evaluate.model import Prepared, fit_of, needs_inner_folds, watch_of, weighed
-from sixfold.parts.fit import Fit, Matrix
+from sixfold.parts.fit import Fit
 from sixfold.parts.sparse import dense
 from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import IntArray, Target
@@ -92,7 +92,6 @@ def _some(fit: Fit, count: int) -> Fit:
     return replace(fit, x=x, y=fit.y[rows], weights=taken(fit.weights, rows))
 
 
-def _of_rows(x: Any, rows: IntArray) -> Matrix:
+def _of_rows(x: Any, rows: IntArray) -> Any:
     """Some of the rows, as a model is asked about them."""
-    found: Matrix = x.take(rows) if isinstance(x, StoredFeatures) else dense(x[rows])
-    return found
+    return x.take(rows) if isinstance(x, StoredFeatures) else dense(x[rows])
