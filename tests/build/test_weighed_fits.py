@@ -80,11 +80,13 @@ WAYS = (
     Way("fusion", {"size": "nano", "dropout": 0.0}, 1e-3, ("two", "values")),
 )
 OF_TOKENS = ("text_cnn", "text_encoder")
+RULED = "refused by a rule of recipe/"
 OTHERWISE = {
+    **dict.fromkeys(("als", "bpr", "item_knn", "popularity", "sasrec"), RULED),
     "audio_cnn": "its losses are those of cnn: both are modules",
     "cnn": "its losses, below",
     "image_encoder": "its losses are those of cnn: both are modules",
-    "language": "refused by a rule of recipe/",
+    "language": RULED,
 }
 
 

@@ -105,6 +105,7 @@ def test_directions() -> None:
         "balanced_accuracy",
         "coverage_at_10",
         "f1",
+        "interval_coverage",
         "kappa",
         "map_at_10",
         "mcc",
