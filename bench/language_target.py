@@ -61,7 +61,7 @@ STEPS, EVERY = 800, 40  # of the peer; between two looks
 WINDOWS, AT_ONCE = 256, 64  # that are looked at; together
 RATES: Final = (0.0005, 0.001, 0.002, 0.004)  # of which the peer's is the best one
 OWN_RATES: Final = (0.001, 0.002, 0.004)  # tried with the middle one of the shares
-SHARES: Final = (0.4, 0.5, 0.6)  # of the peer's steps, of which ours is the smallest that does
+SHARES: Final = (0.5, 0.6, 0.7)  # of the peer's steps, of which ours is the smallest that does
 DECAY, BETAS, WARM, LOWEST, CLIP = 0.1, (0.9, 0.99), 0.05, 0.1, 1.0  # nanoGPT's
 
 
@@ -72,7 +72,7 @@ class Tuned(NamedTuple):
     share: float
 
 
-TUNED: Final = {"characters": Tuned(0.002, 0.5), "pairs of bytes": Tuned(0.002, 0.6)}
+TUNED: Final = {"characters": Tuned(0.002, 0.5), "pairs of bytes": Tuned(0.002, 0.7)}
 
 
 @dataclass(frozen=True)
