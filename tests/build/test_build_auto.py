@@ -12,6 +12,7 @@ from sixfold.build.auto import (
     CLASS_ROWS,
     COSTS,
     INNER,
+    RECOMMENDERS,
     USED,
     Candidate,
     calibrated,
@@ -146,6 +147,7 @@ def test_every_family_that_is_tried_has_its_cost() -> None:
         for name in names(3000, task=task)
     }
     tried |= {name for name, _, _ in candidates(with_images(3000), None)}
+    tried |= {"language", *(name for name, _, _ in RECOMMENDERS)}
     assert tried == COSTS.keys()
 
 

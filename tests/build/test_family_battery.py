@@ -322,7 +322,7 @@ def check_settings_are_a_section(name: str, tmp: Any) -> None:
     assert type(made)(**made.model_dump(mode="json")) == made
     assert type(made).__doc__
     fields = type(made).model_fields
-    assert len(fields) <= 12
+    assert len(fields) <= 13
     assert all(f.description for f in fields.values())
 
 

@@ -22,6 +22,7 @@ from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.packed import packed
+from sixfold.parts.table import Target
 from sixfold.plan.candidates import Draft, candidate
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Recipe, Train
@@ -178,7 +179,7 @@ def test_the_folder_decides_about_the_key_and_the_images(
 ) -> None:
     tiny_images.write(tmp_path / "vit")
     recipe = Recipe.model_validate({"version": 1, "name": "r", "data": {"source": "x"}})
-    target: Any = type("Target", (), {"task": "classification", "classes": ("a", "b")})()
+    target: Any = Target("classification", np.zeros(1, np.int64), ("y",), ("a", "b"))
 
     def key() -> str:
         options = {"checkpoint": str(tmp_path / "vit")}

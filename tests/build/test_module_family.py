@@ -21,6 +21,7 @@ from sixfold.build.cnn import PixelNetwork
 from sixfold.core.errors import BudgetError, FitError, RecipeError
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting, Watch
 from sixfold.parts.image_resize import ImageShape
+from sixfold.parts.table import Target
 from sixfold.plan.candidates import Draft, candidate
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Initialize, Recipe, Train
@@ -290,7 +291,7 @@ def test_its_cost_grows_with_the_batch_and_the_size() -> None:
 
 def test_what_train_leaves_out_comes_from_the_family_with_its_reason() -> None:
     recipe = Recipe.model_validate({"version": 1, "name": "r", "data": {"source": "x"}})
-    target: Any = type("Target", (), {"task": "classification", "classes": ("a", "b")})()
+    target: Any = Target("classification", np.zeros(1, np.int64), ("y",), ("a", "b"))
     made = candidate(
         recipe, target, "cnn", Draft(("cnn", {}, "by data"), {"epochs": 7, "clip": 1.0}, {})
     )

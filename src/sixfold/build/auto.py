@@ -53,17 +53,16 @@ COSTS = {
     "forest": ExpectedCost(0.4, 25.0),
     "svm": ExpectedCost(0.05, 0.2, of="pairs"),
     "mlp": ExpectedCost(0.5, 400.0, of="rows"),
-    # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images
-    # take more.
     # Guessed: about a second for a hundred pieces of half a page, of the smallest size.
     "language": ExpectedCost(5.0, 30_000.0, of="rows"),
+    # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images
+    # take more.
     "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
     # One million interactions of 20,000 users and 50,000 items.
     "popularity": ExpectedCost(0.5, 100.0, of="rows"),
     "item_knn": ExpectedCost(0.5, 200.0, of="rows"),
     "als": ExpectedCost(0.5, 250.0, of="rows"),
     "bpr": ExpectedCost(1.0, 700.0, of="rows"),
-    "sasrec": ExpectedCost(5.0, 5_000.0, of="rows"),
 }
 RECOMMENDERS: tuple[Candidate, ...] = (
     ("popularity", {}, "always: what every recommender has to beat"),
