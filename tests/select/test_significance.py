@@ -13,7 +13,7 @@ from sixfold.core.errors import RecipeError
 from sixfold.evaluate import scoring
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.scoring import MeanOverRows, bounds
-from sixfold.parts.table import LOSS_SUMS, MARGIN, FloatArray, IntArray, Target
+from sixfold.parts.table import LOSS_SUMS, MARGIN, RANKING, FloatArray, IntArray, Target
 from sixfold.recipe.kinds import METRIC
 from sixfold.select.significance import Difference, Draws, Predicted, ScoredFolds, validation_share
 from sixfold.select.significance import by_folds as compared_by_folds
@@ -292,6 +292,13 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
     elif "generation" in metric.tasks:
         target = Target("generation", np.zeros((50, 4)), (*LOSS_SUMS, MARGIN))
         values = rng.uniform(1, 9, size=(50, 4))
+    elif "recommendation" in metric.tasks:
+        users, ranks = np.repeat(np.arange(10.0), 5), rng.integers(1, 40, 50)
+        values = np.stack([users, ranks, rng.uniform(1, 9, 50), rng.uniform(0, 0.02, 50)], axis=1)
+        target = Target("recommendation", np.zeros((50, 4)), RANKING)
+    elif metric.of_quantiles == "only":
+        target = Target("regression", rng.normal(size=50), ("y",), quantiles=(0.2, 0.8))
+        values = np.sort(rng.normal(size=(50, 2)), axis=1)
     else:
         target, values = (
             Target("reconstruction", rng.normal(size=(50, 3)), ("p", "q", "r")),
@@ -315,9 +322,12 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
 def test_the_fast_metrics_are_the_averaged_ones() -> None:
     assert {n for n in METRIC.names() if isinstance(METRIC.load(n)(), MeanOverRows)} == {
         "accuracy",
+        "interval_coverage",
+        "interval_width",
         "log_loss",
         "mae",
         "mse",
+        "pinball",
         "rmse",
         "rmsle",
         "top_3_accuracy",
