@@ -450,7 +450,7 @@ def test_words_of_a_kind_are_those_that_the_service_knows(kind: str) -> None:
     known: dict[str, set[str]] = {
         "state": {*JobState, *DeploymentState, *VersionState},
         "failure": {"crashed", "refused", "budget", "lost"},
-        "kind": {*PLAIN_KINDS, "identifier", "text", "image", "empty", "nested"},
+        "kind": {*PLAIN_KINDS, "identifier", "text", "image", "audio", "empty", "nested"},
         "task": set(get_args(Recipe.model_fields["task"].annotation.__args__[0])),
         "verdict": set(get_args(Receipt.model_fields["verdict"].annotation)),
         "stage": {"done", "kept", "running"},
