@@ -16,7 +16,7 @@ from live_service import LiveService, done_again, live_service, until
 from postgres_server import PostgresServer
 
 FINISHED = ("succeeded", "failed", "cancelled")
-JOBS = 40  # SIXFOLD_STORM_JOBS=200 for the whole figure
+JOBS = 20  # SIXFOLD_STORM_JOBS=200 for the whole figure
 
 
 @dataclass(frozen=True)
