@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import string
@@ -32,6 +33,9 @@ FRONT = [  # of the front door, which is no router
 STATIC = "/console/static/"
 ANY = "/{path:path}"  # of the console: what is no page
 FILLED = re.compile(r"\{[^}]+\}")
+APART = (
+    16  # each route meets every sixteenth string; SIXFOLD_INJECTIONS_APART=4 for the whole figure
+)
 
 
 def routes() -> list[tuple[str, str]]:
@@ -215,10 +219,11 @@ def test_two_hundred_injections_are_never_a_mistake_of_the_server(
 ) -> None:
     here.submit()
     asked = [one for one in routes() if not one[1].startswith("/models/") and one[0] != "HEAD"]
+    apart = int(os.environ.get("SIXFOLD_INJECTIONS_APART", APART))
     statuses: Counter[int] = Counter()
     with http_client(here, tmp_path) as http:
         for number, value in enumerate(injections()):
-            for method, path in asked[number % 4 :: 4]:  # each route meets fifty of them
+            for method, path in asked[number % apart :: apart]:
                 status = ask_with(http, method, path, value)
                 assert status < 500, (method, path, value, status)
                 statuses[status] += 1
@@ -227,8 +232,8 @@ def test_two_hundred_injections_are_never_a_mistake_of_the_server(
 
 
 def test_injections_at_the_routes_with_names(here: World, tmp_path: Path) -> None:
-    """The quick one: one route of each kind, all strings."""
+    """The quick one: one route of each kind, every fourth string."""
     with http_client(here, tmp_path) as http:
-        for value in injections():
+        for value in injections()[::4]:
             for path in ("/api/v1/jobs/{id}", "/api/v1/models/{name}", "/v1/models/{name}"):
                 assert ask_with(http, "GET", path, value) < 500, (path, value)
