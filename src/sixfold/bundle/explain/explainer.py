@@ -78,6 +78,8 @@ class Explainer:
         """Why there are no exact attributions; '' where there are."""
         if not self.stored.kind or not isinstance(self.predictor.runtime, EncodesInputs):
             return "a model that is no sum of trees or of weighted columns"
+        if MODEL not in self._files:  # an installed runtime has another file in its place
+            return "a bundle without the graph"
         if self.stored.several:
             return "features that are made of several columns"
         return ""
