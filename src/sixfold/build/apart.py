@@ -39,8 +39,11 @@ class FittedApart(State):
 def fit_all(family: Family, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
     """As `Family.fit`, of any number of values or quantiles of a row."""
     if not fits or fits[0].outputs == 1 or _at_once(family, fits[0]):
-        yield from family.fit(fits, context)
-        return
+        return family.fit(fits, context)
+    return _fit_apart(family, fits, context)
+
+
+def _fit_apart(family: Family, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
     grid = list(_on_same_rows(fits))
     parts = [part for same in grid for part in _one_by_one(same)]
     made = family.fit(parts, context)
