@@ -97,7 +97,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt
 	$(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,speech,language,language-serve,bench]'
+	.venv-bench/bin/$(PIP) --constraint constraints.txt --constraint bench/constraints.txt --editable '.[train,speech,language,language-serve,service,ray,bench]'
 	@touch $@
 
 # Two other versions of the same packages: an environment apart. Without it the bench says so in its rows.

@@ -11,7 +11,6 @@ depend on either.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -21,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from sixfold import pipeline
+from sixfold.core.memory import peak_bytes
 from sixfold.recipe.load import load
 
 RECIPE = """
@@ -60,7 +60,7 @@ def main(count: int = 50_000, side: int = 224, memory: str = "2GiB") -> None:
         started = time.monotonic()
         pipeline.run(load(folder / "recipe.yaml"), folder / "run")
         took_s = time.monotonic() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = peak_bytes()
     print(
         json.dumps(
             {

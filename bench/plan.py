@@ -12,7 +12,6 @@ import itertools
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -180,9 +179,10 @@ def taken(recipe: Path, out: Path) -> tuple[float, float]:
 def run(recipe: str, out: str) -> None:
     """In a process of its own: the command, and then the most that was held."""
     from sixfold.cli import group
+    from sixfold.core.memory import peak_bytes
 
     group.main(["run", recipe, "--out", out, "--quiet"], standalone_mode=False)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    print(peak_bytes())
 
 
 def _run(module: str, *arguments: str) -> str:
@@ -423,6 +423,8 @@ def _stepped(module: nn.Module, x: torch.Tensor, rows: int) -> float:
     """What a process holds more after two steps than before."""
     import psutil
 
+    from sixfold.core.memory import peak_bytes
+
     weights = sum(one.nbytes for one in module.parameters())
     before = psutil.Process().memory_info().rss
     optimizer = torch.optim.Adam(module.parameters(), foreach=True)
@@ -431,7 +433,7 @@ def _stepped(module: nn.Module, x: torch.Tensor, rows: int) -> float:
         module(inputs).sum().backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=False)
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before + weights)
+    return float(peak_bytes() - before + weights)
 
 
 def main() -> None:

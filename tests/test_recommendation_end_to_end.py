@@ -291,12 +291,12 @@ build: [{family: FAMILY}]
 evaluate: {scheme: leave_last, metrics: [recall_at_10]}
 """
 CHILD = """
-import resource, sys
 from pathlib import Path
 from sixfold import pipeline
+from sixfold.core.memory import peak_bytes
 from sixfold.recipe.load import load
 pipeline.run(load(Path("r.yaml")), Path("run"))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak_bytes())
 """
 
 

@@ -230,7 +230,7 @@ def test_few_rows_say_what_all_will_take(
 
 class FitOf(SimpleNamespace):
     def __init__(self, x: Any, y: Any) -> None:
-        super().__init__(x=x, y=y, rows=len(x))
+        super().__init__(x=x, y=y, rows=len(x), outputs=1)
 
 
 def test_a_fit_that_took_less_on_more_rows_is_not_taken_for_free() -> None:

@@ -25,15 +25,16 @@ from sixfold.bundle.runtimes.onnx import onnx_predictor
 from sixfold.core.errors import BundleError
 
 TRY = """
-import json, pathlib, resource, sys, time
+import json, pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
 import hostile_graphs
 from sixfold.bundle.graph import CheckedModel
 from sixfold.core.errors import BundleError
+from sixfold.core.memory import peak_bytes
 import numpy as np
 every = int(sys.argv[3])
 cases = list(enumerate(getattr(hostile_graphs, sys.argv[2])()))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_bytes()
 found, slowest = {"tried": 0, "refused": 0, "answered": []}, 0.0
 for number, (what, model) in cases:
     if number % every:
@@ -47,7 +48,7 @@ for number, (what, model) in cases:
         found["refused"] += 1
     slowest = max(slowest, time.perf_counter() - started)
 found["slowest_s"] = slowest
-found["grown_bytes"] = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+found["grown_bytes"] = peak_bytes() - before
 print(json.dumps(found))
 """
 

@@ -24,13 +24,14 @@ columns["y"] = pa.array(["no", "yes"]).take(pa.array(rng.integers(0, 2, rows)))
 pa.csv.write_csv(pa.table(columns), sys.argv[1])
 """
 READ = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
+from sixfold.core.memory import peak_bytes
 from sixfold.data.load import load
 from sixfold.recipe.schema import Data
 started = time.monotonic()
 dataset = load(Data(source=sys.argv[1], target="y"), None, Path("."))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = peak_bytes()
 print(json.dumps({"note": dataset.notes, "warnings": dataset.warnings, "peak": peak, "time_s": time.monotonic() - started}))
 """
 

@@ -80,12 +80,13 @@ def test_the_disk_of_a_run_bounds_what_is_unpacked(tmp_path: Path) -> None:
 
 
 MEASURE = """
-import resource, sys
+import sys
 from pathlib import Path
+from sixfold.core.memory import peak_bytes
 from sixfold.parts.file_cells import content, name_of
-start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = peak_bytes()
 assert len(content(name_of(Path(sys.argv[1]), "photo", 399))) == 500_000
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) // 1024)
+print((peak_bytes() - start) // 2**20)
 """
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.train import mixed_precision
-from sixfold.train.mixed_precision import StepTimes, measured
+from sixfold.train.mixed_precision import NOT_NATIVE, StepTimes, measured
 from sixfold.train.module import BatchExamples, ModuleFit, ModuleLearner
 from sixfold.train.stopping import EarlyStopping
 
@@ -83,6 +83,7 @@ def test_auto_measures_once_says_so_and_changes_nothing_else(
         step(True)
         return times
 
+    monkeypatch.setattr("sixfold.train.module.native", lambda device: True)
     monkeypatch.setattr("sixfold.train.module.measured", told)
     notes = list[str]()
     one = learner("auto", notes)
@@ -117,7 +118,26 @@ def test_the_faster_of_several_steps_counts_where_one_is_not_clear(
     assert asked == [False, True] * 2
 
 
-def test_auto_measures_on_few_rows() -> None:
+def test_auto_measures_nothing_where_bfloat16_would_be_emulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One trial of it would take longer than the steps that it is to save."""
+
+    def refuse(step: Any) -> StepTimes:
+        raise AssertionError("measured")
+
+    monkeypatch.setattr("sixfold.train.module.native", lambda device: False)
+    monkeypatch.setattr("sixfold.train.module.measured", refuse)
+    notes = list[str]()
+    one = learner("auto", notes)
+    one.backward(next(iter(one.batches())))
+    assert torch.equal(one.gradient, gradient("float32"))
+    assert one.state_dict()["halved"] is False
+    assert notes == [NOT_NATIVE]
+
+
+def test_auto_measures_on_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sixfold.train.module.native", lambda device: True)
     seen = list[int]()
 
     class Counted(nn.Linear):

@@ -5,8 +5,6 @@ in bytes.
 from __future__ import annotations
 
 import json
-import re
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,23 +12,18 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from sixfold.core.memory import peak_bytes
+
 
 def main(folder: Path) -> int:
-    """Peak resident bytes. VmHWM where there is one: ru_maxrss may still hold what the parent
-    process had.
-    """
+    """Peak resident bytes."""
     listed = json.loads((folder / "feeds.json").read_text())
     feeds = {name: _array(item) for name, item in listed.items()}
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession((folder / "model.onnx").read_bytes(), options)
     session.run(None, feeds)
-    status = Path("/proc/self/status")
-    match = re.search(r"VmHWM:\s+(\d+) kB", status.read_text()) if status.exists() else None
-    if match:
-        return int(match[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_bytes()
 
 
 def _array(item: dict[str, Any]) -> Any:

@@ -5,6 +5,7 @@ library only.
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 from collections.abc import Callable, Iterator
@@ -27,8 +28,23 @@ def held_bytes() -> int:
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
     except (OSError, ValueError, IndexError):
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most if sys.platform == "darwin" else most * 1024
+        return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most resident bytes that this process ever held.
+
+    Linux says it as VmHWM; its `ru_maxrss` would also count what the parent held when it started
+    this process.
+    """
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        status = ""
+    if found := re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE):
+        return int(found[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def machine_bytes() -> int:

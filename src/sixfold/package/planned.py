@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 
+from sixfold.core.memory import peak_bytes
 from sixfold.core.units import show_bytes, show_seconds
 from sixfold.plan.run_plan import FILE, STAGE
 from sixfold.recipe.plan import PlanLine, RunPlan
@@ -30,12 +29,6 @@ def lines(folder: RunFolder, started: float) -> tuple[PlanLine, ...]:
     whole_s = max(time.monotonic() - started, sum(took_s.values()))
     found.append(_line("all of it, until here", plan.time.seconds, whole_s, show_seconds))
     return tuple(found)
-
-
-def peak_bytes() -> int:
-    """The most that this process held since it began."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024
 
 
 def _stages(folder: RunFolder) -> dict[str, float]:

@@ -18,6 +18,7 @@ GAIN: Final = 1.1  # times faster, from which on it is taken; guessed: less is n
 CLEAR: Final = 1.5  # times faster or slower, from which on one trial is enough; guessed
 TRIED: Final = 2  # parts of a batch on which it is measured; more would say the same
 NATIVE: Final = ("avx512_bf16", "amx_bf16", "bf16")  # of x86 and of Arm, as torch names them
+NOT_NATIVE: Final = "precision auto: this processor has no products in bfloat16: float32 stays."
 REPEATS: Final = 2  # of a step, of which the faster counts; one more before them is not timed
 
 

@@ -43,7 +43,7 @@ from sixfold.train.batch_parts import (
 from sixfold.train.batches import permutation
 from sixfold.train.compiling import Compiling
 from sixfold.train.memory_steps import StepShape
-from sixfold.train.mixed_precision import halved, measured, tried_rows
+from sixfold.train.mixed_precision import NOT_NATIVE, halved, measured, native, tried_rows
 from sixfold.train.rank_group import ALONE, RankGroup
 from sixfold.train.sharded import ShardedParts
 from sixfold.train.spikes import SpikeGuard
@@ -346,7 +346,12 @@ class ModuleLearner:
         return True
 
     def _is_faster_halved(self, examples: BatchExamples, seed: int) -> bool:
-        """Measured on some rows of a batch, which changes nothing."""
+        """Measured on some rows of a batch, which changes nothing; not where a device would work it out by other
+        instructions: the trial alone takes longer there than some steps.
+        """
+        if not native(self.device):
+            self.work.context.emit("note", text=NOT_NATIVE)
+            return False
         some = examples.take(slice(0, tried_rows(self.work.parts, len(examples.y))))
         buffers = [buffer.clone() for buffer in self.module.buffers()]
 
