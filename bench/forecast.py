@@ -173,8 +173,8 @@ HELD = {
 }
 
 
-def held(case: Held) -> tuple[int, int]:
-    """Bytes that are said, and the most that this process holds while the whole run is done."""
+def held(case: Held, count: int = 5) -> tuple[int, int]:
+    """`count`: of folds. Bytes that are said, and the most that this process holds while the whole run is done."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(case.rows, case.numbers))
     score = x[:, 0] + x[:, 1] * x[:, 2] + rng.normal(size=case.rows)
@@ -185,6 +185,7 @@ def held(case: Held) -> tuple[int, int]:
             "data": {"source": "frame", "target": "y", "holdout": 0.2},
             "build": case.build,
             "train": {"epochs": 1, "batch_size": 1024},
+            "evaluate": {"folds": count},
         }
     )
     data = load.from_frame(frame, recipe.recipe.data, None)

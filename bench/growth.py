@@ -75,15 +75,31 @@ def measure(
     tiny: int = 60,
     rounds: int = ROUNDS,
     folds: int = 16,
+    beside: tuple[str, ...] = ("one tree", "networks", "small trees"),
 ) -> Iterator[Result]:
-    """Seconds."""
+    """Seconds. `beside`: what two workers do."""
     yield _rows(rows, min(epochs, 20), rounds)
+    if "one tree" in beside:
+        yield from _one_tree(rows, folds, rounds)
+    if "networks" in beside:
+        yield from _networks(rows, epochs, widths, rounds)
+    if "small trees" in beside:
+        yield from _small_trees(tiny, rounds)
+
+
+def _one_tree(rows: int, folds: int, rounds: int) -> Iterator[Result]:
     deep = ({"family": "tree", "max_depth": 16},)
     title = f"one tree, {folds} folds, {10 * rows:,} rows: two workers"
     yield from _workers(title, Command(10 * rows, deep, 1, {}, 1, folds=folds), rounds)
+
+
+def _networks(rows: int, epochs: int, widths: tuple[int, ...], rounds: int) -> Iterator[Result]:
     build = tuple({"family": "mlp", "hidden": [width]} for width in widths)
     title = f"{len(widths)} networks, 5 folds, {rows:,} rows, {epochs} epochs: two workers"
     yield from _workers(title, Command(rows, build, epochs, {}, 1), rounds)
+
+
+def _small_trees(tiny: int, rounds: int) -> Iterator[Result]:
     build = tuple({"family": "tree", "max_depth": 2, "min_rows_leaf": 1 + at} for at in range(tiny))
     title = f"{tiny} trees of 100 rows, as many stages: two workers"
     yield from (

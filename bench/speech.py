@@ -28,6 +28,7 @@ import yaml
 from bench.pairs import Result, interleaved
 
 DIGITS = "SIXFOLD_BENCH_DIGITS"
+FOLDS = 5
 GOOD, GOOD_UNHEARD, FAST_S, SMALL, ONE_S = 0.985, 0.85, 300.0, 500_000, 0.005
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<number>\d+)\.wav")
 RECIPE: dict[str, Any] = {
@@ -35,7 +36,7 @@ RECIPE: dict[str, Any] = {
     "name": "digits",
     "data": {"source": "digits", "target": "label", "holdout": 0},
     "build": [{"family": "audio_cnn"}],
-    "evaluate": {"folds": 5, "metrics": ["accuracy"]},
+    "evaluate": {"metrics": ["accuracy"]},
     "report": {"examples": 0},
 }
 GROUPED = {"group": "audio", "group_pattern": r"^\d_(?P<group>[a-z]+)_"}
@@ -55,7 +56,8 @@ def measure(rounds: int = 3, recordings: int = 10_000, epochs: int = 25) -> Iter
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         count = _sorted_into_classes(Path(named), folder, recordings)
-        recipe = {**RECIPE, "train": {"epochs": epochs}}
+        evaluate = {**RECIPE["evaluate"], "folds": FOLDS}
+        recipe = {**RECIPE, "train": {"epochs": epochs}, "evaluate": evaluate}
         yield from _plain(folder, recipe, f"spoken digits, {count:,} recordings")
         yield from _by_speaker(folder, recipe, f"spoken digits, {count:,} recordings")
         yield from _small(folder, recipe, f"spoken digits, {count:,} recordings", rounds)

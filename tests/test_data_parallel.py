@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from quick_command import quick
 from tiny_language import sentences
 
 BUDGET = "budget: {data_parallel: 2}"
@@ -24,7 +24,7 @@ DIGITS = f"""version: 1
 name: two
 data: {{source: "sklearn:digits", target: target, holdout: 0.2}}
 build: {{family: mlp, hidden: [32], dropout: 0.1}}
-train: {{epochs: 6, stop: {{patience: 4}}, average: {{ema: 0.99}}}}
+train: {{epochs: 3, stop: {{patience: 2}}, average: {{ema: 0.99}}}}
 evaluate: {{folds: 2, metrics: [accuracy]}}
 {BUDGET}
 """
@@ -33,7 +33,7 @@ name: two
 task: generation
 data: {{source: texts.jsonl}}
 build: {{family: language, layers: 2, width: 32, heads: 4, kv_heads: 2, context: 32, vocabulary: 300}}
-train: {{epochs: 3, batch_size: 4, optimizer: adamw}}
+train: {{epochs: 2, batch_size: 4, optimizer: adamw}}
 evaluate: {{folds: 2}}
 {BUDGET}
 """
@@ -47,13 +47,13 @@ SOON_S = 60.0  # for processes to end that have nothing to wait for; a busy mach
 
 
 def start(folder: Path, recipe: str) -> subprocess.Popen[bytes]:
-    texts = [json.dumps({"text": text}) + "\n" for text in sentences(120, words=20)]
+    texts = [json.dumps({"text": text}) + "\n" for text in sentences(80, words=20)]
     (folder / "texts.jsonl").write_text("".join(texts))
     (folder / "r.yaml").write_text(recipe)
-    command = ["run", "r.yaml", "--out", "run", "--save-every", "0", "--quiet"]
+    command = quick("run", "r.yaml", "--out", "run", "--save-every", "0", "--quiet")
     with (folder / "said").open("wb") as said:
         return subprocess.Popen(
-            [sys.executable, "-m", "sixfold", *command],
+            command,
             cwd=folder,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=said,

@@ -200,6 +200,9 @@ def test_the_demo_of_the_service(tmp_path: Path) -> None:
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m sixfold "$@"\n')
     program.chmod(0o755)
     script = ROOT / "recipes" / "demo_service.sh"
+    page = ROOT / "docs" / "tutorials" / "service.md"
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    assert blocks == ["sh recipes/demo_service.sh runs/service-tutorial 0\n"]
     environment = {**os.environ, "SIXFOLD": str(program)}
     done = subprocess.run(
         ["sh", str(script), str(tmp_path / "demo"), "0"],

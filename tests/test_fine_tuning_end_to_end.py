@@ -79,6 +79,7 @@ def test_conversations_with_adapters_and_questions(tmp_path: Path) -> None:
     assert "I say red." in tokenizer.decode(made[0])
 
 
+@pytest.mark.slow
 def test_models_of_the_last_epochs_are_bundles(tmp_path: Path) -> None:
     """The last one is the run's own; each was scored and answers under its files; a second run makes none anew."""
     write_lines(tmp_path / "rows.jsonl", chats(20))
@@ -99,6 +100,7 @@ def test_models_of_the_last_epochs_are_bundles(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_preferences(tmp_path: Path) -> None:
     rows = [
         {"prompt": row["messages"][:1], "chosen": row["messages"][1:], "rejected": [other]}
@@ -135,6 +137,7 @@ def test_texts_that_are_left_out_are_counted(tmp_path: Path) -> None:
     write_lines(tmp_path / "rows.jsonl", rows)
     filters = "prepare: {denoise: {duplicates: drop, texts: {symbols: 0.4}}}\n"
     path = recipe(tmp_path, more=filters)
+    path.write_text(path.read_text().replace("epochs: 6", "epochs: 1"))
     _, _, events = run(path)
     notes = [event["text"] for event in events if event["event"] == "note"]
     assert any("left out" in note and "more than 40% symbols" in note for note in notes)

@@ -58,7 +58,10 @@ def run(tmp_path: Path, family: str, source: str = "bars", more: str = "") -> Pa
 )
 def test_images_are_learned_served_and_verified(tmp_path: Path, family: str) -> None:
     draw(tmp_path / "bars", 80)
-    bundle = sixfold.load(run(tmp_path, family))
+    place = run(tmp_path, family)
+    signature = json.loads((place / "signature.json").read_text())
+    assert signature["inputs"][0]["type"] == "image"
+    bundle = sixfold.load(place)
     assert [(column.name, column.type) for column in bundle.signature.inputs] == [
         ("image", "image")
     ]
@@ -112,15 +115,6 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_bundle_says_what_it_takes(tmp_path: Path) -> None:
-    draw(tmp_path / "bars", 40)
-    signature = json.loads(
-        (run(tmp_path, "cnn\ntrain: {epochs: 1}") / "signature.json").read_text()
-    )
-    assert signature["inputs"][0]["type"] == "image"
-
-
-@pytest.mark.slow
 def test_the_report_shows_images_unless_nobody_may_see_them(tmp_path: Path) -> None:
     draw(tmp_path / "bars", 60)
     for number in range(1, 20, 2):
@@ -163,15 +157,22 @@ def table_of_bytes(path: Path, files: list[Path], as_structure: bool = False) ->
     pq.write_table(pa.table({"image": cells, "label": [file.parent.name for file in files]}), path)
 
 
+@pytest.fixture(scope="module")
+def of_folder(tmp_path_factory: pytest.TempPathFactory) -> sixfold.Bundle:
+    """Of 60 images in a folder."""
+    place = tmp_path_factory.mktemp("folder")
+    draw(place / "bars", 60)
+    return sixfold.load(run(place, "linear"))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("as_structure", [False, True], ids=["bytes", "structure"])
-def test_bytes_in_parquet_give_the_model_of_the_folder(tmp_path: Path, as_structure: bool) -> None:
+def test_bytes_in_parquet_give_the_model_of_the_folder(
+    tmp_path: Path, of_folder: sixfold.Bundle, as_structure: bool
+) -> None:
     draw(tmp_path / "bars", 60)
     files = sorted((tmp_path / "bars").rglob("*.png"))
     table_of_bytes(tmp_path / "bars.parquet", files, as_structure)
-    run(tmp_path, "linear")
-    (tmp_path / "run").rename(tmp_path / "folder")
-    of_folder = sixfold.load(tmp_path / "folder" / "bundle")
     of_bytes = sixfold.load(run(tmp_path, "linear", "bars.parquet"))
     notes = (tmp_path / "run" / "events.jsonl").read_text()
     assert "image: read as image (bytes of images; data.types can say otherwise)." in notes

@@ -112,8 +112,6 @@ def run(folder: Path, build: str, count: int = 60) -> sixfold.Bundle:
         ),
         pytest.param("build: {family: boosting, rounds: 20}", marks=pytest.mark.slow),
         pytest.param("build: linear", marks=pytest.mark.slow),
-        pytest.param("build: {family: svm, kernel: linear}", marks=pytest.mark.slow),
-        pytest.param("build: {family: forest, trees: 10}", marks=pytest.mark.slow),
         pytest.param("build: mlp\ntrain: {epochs: 2}", marks=pytest.mark.slow),
     ],
 )

@@ -69,7 +69,7 @@ def run(tmp_path: Path, family: str, drop: str = "[]") -> Path:
         pytest.param("{family: svm, kernel: linear}", "[stars, town]", marks=pytest.mark.slow),
         ("{family: linear, C: 10}", "[]"),
         pytest.param("tree", "[]", marks=pytest.mark.slow),
-        ("{family: text_cnn, size: nano}", "[stars, town]"),
+        pytest.param("{family: text_cnn, size: nano}", "[stars, town]", marks=pytest.mark.slow),
         pytest.param("{family: text_encoder, size: nano}", "[stars, town]", marks=pytest.mark.slow),
     ],
 )

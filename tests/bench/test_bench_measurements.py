@@ -27,11 +27,23 @@ TINY_LANGUAGE: dict[str, Any] = {
     "batch": 4,
     "characters": 3_000,
 }
+MESSAGES = {
+    "version": 1,
+    "name": "sms",
+    "data": {"source": "sms.csv", "target": "label", "holdout": 0},
+    "build": [{"family": "svm", "kernel": "linear", "C": 1}],
+    "evaluate": {"scheme": "stratified", "folds": 2, "metrics": ["f1", "accuracy"]},
+}
+SMALLER = {
+    "keep": {"accuracy": -0.005},
+    "prune": {"target": "channels", "ratio": 0.5, "epochs": 1},
+    "quantize": {"activations": "static"},
+}
 # Measurement → sizes, what is loosened for so few rows, and the peers that every environment of the
 # tests has.
 TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "folds_mlp": (
-        {"folds": 2, "epochs": 8},
+        {"folds": 2, "epochs": 2},
         {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
         {"eager torch loop", "torch.func.vmap", "cross_val_score(MLPClassifier, n_jobs=2)"},
     ),
@@ -117,7 +129,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     ),
     "texts": (
         {},
-        {"AUTOGLUON": Path("not installed")},
+        {"AUTOGLUON": Path("not installed"), "RECIPE": MESSAGES},
         {"scikit-learn, TF-IDF of words and characters, LinearSVC", "the 3 MB that are asked for"},
     ),
     "language_serving": (
@@ -130,11 +142,18 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"OpenVINO GenAI by hand", "transformers generate, f32"},
     ),
     "images": (
-        {"images": 300, "epochs": 3},
-        {"close": lambda what, most: lambda mine, others: f"{mine}, {others}"},
+        {"images": 150, "epochs": 1},
+        {
+            "close": lambda what, most: lambda mine, others: f"{mine}, {others}",
+            "COMPRESS": SMALLER,
+        },
         {"eager torch loop", "the 1 ms that are asked for"},
     ),
-    "speech": ({"recordings": 60, "epochs": 2}, {}, {"the 5 ms that are asked for"}),
+    "speech": (
+        {"recordings": 60, "epochs": 2},
+        {"COMPRESS": SMALLER, "FOLDS": 2},
+        {"the 5 ms that are asked for"},
+    ),
     "language_corpus": (
         {"megabytes": 1},
         {"TARGET": 0.0},
@@ -156,13 +175,8 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "head_dim": 16,
             "max_position_embeddings": 256,
         },
-        {
-            "COMPARED": (
-                ("lora", "all weights", "whole", 0.0),
-                ("lora", "peft with Trainer", "peft", 0.0),
-            )
-        },
-        {"all weights", "peft with Trainer"},
+        {"COMPARED": (("lora", "peft with Trainer", "peft", 0.0),)},
+        {"peft with Trainer"},
     ),
     "language_target": (
         {"layers": 1, "width": 32, "heads": 2, "context": 16, "batch": 4, "steps": 40, "every": 4},
@@ -180,8 +194,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"round to nearest"},
     ),
     "growth": (
-        {"rows": 100, "epochs": 1, "widths": (4,), "tiny": 2, "folds": 2},
-        {"EXECUTORS": ("processes",)},  # tests/runs/test_ray.py has the other one
+        {"rows": 100, "epochs": 1, "widths": (4,), "beside": ("networks",)},
+        {
+            "FAMILIES": ({"family": "linear"},),
+            "EXECUTORS": ("processes",),  # tests/runs/test_ray.py has the other one
+        },
         {"ten times the time of 100 rows", "one worker, one core"},
     ),
 }
@@ -190,6 +207,9 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
 @pytest.fixture(autouse=True)
 def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(ROOT)
+    floor = importlib.import_module("bench.floor")
+    for name, value in (("SIDE", 512), ("LENGTH", 1 << 22), ("TRIES", 2)):
+        monkeypatch.setattr(floor, name, value)
     draw = np.random.default_rng(0)
     words = {
         "ham": "see you at home tonight after work then",

@@ -5,8 +5,9 @@ asserted.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -303,6 +304,15 @@ def every_model(name: str, fit: Fit) -> list[Fitted]:
     return [solve(name, fit, family=family)[0] for family in families]
 
 
+@cache
+def usual(name: str, task: Task, outputs: int) -> tuple[Fit, tuple[Fitted, ...]]:
+    """The usual problem and `every_model` of it, the quick settings first: solved once for all
+    checks, which change nothing of it.
+    """
+    fit = problem(name, task, outputs)
+    return fit, tuple(every_model(name, fit))
+
+
 def task_pairs(name: str) -> list[tuple[Task, int]]:
     tasks = FAMILY.load(name).tasks
     return [pair for pair in (*TASKS, ("reconstruction", 2)) if pair[0] in tasks]
@@ -340,8 +350,7 @@ def check_learns_32_rows(name: str, tmp: Any) -> None:
 
 def check_outputs_are_what_they_say(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        fit = problem(name, task, outputs)
-        fitted = solve(name, fit)[0]
+        fit, (fitted, *_) = usual(name, task, outputs)
         predicted = fitted.predict(fit.x)
         assert predicted.shape == (200, outputs)
         assert predicted.dtype == np.float64
@@ -358,8 +367,7 @@ def check_outputs_are_what_they_say(name: str, tmp: Any) -> None:
 
 def check_one_row_is_a_batch_of_one(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        fit = problem(name, task, outputs)
-        fitted = solve(name, fit)[0]
+        fit, (fitted, *_) = usual(name, task, outputs)
         whole = fitted.predict(fit.x)
         for row in (0, 57, 199):
             np.testing.assert_allclose(
@@ -389,9 +397,9 @@ def check_odd_sizes(name: str, tmp: Any) -> None:
 
 def check_same_seed_same_bits(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        fit = problem(name, task, outputs)
-        one, two = (solve(name, fit)[0].predict(fit.x) for _ in range(2))
-        np.testing.assert_array_equal(one, two)
+        fit, (fitted, *_) = usual(name, task, outputs)
+        again = solve(name, problem(name, task, outputs))[0]
+        np.testing.assert_array_equal(again.predict(fit.x), fitted.predict(fit.x))
 
 
 def check_rows_in_memory_do_not_change(name: str, tmp: Any) -> None:
@@ -404,8 +412,8 @@ def check_rows_in_memory_do_not_change(name: str, tmp: Any) -> None:
 
 def check_saves_and_loads(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        fit = problem(name, task, outputs)
-        for at, fitted in enumerate(every_model(name, fit)):
+        fit, models = usual(name, task, outputs)
+        for at, fitted in enumerate(models):
             folder = tmp / f"{task}{outputs}.{at}"
             folder.mkdir()
             state.save(fitted, folder)  # type: ignore[arg-type]  # every Fitted is a State
@@ -418,7 +426,7 @@ def check_saves_and_loads(name: str, tmp: Any) -> None:
 def check_exports_with_parity(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
         x = problem(name, task, outputs, rows=1200, seed=11).x
-        for fitted in every_model(name, problem(name, task, outputs)):
+        for fitted in usual(name, task, outputs)[1]:
             own, (graph, one) = fitted.predict(x), run_graph(fitted, x, x[:1])
             assert graph.shape == own.shape
             np.testing.assert_allclose(graph, own, rtol=1e-5, atol=1e-5)
@@ -451,24 +459,16 @@ def check_refuses_bad_settings(name: str, tmp: Any) -> None:
         assert text in str(caught.value)
 
 
-def able(name: str, ability: str, fit: Fit) -> list[Any]:
-    """The models of `every_model` that have it: at least one, or the check would look at
-    nothing.
-    """
-    found = [
-        fitted
-        for fitted, has in zip(every_model(name, fit), ABILITIES[name], strict=True)
-        if ability in has
-    ]
+def able(name: str, ability: str, models: Sequence[Fitted]) -> list[Any]:
+    """Those of `every_model` that have it: at least one, or the check would look at nothing."""
+    found = [fitted for fitted, has in zip(models, ABILITIES[name], strict=True) if ability in has]
     assert found
     return found
 
 
 def check_abilities_are_those_that_are_checked(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        for fitted, has in zip(
-            every_model(name, problem(name, task, outputs)), ABILITIES[name], strict=True
-        ):
+        for fitted, has in zip(usual(name, task, outputs)[1], ABILITIES[name], strict=True):
             assert (
                 " ".join(word for word, one in PROTOCOLS.items() if isinstance(fitted, one)) == has
             ), (task, fitted)
@@ -476,7 +476,7 @@ def check_abilities_are_those_that_are_checked(name: str, tmp: Any) -> None:
 
 def check_explains(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        for fitted in able(name, "ranked", problem(name, task, outputs)):
+        for fitted in able(name, "ranked", usual(name, task, outputs)[1]):
             importances = fitted.importances()
             assert importances.shape == (5,)
             assert (importances >= 0).all()
@@ -487,8 +487,8 @@ def check_explains(name: str, tmp: Any) -> None:
 def check_rows_nearby(name: str, tmp: Any) -> None:
     """Columns that are shuffled, one, two or all of them; what is missing stays missing."""
     for task, outputs in task_pairs(name):
-        fit = problem(name, task, outputs)
-        for fitted in able(name, "near", fit):
+        fit, models = usual(name, task, outputs)
+        for fitted in able(name, "near", models):
             near, rng = fitted.near(fit.x), np.random.default_rng(1)
             for columns in ([], [0], [2, 4], [0, 1, 2, 3, 4]):
                 x = fit.x.copy()
@@ -498,8 +498,8 @@ def check_rows_nearby(name: str, tmp: Any) -> None:
 
 def check_parameters_can_be_replaced(name: str, tmp: Any) -> None:
     for task, outputs in task_pairs(name):
-        fit = problem(name, task, outputs)
-        for fitted in able(name, "parameters", fit):
+        fit, models = usual(name, task, outputs)
+        for fitted in able(name, "parameters", models):
             parameters = fitted.parameters()
             assert parameters
             assert all(value.dtype == np.float64 for value in parameters.values())

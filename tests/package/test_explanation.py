@@ -15,8 +15,15 @@ from sixfold.bundle.explain import stored as stored_file
 from sixfold.bundle.explain.stored import Stored
 from sixfold.bundle.manifest import EXPLAIN
 from sixfold.bundle.verify import verify
+from sixfold.package.explanation import MOST_S  # before the fixture of all tests takes its place
 
 ROWS = 240
+
+
+@pytest.fixture(autouse=True)
+def _all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as users have."""
+    monkeypatch.setattr("sixfold.package.explanation.MOST_S", MOST_S)
 
 
 def frame() -> pd.DataFrame:

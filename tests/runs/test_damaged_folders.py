@@ -46,16 +46,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
 @pytest.fixture(scope="module")
 def trained(recipe: Loaded, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sixfold.package.http_latency.over_http", _no_server)
-        pipeline.run(recipe, folder)
+    pipeline.run(recipe, folder)
     return folder
-
-
-def _no_server(*_: object) -> object:
-    from sixfold.recipe.receipt import OverHttp
-
-    return OverHttp(why="this is a test")
 
 
 def flip(path: Path, rng: random.Random) -> None:
@@ -175,10 +167,10 @@ def test_a_damaged_file_is_made_again_or_named(
 
 @pytest.mark.slow
 def test_every_file_in_every_way(recipe: Loaded, trained: Path, tmp_path: Path) -> None:
-    """Half of the ways for every second file, the others for the rest."""
+    """Two of the ways for each file in turn: each way meets every fourth file."""
     tried, same, refused = 0, 0, 0
     for number, path in enumerate(files_of(trained)):
-        for damage in DAMAGES[number % 2 :: 2]:
+        for damage in DAMAGES[number % 4 :: 4]:
             name = str(path.relative_to(trained))
             folder = damaged_copy(trained, tmp_path / str(tried), name, damage)
             found = again(recipe, folder, trained)
@@ -191,7 +183,7 @@ def test_every_file_in_every_way(recipe: Loaded, trained: Path, tmp_path: Path) 
     print(
         f"{tried} damages: {same} times the same bundle, {refused} times an error that names the file"
     )
-    assert tried == len(DAMAGES) // 2 * len(files_of(trained)) >= 75
+    assert tried == len(DAMAGES) // 4 * len(files_of(trained)) >= 37
 
 
 @pytest.mark.parametrize("place", ["bundle", "bundle.old", "refit", "evaluate-0"])

@@ -95,7 +95,6 @@ def works(process: psutil.Process) -> bool:
 
 SEARCH = {"trials": 3, "prune": "halving"}
 RECIPES: dict[str, dict[str, Any]] = {
-    "several candidates": {},
     "one family that solves all folds at once": {
         "build": [{"family": "svm", "C": [0.1, 1.0], "kernel": "rbf"}],
         "evaluate": {"folds": 5, "calibrate": "platt"},
@@ -130,7 +129,7 @@ def test_the_same_bytes_as_here(
 
 @pytest.mark.slow
 def test_from_outside_of_the_cluster(source: Path, cluster: RayCluster, tmp_path: Path) -> None:
-    """By Ray's client, which reaches the head alone."""
+    """By Ray's client, which reaches the head alone; several candidates."""
     here = pipeline.run(recipe(source), tmp_path / "here")
     there = pipeline.run(recipe(source, budget=on(cluster.outside)), tmp_path / "there")
     assert written(here.folder) == written(there.folder)
@@ -178,47 +177,55 @@ def test_a_cluster_of_this_machine(source: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_node_that_is_killed(source: Path, long_here: dict[str, bytes], tmp_path: Path) -> None:
-    """In the middle of its stage: that is done again on the other, with the same bytes in the end."""
-    with ray_cluster() as cluster:
-        seen: list[dict[str, Any]] = []
-
-        def kill(event: dict[str, Any]) -> None:
-            seen.append(event)
-            if [each["event"] for each in seen].count("epoch") == 1 and event["event"] == "epoch":
-                cluster.kill(1)
-
-        asked = recipe(source, **LONG, budget=on(cluster.address))
-        there = pipeline.run(asked, tmp_path / "there", [kill])
-    assert long_here == written(there.folder)
-
-
-@pytest.mark.slow
-def test_a_cluster_that_goes_away(
+def test_a_node_that_is_killed_and_a_cluster_that_goes_away(
     source: Path,
     long_here: dict[str, bytes],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing is lost: the same command without it goes on."""
+    """A node in the middle of its stage: that is done again on the other, with the same bytes in the
+    end. Then, of another run, all of it: nothing is lost, the same command without it goes on.
+    """
     monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # a minute is Ray's own
+    asked = recipe(source, **LONG)
     with ray_cluster() as cluster:
-        done: list[str] = []
-
-        def kill(event: dict[str, Any]) -> None:
-            if event["event"] == "stage_finished" and event["stage"].startswith("evaluate"):
-                done.append(event["stage"])
-                cluster.kill("head")
-
+        there = recipe(source, **LONG, budget=on(cluster.address))
+        kill_node, kill_all = KillNode(cluster), KillAll(cluster)
+        first = pipeline.run(there, tmp_path / "first", [kill_node])
+        assert long_here == written(first.folder)
         with pytest.raises(SystemFault, match="the Ray cluster: expected one that stays") as caught:
-            pipeline.run(
-                recipe(source, **LONG, budget=on(cluster.address)), tmp_path / "there", [kill]
-            )
+            pipeline.run(there, tmp_path / "second", [kill_all])
+    assert kill_node.killed
     assert "budget.executor=processes" in caught.value.remedy
     seen: list[dict[str, Any]] = []
-    there = pipeline.run(recipe(source, **LONG), tmp_path / "there", [seen.append])
-    assert done and set(done) <= {e["stage"] for e in seen if e["event"] == "stage_skipped"}
-    assert long_here == written(there.folder)
+    second = pipeline.run(asked, tmp_path / "second", [seen.append])
+    done = set(kill_all.done)
+    assert done and done <= {e["stage"] for e in seen if e["event"] == "stage_skipped"}
+    assert long_here == written(second.folder)
+
+
+class KillNode:
+    """At the first epoch."""
+
+    def __init__(self, cluster: RayCluster) -> None:
+        self.cluster, self.killed = cluster, False
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["event"] == "epoch" and not self.killed:
+            self.killed = True
+            self.cluster.kill(1)
+
+
+class KillAll:
+    """At the end of each stage of the comparison, which are `done`."""
+
+    def __init__(self, cluster: RayCluster) -> None:
+        self.cluster, self.done = cluster, list[str]()
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["event"] == "stage_finished" and event["stage"].startswith("evaluate"):
+            self.done.append(event["stage"])
+            self.cluster.kill("head")
 
 
 @pytest.mark.slow

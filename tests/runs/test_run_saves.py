@@ -138,7 +138,7 @@ def staged(folder: RunFolder, name: str, key: str, work: Any) -> Path:
     return place.folder
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [5, pytest.param(40, marks=pytest.mark.slow)])
 def test_killed_while_saving_a_whole_state_is_left(tmp_path: Path, kills: int) -> None:
     rng, newest = random.Random(1), 0
     for _ in range(kills):

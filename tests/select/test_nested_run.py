@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from quick_command import quick
 from sixfold import pipeline
 from sixfold.cli import group
 from sixfold.core.errors import BudgetError, DataError, FitError, RecipeError
@@ -251,18 +251,7 @@ evaluate: {folds: 2, nested: 2, metrics: [accuracy]}
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
     (folder / "r.yaml").write_text(KILLED)
-    command = [
-        sys.executable,
-        "-m",
-        "sixfold",
-        "run",
-        "r.yaml",
-        "--out",
-        "run",
-        "--save-every",
-        "0",
-        "--quiet",
-    ]
+    command = quick("run", "r.yaml", "--out", "run", "--save-every", "0", "--quiet")
     return subprocess.Popen(
         command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
     )
@@ -273,15 +262,12 @@ def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> N
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     assert start(tmp_path / "whole").wait() == 0
-    for pattern in (
-        "nested-0.saved/evaluate-0.saved/*/training*/*/step-*",
-        "nested-1.saved/evaluate-0",
-    ):
-        child = start(tmp_path / "killed")
-        while child.poll() is None and not list((tmp_path / "killed" / "run").glob(pattern)):
-            time.sleep(0.002)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL, pattern  # it had not ended before
+    child, run = start(tmp_path / "killed"), tmp_path / "killed" / "run"
+    training = "nested-1.saved/evaluate-0.saved/*/training*/*/step-*"
+    while child.poll() is None and not list(run.glob(training)):
+        time.sleep(0.002)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL  # it had not ended before
     assert start(tmp_path / "killed").wait() == 0
     bundles = [tmp_path / name / "run" / "bundle" for name in ("whole", "killed")]
     one, other = (json.loads((bundle / "receipt.json").read_text()) for bundle in bundles)

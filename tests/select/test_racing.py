@@ -89,7 +89,14 @@ def test_the_holdout_moves_no_decision(tmp_path: Path) -> None:
     assert runs[0].receipt.quality[0].holdout_after != runs[1].receipt.quality[0].holdout_after
 
 
-@pytest.mark.parametrize(("metric", "pieces"), [("log_loss", 16), ("accuracy", 16), ("roc_auc", 0)])
+@pytest.mark.parametrize(
+    ("metric", "pieces"),
+    [
+        ("log_loss", 16),
+        pytest.param("accuracy", 16, marks=pytest.mark.slow),
+        ("roc_auc", 0),
+    ],
+)
 def test_pieces_are_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, pieces: int
 ) -> None:

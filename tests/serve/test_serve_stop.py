@@ -5,6 +5,7 @@ when it is told twice.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -29,6 +30,7 @@ REQUEST = (
 # lock.
 STUCK = "from sixfold.bundle.predictor import Predictor; import time; Predictor.predict = lambda *_, **__: time.sleep(120)"
 END_S = 30.0
+STOPS = 6  # of both protocols together; SIXFOLD_STOPS=20 for the whole figure
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +103,9 @@ def test_no_request_fails_when_the_server_ends(folder: Path, without: tuple[str,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("without", [(), QUICK], ids=["httptools", "h11"])
-def test_no_request_fails_in_any_of_twenty_ends(folder: Path, without: tuple[str, ...]) -> None:
+def test_no_request_fails_in_any_of_many_ends(folder: Path, without: tuple[str, ...]) -> None:
     total: Counter[str] = Counter()
-    for _ in range(10):
+    for _ in range(int(os.environ.get("SIXFOLD_STOPS", STOPS)) // 2):
         total += stop_under_load(folder, without)
     assert set(total) == {"200"}, total
 
@@ -138,11 +140,12 @@ def busy(server: Server, number: int) -> list[socket.socket]:
     return connections
 
 
-def stuck(folder: Path) -> Server:
+def stuck(folder: Path, before: str = "") -> Server:
     """A server whose model answers long after the end. It would ask it for a row at its start."""
     return Server(
         folder,
-        before=f"{STUCK}; from sixfold.serve.inference import Server; Server.warm = lambda self: None",
+        before=f"{STUCK}; from sixfold.serve.inference import Server; Server.warm = lambda self: None"
+        + before,
     )
 
 
@@ -162,12 +165,14 @@ def test_a_second_signal_ends_it_at_once_whatever_its_threads_do(folder: Path) -
 
 @pytest.mark.slow
 def test_it_ends_within_its_time_whatever_its_threads_do(folder: Path) -> None:
-    server = stuck(folder)
+    given_s = 4
+    assert STOP_S + STOP_WAIT_S < END_S  # what it has where nobody changes it
+    server = stuck(folder, f"; from sixfold.serve import run; run.STOP_S = {given_s}")
     connections = busy(server, 3)
     started = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
     _, err = server.process.communicate(timeout=END_S)
-    assert STOP_S - 1 < time.monotonic() - started < END_S
+    assert given_s - 1 < time.monotonic() - started < END_S
     assert (server.process.returncode, err) == (0, "WARNING:  Stopped with 3 requests in work.\n")
     for connection in connections:
         connection.close()

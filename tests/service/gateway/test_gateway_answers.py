@@ -23,6 +23,7 @@ from sixfold.service.gateway import replica
 from sixfold.service.use_cases import people
 from sixfold.telemetry import logs
 
+REQUESTS = 3_000  # while versions are deployed; SIXFOLD_REQUESTS=10000 for the whole figure
 # Replicas of bundles named `broken`, `slow` and `slower` answer as these names say, every time.
 WORSE = """
 import sys, time
@@ -200,10 +201,11 @@ def test_new_versions_fail_no_request(gate: GatewayWorld) -> None:
 
 
 @pytest.mark.slow
-def test_new_versions_fail_none_of_10_000_requests(gate: GatewayWorld) -> None:
-    statuses = swapped_under_load(gate, least=10_000)
+def test_new_versions_fail_none_of_many_requests(gate: GatewayWorld) -> None:
+    least = int(os.environ.get("SIXFOLD_REQUESTS", REQUESTS))
+    statuses = swapped_under_load(gate, least)
     print(f"\n{len(statuses):,} requests, errors: {sum(status != 200 for status in statuses)}")
-    assert len(statuses) >= 10_000 and set(statuses) == {200}
+    assert len(statuses) >= least and set(statuses) == {200}
 
 
 @pytest.mark.parametrize(

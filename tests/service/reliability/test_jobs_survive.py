@@ -16,7 +16,7 @@ from live_service import LiveService, done_again, live_service, until
 from postgres_server import PostgresServer
 
 FINISHED = ("succeeded", "failed", "cancelled")
-JOBS = 20  # SIXFOLD_STORM_JOBS=200 for the whole figure
+JOBS = 12  # SIXFOLD_STORM_JOBS=200 for the whole figure
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def run_storm(
 
 @pytest.mark.slow
 def test_some_jobs_survive_kills_on_sqlite(tmp_path: Path, bundle: Path) -> None:
-    run_storm(tmp_path, bundle, Storm(12, 3, 2))
+    run_storm(tmp_path, bundle, Storm(6, 2, 1))
 
 
 @pytest.mark.slow
@@ -117,4 +117,5 @@ def test_many_jobs_survive_kills_of_everything_on_postgresql(
     tmp_path: Path, bundle: Path, postgres: PostgresServer
 ) -> None:
     jobs = int(os.environ.get("SIXFOLD_STORM_JOBS", JOBS))
-    run_storm(tmp_path, bundle, Storm(jobs, jobs // 4, jobs // 20, jobs // 20), postgres)
+    rare = max(jobs // 20, 1)
+    run_storm(tmp_path, bundle, Storm(jobs, jobs // 4, rare, rare), postgres)

@@ -28,7 +28,7 @@ from sixfold.service.domain.errors import (
 def test_a_job_that_ignores_ctrl_c_is_ended_and_goes_on_when_resumed(
     tmp_path: Path, bundle: Path
 ) -> None:
-    with live_service(tmp_path, bundle, workers=1, stage_s=3.0, stop_s=0.5) as service:
+    with live_service(tmp_path, bundle, workers=1, stage_s=1.0, stop_s=0.5) as service:
         client = service.client()
         job = service.submit("deaf")
         until(lambda: "start second" in service.noted().get(job, []))
@@ -76,7 +76,7 @@ def test_a_job_that_holds_more_than_planned_is_ended(tmp_path: Path, bundle: Pat
 def test_nothing_of_a_finished_job_stays_on_the_worker(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=1) as service:
         client = service.client()
-        for _ in range(3):
+        for _ in range(2):
             assert client.wait(service.submit())["state"] == "succeeded"
         jobs = tmp_path / "home" / "worker" / "jobs"
         until(lambda: not any(jobs.iterdir()))

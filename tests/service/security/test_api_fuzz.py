@@ -21,7 +21,7 @@ from up_process import UpProcess
 from sixfold.service.domain.people import Quota
 from sixfold.service.use_cases import people
 
-CASES: Final = 1000  # of all operations together; `make figures`: 20,000
+CASES: Final = 500  # of all operations together; `make figures`: 20,000
 AFTER_ANOTHER: Final = 0.2  # of them: requests that take ids from the answers before
 STEPS: Final = 10  # of such a row of requests
 TENANTS: Final = 100  # who revokes their own key goes on as another

@@ -104,12 +104,12 @@ def test_the_server_stays_small(running: tuple[httpx.Client, int], bundle: Path)
 
 
 def _streamed(client: httpx.Client, pid: int) -> int:
-    """300 MB of nothing that is good, in blocks."""
+    """120 MB of nothing that is good, in blocks."""
     peak = 0
 
     def blocks() -> Iterator[bytes]:
         nonlocal peak
-        for number in range(300):
+        for number in range(120):
             if number % 20 == 0:
                 peak = max(peak, _rss(pid))
             yield os.urandom(1 << 20)
