@@ -50,6 +50,11 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
         "prepare: {features: {reduce: pca}, impute: {number: iterative}}",
     ),
     "forest": ("{family: forest, trees: 30}", "{family: forest, trees: 30}", ""),
+    "extra_trees": (
+        "{family: extra_trees, trees: 30}",
+        "{family: extra_trees, trees: 30}",
+        "",
+    ),
     "boosting": ("{family: boosting, rounds: 30}", "{family: boosting, rounds: 30}", ""),
     "mlp": ("{family: mlp, hidden: [256, 128]}", "{family: mlp, hidden: [256, 128]}", NETWORK),
     "residual_mlp": ("{family: residual_mlp}", "{family: residual_mlp}", NETWORK),

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from sixfold.build.candidate import by_device
 from sixfold.compress.compress import Compressed, Job, compress
+from sixfold.compress.served_cost import measured, winner_within
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.memory import MemoryLimit
@@ -64,7 +65,7 @@ from sixfold.runs.stages import Executor, Here, Work
 from sixfold.select import ensemble, leaderboard
 from sixfold.select.comparison import compare
 from sixfold.select.nested import NestedChoice, nest
-from sixfold.select.winner import Winner, blend, refit
+from sixfold.select.winner import Winner, blend
 from sixfold.train import threads
 from sixfold.train.device import describe, device_of
 
@@ -228,12 +229,13 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
 
 
 def find_winner(run: RunContext, data: DataSplit) -> Work[Winner]:
-    """Steps 1 to 5: compare all candidates and their ensemble, train the winner again. Raises
-    BudgetError, FitError.
+    """Steps 1 to 5: compare all candidates and their ensemble, train the winner again; of those that
+    keep `budget.bundle` and `budget.latency`. Raises BudgetError, FitError.
     """
     plan, evaluations = yield from compare(run, data, make_plan(run, data))
+    evaluations = measured(run, data, plan, evaluations)
     evaluations += blend(run, data, plan, evaluations)
-    return refit(run, data, plan, evaluations)
+    return winner_within(run, data, plan, evaluations)
 
 
 def choose_again(run: RunContext, data: DataSplit) -> Work[NestedChoice]:

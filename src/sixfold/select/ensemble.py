@@ -22,6 +22,7 @@ from sixfold.parts import state
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
 from sixfold.prepare.preparer import Preparer
+from sixfold.select.served_limits import SPENT
 
 NAME = "ensemble"
 STEPS = 50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
@@ -33,11 +34,12 @@ Score = Callable[[FloatArray], float]
 
 class Blend(NamedTuple):
     """`weights`: one a member, not negative, sum 1. `threshold`: of the mean, where one is asked
-    for.
+    for. `left_out`: members without whom the rest keeps `budget.bundle` and `budget.latency`.
     """
 
     weights: tuple[float, ...]
     threshold: float | None
+    left_out: tuple[str, ...] = ()
 
 
 def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
@@ -78,6 +80,23 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
     return np.asarray(counts / counts.sum())
 
 
+def affordable(
+    weights: FloatArray, predictions: Sequence[FloatArray], score: Score, shares: FloatArray
+) -> FloatArray:
+    """`weights` without the members that make the rest take more than SPENT of a limit: as long as
+    it does, the one leaves without whom the mean is best. `shares`: [members, limits] of each
+    limit, 1 for all of it. Members that keep SPENT alone are never all gone.
+    """
+    stacked, kept = np.stack(predictions), weights.copy()
+    while np.count_nonzero(kept) > 1 and (shares[kept > 0].sum(axis=0) > SPENT).any():
+        without = [
+            np.where(np.arange(len(kept)) == member, 0.0, kept) for member in np.flatnonzero(kept)
+        ]
+        found = [score(np.tensordot(rest / rest.sum(), stacked, axes=1)) for rest in without]
+        kept = without[int(np.argmax(np.nan_to_num(found, nan=-np.inf)))]
+    return np.asarray(kept / kept.sum())
+
+
 def _without_the_idle(
     counts: FloatArray, worth: float, stacked: FloatArray, value: Score, least: float
 ) -> tuple[FloatArray, float]:
@@ -115,10 +134,14 @@ def blend(
         found = scoring.score_all([metric], own, mean, output)[metric]
         return np.nan if found is None else sign * found
 
-    weights = select(predictions, score)
+    best = weights = select(predictions, score)
+    if all(one.shares for one in evaluations):
+        shares = np.array([one.shares for one in evaluations])
+        weights = affordable(best, predictions, score, shares)
     mean = np.tensordot(weights, np.stack(predictions), axes=1)
     cut = thresholds.chosen(threshold, own, mean, output)
-    return Blend(tuple(weights.tolist()), cut)
+    gone = np.flatnonzero((best > 0) & (weights == 0))
+    return Blend(tuple(weights.tolist()), cut, tuple(evaluations[at].name for at in gone))
 
 
 def combine(models: Sequence[Model], found: Blend) -> Model:
@@ -154,13 +177,19 @@ def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[s
     dropped has too few.
     """
     evaluations = [one for one in evaluations if not one.dropped]
-    kept = [one for one in evaluations if one.output != "decision"]
     notes = [
         f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (evaluate.calibrate: platt)."
         for one in evaluations
         if one.output == "decision"
     ]
-    return kept, notes
+    able = [one for one in evaluations if one.output != "decision"]
+    notes += [
+        f"{one.name} is no member of the ensemble: it takes {max(one.shares):.0%} of a limit of the budget (bundle, "
+        f"latency), of which all members together have {SPENT:.0%}."
+        for one in able
+        if max(one.shares, default=0.0) > SPENT
+    ]
+    return [one for one in able if max(one.shares, default=0.0) <= SPENT], notes
 
 
 def seen(evaluations: Sequence[Evaluation], among: IntArray) -> IntArray:

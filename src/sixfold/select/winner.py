@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Winner:
     """Steps 1 to 5: what was compared, the best candidate (the members of an ensemble), its scores
     on every fold, and the model refitted on all training rows. `key`: what the model depends on,
     besides the rows. `nested`: what to expect of such a choice. `fold`: where there was no time to
-    train again, the fold whose model it is.
+    train again, the fold whose model it is. `left_out`: as in `ensemble.Blend`.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Winner:
     model: Model
     nested: Nested | None = None
     fold: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ def blend(
         for candidate in plan.candidates
         if candidate.name in {one.name for one in members}
     ]
+    keys += [repr(one.shares) for one in members]
     with run.folder.stage(
         f"{run.inside}evaluate-ensemble", stage_key(run, data, "".join(keys))
     ) as place:
@@ -91,10 +94,15 @@ def blend(
 
 
 def refit(
-    run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]
+    run: RunContext,
+    data: DataSplit,
+    plan: Plan,
+    evaluations: Sequence[Evaluation],
+    attempt: int = 0,
 ) -> Winner:
     """The winner, trained again on all training rows; of an ensemble every member that has a
-    weight. Where a budget does not allow that, the model of its first fold.
+    weight. Where a budget does not allow that, the model of its first fold. `attempt`: how many
+    winners were trained so, and are `dropped` since.
     """
     best = evaluations[leaderboard.best(evaluations, plan.metrics[0])]
     run.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
@@ -106,7 +114,8 @@ def refit(
     chosen, key = members.candidates, members.key
     needed_s = again_s(chosen, plan, evaluations, data.training)
     try:
-        model = _trained_again(run, data, members, refit_end(run, data, plan, chosen, needed_s))
+        end = refit_end(run, data, plan, chosen, needed_s)
+        model = _trained_again(run, data, members, RefitStage(attempt, end))
     except BudgetError as error:
         if run.inside:
             raise
@@ -114,26 +123,46 @@ def refit(
         run.context.emit("warning", text=text, cut=True)
         key = f"{key} of a fold of {len(plan.folds)}"
         return Winner(
-            plan, tuple(evaluations), chosen, key, best, best.models[0], fold=best.numbers[0]
+            plan,
+            tuple(evaluations),
+            chosen,
+            key,
+            best,
+            best.models[0],
+            fold=best.numbers[0],
+            left_out=members.blend.left_out,
         )
     weights = zip(members.blend.weights, chosen, strict=True)
     parts = [f"{weight:.2f} · {one.name}" for weight, one in weights]
     for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.notes]:
         run.context.emit("note", text=text)
-    return Winner(plan, tuple(evaluations), chosen, key, best, model)
+    gone = members.blend.left_out
+    return Winner(plan, tuple(evaluations), chosen, key, best, model, left_out=gone)
+
+
+class RefitStage(NamedTuple):
+    """`attempt`: as in `refit`; `end`: time.monotonic() at which it ends, or None."""
+
+    attempt: int
+    end: float | None
+
+    @property
+    def name(self) -> str:
+        """Each attempt has its own stage: a run that is continued finds all of them."""
+        return f"refit-{self.attempt}" if self.attempt else "refit"
 
 
 def _trained_again(
-    run: RunContext, data: DataSplit, members: ChosenMembers, end: float | None
+    run: RunContext, data: DataSplit, members: ChosenMembers, stage: RefitStage
 ) -> Model:
-    """The candidates on all training rows, blended, until `end`. Raises BudgetError."""
-    name, key = f"{run.inside}refit", stage_key(run, data, members.key)
+    """The candidates on all training rows, blended. Raises BudgetError."""
+    name, key = f"{run.inside}{stage.name}", stage_key(run, data, members.key)
     saves = run.folder.saves(name, key)
     with run.folder.stage(name, key) as place:
         if place.aside is not None:
             models = []
             for number, candidate in enumerate(members.candidates):
-                deadline = run.limits.part(end, len(members.candidates) - number)
+                deadline = run.limits.part(stage.end, len(members.candidates) - number)
                 context = replace(
                     run.context.within("refit", candidate=candidate.name),
                     deadline=deadline,
