@@ -152,10 +152,10 @@ def test_the_bundle_is_measured_at_the_end(
     receipt = run(tmp_path, {}).receipt
     size = receipt.after.file_bytes
     slow = receipt.model_copy(update={"after": receipt.after.model_copy(update={"p50_1_ms": 9.0})})
-    with pytest.raises(BudgetError, match="budget.bundle: expected a bundle that takes at most"):
+    with pytest.raises(BudgetError, match=r"^budget\.bundle: expected a bundle that takes at most"):
         with_limits(slow, b"", None, ServedLimits(size - 1, None))  # type: ignore[arg-type]
     took_ms[False] = [9.0]
-    with pytest.raises(BudgetError, match=r"budget.latency: .* found 9.00 ms\. Raise it"):
+    with pytest.raises(BudgetError, match=r"^budget\.latency: .* found 9.00 ms\. Raise it"):
         with_limits(slow, b"", None, ServedLimits(None, 0.001))  # type: ignore[arg-type]
     took_ms[False] = [0.5]  # asked again
     kept = with_limits(slow, b"", None, ServedLimits(size, 0.001))  # type: ignore[arg-type]
