@@ -363,6 +363,33 @@ def test_an_ensemble_says_who_left_for_the_limits() -> None:
     ]
 
 
+def test_of_many_candidates_the_best_of_each_family_are_looked_at() -> None:
+    def one(number: int, family: str) -> Evaluation:
+        scores = {"rmse": np.full(2, float(number))}
+        empty = np.zeros((0, 1))
+        return Evaluation(
+            f"{family} {number}",
+            family,
+            "value",
+            ("rmse",),
+            scores,
+            empty,
+            FoldModels(),
+            0.0,
+            (0, 1),
+        )
+
+    few = [one(number, "tree") for number in range(ensemble.MOST_MEMBERS)]
+    assert ensemble.looked_at(few, "rmse") == few  # of a grid of one family all, as far as they go
+    many = [*few, *(one(100 + number, "svm") for number in range(6))]
+    found = ensemble.looked_at(many, "rmse")
+    assert len(found) == ensemble.MOST_MEMBERS
+    assert [each.name for each in found if each.family == "svm"] == [
+        f"svm {n}" for n in range(100, 104)
+    ]
+    assert found == [each for each in many if each in found]
+
+
 def test_decision_values_are_not_averaged() -> None:
     data = dataset(60)
     folds = make(Evaluate(folds=2), data)

@@ -14,9 +14,9 @@ from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.recipe.budget_rules import (
     data_parallel_has_the_machine,
     data_parallel_trains_networks,
+    served_limits_need_a_graph,
     sharding_has_ranks,
     sharding_learns_all_weights,
-    served_limits_need_a_graph,
     strategies_need_a_module,
     workers_are_elsewhere,
 )

@@ -7,6 +7,7 @@ and Ksikes, 2004).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,11 +23,14 @@ from sixfold.parts import state
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
 from sixfold.prepare.preparer import Preparer
+from sixfold.select import leaderboard
 from sixfold.select.served_limits import SPENT
 
 NAME = "ensemble"
 STEPS = 50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
 KEPT = 0.9  # of what the mean gains over the best member, when members leave that bring little: guessed
+MOST_MEMBERS = 16  # of more, these are looked at: each costs a score a step; guessed
+MOST_ALIKE = 4  # of them of one family: settings of one family err alike
 MOST_ROWS = 10_000  # that weights are chosen on: more tell little
 
 Score = Callable[[FloatArray], float]
@@ -190,6 +194,19 @@ def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[s
         if max(one.shares, default=0.0) > SPENT
     ]
     return [one for one in able if max(one.shares, default=0.0) <= SPENT], notes
+
+
+def looked_at(evaluations: Sequence[Evaluation], metric: str) -> list[Evaluation]:
+    """Of more than MOST_MEMBERS the best, of each family the best MOST_ALIKE before all others; in their
+    own order.
+    """
+    ranked, count = leaderboard.order(evaluations, metric), Counter[str]()
+    first, rest = list[int](), list[int]()
+    for at in ranked:
+        family = evaluations[at].family
+        (first if count[family] < MOST_ALIKE else rest).append(at)
+        count[family] += 1
+    return [evaluations[at] for at in sorted([*first, *rest][:MOST_MEMBERS])]
 
 
 def seen(evaluations: Sequence[Evaluation], among: IntArray) -> IntArray:

@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sixfold.build.auto import is_plain_table
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation, FoldScoresOfAll, join
 from sixfold.evaluate.fold_models import ModelStore
+from sixfold.evaluate.folds import MOST_BLENDED
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.plan.run_context import SPARE, DataSplit, Plan, RunContext, stage_key, store
@@ -63,9 +65,10 @@ def blend(
     """The ensemble of the candidates as one more of them, where the recipe asks for it and two or
     more can be averaged.
     """
-    if not run.loaded.recipe.evaluate.ensemble:
+    if not _blends(run, data, plan):
         return []
     members, notes = ensemble.members(evaluations)
+    members = ensemble.looked_at(members, plan.metrics[0])
     for text in [
         *notes,
         *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else []),
@@ -91,6 +94,18 @@ def blend(
     found = join(FoldScoresOfAll.load(place.folder).parts, data.training, plan.folds)
     run.context.emit("candidate_finished", candidate=found.name, scores=found.means())
     return [found]
+
+
+def _blends(run: RunContext, data: DataSplit, plan: Plan) -> bool:
+    """As the recipe says; where it does not, after a portfolio, if nothing is compressed: an ensemble
+    would not be.
+    """
+    recipe = run.loaded.recipe
+    if recipe.evaluate.ensemble is not None:
+        return recipe.evaluate.ensemble
+    folds = 2 <= len(plan.folds) <= MOST_BLENDED
+    wanted = recipe.has_portfolio and recipe.compress is None
+    return wanted and folds and is_plain_table(data.training)
 
 
 def refit(
@@ -181,6 +196,7 @@ def _members(
     parts, found = [best], ensemble.Blend((1.0,), None)
     if best.name == ensemble.NAME:
         members, _ = ensemble.members(evaluations[:-1])
+        members = ensemble.looked_at(members, plan.metrics[0])
         seen = ensemble.seen(members, np.arange(data.training.table.rows))
         found = ensemble.blend(
             members, data.training.target, seen, plan.metrics[0], _threshold(plan)
