@@ -158,8 +158,7 @@ def test_equal_settings_have_equal_names_and_others_have_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base = built("tree", {})
-    taken = {"tree complexity=0.1": "the key of another"}
-    propose = AroundBases([base], dict(taken))
+    propose = AroundBases([base], {"tree": None})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     first = propose(study.ask())
     fixed = optuna.trial.FixedTrial({"0.complexity": 0.01, "0.min_rows_leaf": 7})
@@ -168,5 +167,5 @@ def test_equal_settings_have_equal_names_and_others_have_others(
     assert one.key() == two.key() != first.key()
     assert one.why == "a search around tree"
     assert replace(one, name="x").key() == one.key()
-    held = AroundBases([base], {one.name: "the key of another"})
+    held = AroundBases([base], {one.name: None})
     assert held(fixed).name == f"{one.name} #2"

@@ -1,6 +1,6 @@
 """What candidates take of `budget.bundle` and `budget.latency`, as measured; who takes more is not chosen.
 
-Every candidate is measured by the model of its first fold, before anybody is trained again; the winner
+Candidates are measured by the models of their first folds, before anybody is trained again; the winner
 once more, trained on all rows.
 """
 
@@ -19,7 +19,7 @@ from sixfold.evaluate.model import Model
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Table
 from sixfold.plan.run_context import DataSplit, Plan, RunContext, stage_key
-from sixfold.select import ensemble
+from sixfold.select import ensemble, leaderboard
 from sixfold.select.served_limits import ServedCost, ServedLimits, Violation
 from sixfold.select.winner import Winner, refit
 
@@ -66,7 +66,7 @@ def measured(
     asked = "".join([repr(limits), run.loaded.recipe.runtime, *(keys[one.name] for one in whole)])
     with run.folder.stage(f"{run.inside}served-costs", stage_key(run, data, asked)) as place:
         if place.aside is not None:
-            found = {one.name: _of_fold(run, data, one, limits) for one in whole}
+            found = _costs(run, data, whole, plan.metrics[0])
             (place.aside / "costs.json").write_text(json.dumps(found), encoding="utf-8")
     told = json.loads((place.folder / "costs.json").read_text(encoding="utf-8"))
     costs = {name: ServedCost(*cost) for name, cost in told.items()}
@@ -78,8 +78,20 @@ def measured(
     return _left(run, kept, broken)
 
 
-def _of_fold(run: RunContext, data: DataSplit, one: Evaluation, limits: ServedLimits) -> ServedCost:
-    return served_cost(one.models[0], data.training.table, limits, run.loaded.recipe.runtime)
+def _costs(
+    run: RunContext, data: DataSplit, whole: Sequence[Evaluation], metric: str
+) -> dict[str, ServedCost]:
+    """Of those that an ensemble looks at; and of further ones, the best first, until one keeps the limits."""
+    recipe = run.loaded.recipe
+    limits, found = ServedLimits.of(recipe.budget), dict[str, ServedCost]()
+    looked_at = {one.name for one in ensemble.looked_at(whole, metric)}
+    ranked = [whole[at] for at in leaderboard.order(whole, metric)]
+    for one in sorted(ranked, key=lambda one: one.name not in looked_at):
+        kept = any(limits.violation(cost) is None for cost in found.values())
+        if one.name in looked_at or not kept:
+            table = data.training.table
+            found[one.name] = served_cost(one.models[0], table, limits, recipe.runtime)
+    return found
 
 
 def winner_within(

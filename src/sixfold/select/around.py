@@ -60,7 +60,7 @@ def search_around(
         _tell(run, stop, 0)
         return plan, list(evaluations)
     settings = Search(trials=TRIALS, first_trials=FIRST_TRIALS)
-    propose = AroundBases(bases, {one.name: one.key() for one in plan.candidates})
+    propose = AroundBases(bases, dict.fromkeys(one.name for one in plan.candidates))
     seed = run.loaded.recipe.evaluate.seed
     searching = search(propose, len(plan.folds), settings, seed, stop.is_over)
     found = yield from trials(comparison, searching, stop.clock)
@@ -88,11 +88,11 @@ def bases_of(plan: Plan, evaluations: Sequence[Evaluation]) -> list[Candidate]:
 @dataclass
 class AroundBases:
     """Makes the candidate of a trial: one of `bases`, with other values of its options. Equal settings
-    get equal names; `named`: those that are taken, and the keys of who has them.
+    get equal names; `named`: those that are taken, and the keys of who was proposed with them.
     """
 
     bases: Sequence[Candidate]
-    named: dict[str, str]
+    named: dict[str, str | None]
 
     def __call__(self, trial: Trial) -> Candidate:
         """Raises RecipeError for settings that contradict each other."""

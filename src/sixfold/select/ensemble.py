@@ -186,7 +186,8 @@ def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[s
         for one in evaluations
         if one.output == "decision"
     ]
-    able = [one for one in evaluations if one.output != "decision"]
+    measured = any(one.shares for one in evaluations)
+    able = [one for one in evaluations if one.output != "decision" and bool(one.shares) is measured]
     notes += [
         f"{one.name} is no member of the ensemble: it takes {max(one.shares):.0%} of a limit of the budget (bundle, "
         f"latency), of which all members together have {SPENT:.0%}."
