@@ -139,7 +139,7 @@ def test_extra_trees_are_scikit_learns(task: Any) -> None:
     reference = make(
         30,
         max_depth=16,
-        min_samples_leaf=2,
+        min_samples_leaf=3,
         max_features="sqrt" if task == "classification" else 1.0,
         random_state=3,
     )

@@ -42,7 +42,7 @@ class PortfolioEntry(NamedTuple):
 # order, docs/explanation/auto.md. Small leaves for small tables, large ones for large tables; of each family
 # settings that differ, as members of an ensemble should.
 PORTFOLIO: tuple[PortfolioEntry, ...] = (
-    PortfolioEntry("extra_trees", {}, "varies less than a forest, and is grown faster", 20_000),
+    PortfolioEntry("extra_trees", {}, "varies less than a forest, and is grown faster", 10_000),
     PortfolioEntry(
         "boosting",
         {"learning_rate": 0.03, "leaves": 15, "min_rows_leaf": 5, "rounds": 1000},
@@ -52,9 +52,9 @@ PORTFOLIO: tuple[PortfolioEntry, ...] = (
     PortfolioEntry("tabm", {}, "usually the best network on tables", 50_000, 100),
     PortfolioEntry(
         "extra_trees",
-        {"trees": 200, "min_rows_leaf": 1, "feature_fraction": 0.5},
+        {"min_rows_leaf": 1, "feature_fraction": 0.5},
         "more features at a split, and leaves of one row",
-        10_000,
+        2_000,
     ),
     PortfolioEntry(
         "boosting",
@@ -69,9 +69,9 @@ PORTFOLIO: tuple[PortfolioEntry, ...] = (
     ),
     PortfolioEntry(
         "forest",
-        {"trees": 200, "max_depth": 24, "min_rows_leaf": 1},
+        {"max_depth": 24, "min_rows_leaf": 1},
         "leaves of one row",
-        10_000,
+        2_000,
     ),
     PortfolioEntry("residual_mlp", {}, "a network unlike the others", 50_000, 100),
     PortfolioEntry("svm", {"kernel": "rbf", "C": 100.0}, "errs less still", 5_000),

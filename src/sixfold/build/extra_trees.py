@@ -28,7 +28,6 @@ class Settings(ManyTrees):
     max_depth: int | None = Field(
         16, ge=1, le=64, description="Most questions from root to leaf, 1 to 64."
     )
-    min_rows_leaf: int = Field(2, ge=1, description="Fewest training rows in a leaf, at least 1.")
     feature_fraction: float | None = Field(
         None,
         gt=0,

@@ -38,6 +38,7 @@ PATIENCE: Final = (
 )
 FIRST_TRIALS: Final = 8  # at random
 BASES: Final = 3  # candidates around which is searched, each of another family
+VARIED_BYTES: Final = 8_000_000  # of one model, at most: each trial keeps one for every fold
 TRAINED_AGAIN: Final = (
     6  # candidates for whose last training time is kept: an ensemble has about so many
 )
@@ -71,16 +72,15 @@ def search_around(
 
 
 def bases_of(plan: Plan, evaluations: Sequence[Evaluation]) -> list[Candidate]:
-    """The best candidates that can be varied, each of another family; none where time ended before any
-    candidate had all folds.
-    """
+    """The best candidates that can be varied, each of another family."""
     named = {one.name: one for one in plan.candidates}
     found: dict[str, Candidate] = {}
     for at in leaderboard.order(evaluations, plan.metrics[0]):
         one = evaluations[at]
         candidate = named[one.name]
-        varied = around(one.family, candidate.family.model_dump())
-        if varied and not one.dropped and len(found) < BASES:
+        able = around(one.family, candidate.family.model_dump()) and not one.dropped
+        small = one.models.size_bytes <= VARIED_BYTES * len(one.numbers)
+        if able and small and len(found) < BASES:
             found.setdefault(one.family, candidate)
     return list(found.values())
 
