@@ -94,7 +94,7 @@ def test_it_stops_where_nothing_gets_better(
     run(tmp_path)
     (note,) = notes(tmp_path)
     assert note["text"] == (
-        "The search ended after 2 trials: 2 in a row brought nothing better: more time is not expected to help."
+        "The search ended after 2 trials, 2 in a row brought nothing better: more time is not expected to help."
     )
 
 

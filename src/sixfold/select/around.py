@@ -174,8 +174,11 @@ def _clock(
 def _tell(run: RunContext, stop: SearchEnd, count: int) -> None:
     """Why it ended. Raises BudgetError inside of an outer fold where the time did it."""
     if stop.without >= PATIENCE or count >= TRIALS:
-        why = f"{stop.without} in a row brought nothing better: more time is not expected to help"
-        run.context.emit("note", text=f"The search ended after {count} trials: {why}.")
+        why = "as many as are tried at most"
+        if stop.without >= PATIENCE:
+            why = f"{stop.without} in a row brought nothing better"
+        text = f"The search ended after {count} trials, {why}: more time is not expected to help."
+        run.context.emit("note", text=text)
         return
     if run.inside:
         found = f"none after {count} trials"
