@@ -83,8 +83,8 @@ def test_more_trees_slower_steps_and_larger_leaves_take_longer() -> None:
 
 def test_a_short_budget_leaves_the_slow_ones_out_and_begins_with_the_cheap_ones() -> None:
     first = names(32_561, training_s=60.0, columns=14)
-    assert first[:2] == ["tree", "linear"]
-    assert {"boosting", "mlp"} < set(first)
+    assert first[0] == "tree"
+    assert {"linear", "boosting", "mlp"} < set(first)
     assert set(names(32_561, training_s=15.0, columns=14)) == {"tree", "linear", "boosting"}
     assert names(32_561, training_s=4.0, columns=14) == ["tree", "linear"]
     assert names(1_000_000, training_s=1.0, columns=50) == ["linear"]
@@ -154,16 +154,20 @@ def test_inner_fits_cost_time_and_leave_the_slow_ones_out() -> None:
     assert INNER == cross_fit.FOLDS
     data = dataset(32_561, columns=14)
     for name in COSTS:
-        times = 7 / 3 if name == "svm" else 3.0
+        times = 7 / 3 if name in ("svm", "kernel_ridge") else 3.0
         assert expected_s(name, data, 4.0, True) == pytest.approx(
             times * expected_s(name, data, 4.0, False)
         )
-    assert [name for name, _, _ in candidates(data, 20.0, inner_fits=True)] == ["tree", "linear"]
-    assert [name for name, _, _ in candidates(data, 20.0, inner_fits=False)] == [
-        "tree",
-        "linear",
-        "boosting",
-    ]
+    asked, plain = (
+        [
+            name
+            for name, _, why in candidates(data, 20.0, inner_fits=inner)
+            if not why.startswith("portfolio")
+        ]
+        for inner in (True, False)
+    )
+    assert asked == ["tree", "linear"]
+    assert plain == ["tree", "linear", "boosting"]
 
 
 @pytest.mark.parametrize(

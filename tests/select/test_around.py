@@ -161,9 +161,9 @@ def test_equal_settings_have_equal_names_and_others_have_others(
     propose = AroundBases([base], {"tree": None})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     first = propose(study.ask())
-    fixed = optuna.trial.FixedTrial({"0.complexity": 0.01, "0.min_rows_leaf": 7})
+    fixed = optuna.trial.FixedTrial({"0.complexity": 0.004, "0.min_rows_leaf": 7})
     one, two = propose(fixed), propose(fixed)
-    assert one.name == two.name == "tree complexity=0.01 min_rows_leaf=7"
+    assert one.name == two.name == "tree complexity=0.004 min_rows_leaf=7"
     assert one.key() == two.key() != first.key()
     assert one.why == "a search around tree"
     assert replace(one, name="x").key() == one.key()
