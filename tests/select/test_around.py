@@ -62,6 +62,7 @@ def notes(folder: Path) -> list[dict[str, Any]]:
     return [event for event in found if event["text"].startswith("The search ended")]
 
 
+@pytest.mark.slow
 def test_it_tries_the_portfolio_then_around_the_best_then_the_mean(tmp_path: Path) -> None:
     done = run(tmp_path / "one")
     standings = {one.name: one for one in done.leaderboard.standings}
@@ -115,11 +116,13 @@ def test_neither_without_a_time_nor_with_families_named(tmp_path: Path) -> None:
     assert not notes(tmp_path / "named")
 
 
+@pytest.mark.slow
 def test_what_is_compressed_has_no_ensemble_unless_it_is_asked_for(tmp_path: Path) -> None:
     done = run(tmp_path, compress={"keep": {"log_loss": 0.5}})
     assert "ensemble" not in {one.name for one in done.leaderboard.standings}
 
 
+@pytest.mark.slow
 def test_an_outer_fold_chooses_as_the_run_does(tmp_path: Path) -> None:
     done = run(tmp_path, evaluate={"folds": 2, "metrics": ["log_loss"], "nested": 2})
     assert done.receipt.nested is not None

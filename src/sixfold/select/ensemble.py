@@ -144,7 +144,7 @@ def blend(
         weights = affordable(best, predictions, score, shares)
     mean = np.tensordot(weights, np.stack(predictions), axes=1)
     cut = thresholds.chosen(threshold, own, mean, output)
-    gone = np.flatnonzero((best > 0) & (weights == 0))
+    gone = np.flatnonzero((best > 0) & (weights == 0)).tolist()
     return Blend(tuple(weights.tolist()), cut, tuple(evaluations[at].name for at in gone))
 
 
