@@ -21,9 +21,9 @@ import os
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +133,13 @@ def _of(
 ) -> Iterator[Result]:
     with ExitStack() as stack:
         try:
-            ours = _make("sixfold", task, place, seconds, stack)
+            ours = make("sixfold", task, place, Asked(seconds), stack)
         except Refused as error:
             yield Result(task.name, "all", absent=f"Sixfold failed: {error}", failed=True)
             return
         for name in peers:
             try:
-                made = _make(name, task, place, seconds, stack)
+                made = make(name, task, place, Asked(seconds), stack)
             except Absent as error:
                 yield Result(task.name, PEERS[name], absent=str(error))
             except Refused as error:
@@ -148,8 +148,16 @@ def _of(
                 yield from _rows(task, name, ours, made, rounds)
 
 
-def _make(name: str, task: Task, place: Path, seconds: float, stack: ExitStack) -> Made:
-    """Fit and score. Raises Absent, Refused."""
+@dataclass(frozen=True)
+class Asked:
+    """Seconds for each maker, and further keys of Sixfold's budget."""
+
+    seconds: float
+    limits: Mapping[str, str] = field(default_factory=dict)
+
+
+def make(name: str, task: Task, place: Path, asked: Asked, stack: ExitStack) -> Made:
+    """Fit and score, by a process that lives as long as `stack`. Raises Absent, Refused."""
     python = sys.executable
     if name == "autogluon":
         python = str(AUTOGLUON)
@@ -163,7 +171,8 @@ def _make(name: str, task: Task, place: Path, seconds: float, stack: ExitStack) 
         train=str(task.train),
         target=task.target,
         classes=task.classes,
-        seconds=seconds,
+        seconds=asked.seconds,
+        limits=dict(asked.limits),
         out=str(place / name),
     )
     wall_s = found.pop("seconds")

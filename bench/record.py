@@ -58,6 +58,7 @@ MEASUREMENTS = (
     "console_pages",
     "tabular_networks",
     "end_to_end",
+    "tables",
     "texts",
     "images",
     "speech",

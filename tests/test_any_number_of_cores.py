@@ -56,6 +56,7 @@ FAMILIES: dict[str, tuple[str, str, str]] = {
         "prepare: {features: {reduce: pca}, impute: {number: iterative}}",
     ),
     "forest": ("{family: forest, trees: 10}", "{family: forest, trees: 10}", ""),
+    "extra_trees": ("{family: extra_trees, trees: 10}", "{family: extra_trees, trees: 10}", ""),
     "boosting": ("{family: boosting, rounds: 10}", "{family: boosting, rounds: 10}", ""),
     "mlp": ("{family: mlp, hidden: [256, 128]}", "{family: mlp, hidden: [256, 128]}", NETWORK),
     "residual_mlp": ("{family: residual_mlp}", "{family: residual_mlp}", NETWORK),

@@ -201,6 +201,7 @@ def test_imports_stand_at_the_top() -> None:
 SECTIONS = {
     "Section",
     "SolverFamily",
+    "ManyTrees",
     "NetworkFamily",
     "ModuleFamily",
     "Family",

@@ -79,7 +79,10 @@ def recipe(source: Path, **sections: Any) -> Any:
     "family",
     [
         *("linear", "boosting", "tree", "forest", "svm", "mlp"),
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("residual_mlp", "tabm")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("residual_mlp", "tabm", "extra_trees")
+        ),
     ],
 )
 def test_a_bundle_answers_from_raw_text_as_the_pipeline_does(tmp_path: Path, family: str) -> None:

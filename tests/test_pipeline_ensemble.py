@@ -98,6 +98,30 @@ def test_the_ensemble_wins_is_served_and_is_not_compressed(source: Path, tmp_pat
     assert len(events(tmp_path / "run", "stage_started")) == started
 
 
+@pytest.mark.slow
+def test_members_leave_for_the_latency_and_the_receipt_says_so(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three members of a quarter of the limit each: two have half of it."""
+    monkeypatch.setattr("sixfold.compress.served_cost.one_row_ms", lambda *given: 1000.0)
+    build = [{"family": "linear"}, {"family": "forest", "trees": 40}, {"family": "svm"}]
+    asked = recipe(source, build, metrics=BOTH, calibrate="platt", threshold="f1")
+    budget = asked.recipe.budget.model_copy(update={"latency": "4s"})
+    asked = replace(asked, recipe=asked.recipe.model_copy(update={"budget": budget}))
+    run = pipeline.run(asked, tmp_path / "run")
+    assert run.receipt.candidate == "ensemble"
+    (line,) = (text for text in run.receipt.how if text.startswith("The ensemble leaves out"))
+    (weights,) = (
+        event["text"]
+        for event in events(tmp_path / "run", "note")
+        if event["text"].startswith("Ensemble: ")
+    )
+    assert weights.count(" · ") == 2
+    gone = line.removeprefix("The ensemble leaves out ").partition(":")[0]
+    assert gone in {"linear", "forest", "svm"}
+    assert gone not in weights
+
+
 def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
     run = pipeline.run(
         recipe(source, [{"family": "svm"}, {"family": "linear"}], metrics=("accuracy",)),

@@ -35,7 +35,7 @@ class Maker(ABC):
             question["classes"],
             Path(question["out"]),
         )
-        self.seconds = float(question["seconds"])
+        self.seconds, self.limits = float(question["seconds"]), question.get("limits", {})
 
     @abstractmethod
     def fit(self, train: Path) -> None:
@@ -175,7 +175,7 @@ class Sixfold(Maker):
             "data": {"source": str(train), "target": self.target, "missing": ["?"], "holdout": 0},
             "build": "auto",
             "evaluate": {"metrics": ["accuracy" if self.classes else "r2"], "ensemble": True},
-            "budget": {"time": f"{self.seconds:g}s"},
+            "budget": {"time": f"{self.seconds:g}s", **self.limits},
         }
         (self.out / "recipe.yaml").write_text(json.dumps(recipe))
         done = subprocess.run(

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from sixfold.build.candidate import by_device
 from sixfold.compress.compress import Compressed, Job, compress
+from sixfold.compress.served_cost import measured, winner_within
 from sixfold.core.cores import cores
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.core.memory import MemoryLimit
@@ -62,9 +63,10 @@ from sixfold.runs.saves import EVERY_S
 from sixfold.runs.side_by_side import SHARED, Doers, SideBySide
 from sixfold.runs.stages import Executor, Here, Work
 from sixfold.select import ensemble, leaderboard
+from sixfold.select.around import search_around
 from sixfold.select.comparison import compare
 from sixfold.select.nested import NestedChoice, nest
-from sixfold.select.winner import Winner, blend, refit
+from sixfold.select.winner import Winner, blend
 from sixfold.train import threads
 from sixfold.train.device import describe, device_of
 
@@ -228,12 +230,14 @@ def make_plan(run: RunContext, data: DataSplit) -> Plan:
 
 
 def find_winner(run: RunContext, data: DataSplit) -> Work[Winner]:
-    """Steps 1 to 5: compare all candidates and their ensemble, train the winner again. Raises
-    BudgetError, FitError.
+    """Steps 1 to 5: compare all candidates, after a portfolio others around the best, and their
+    ensemble; train the winner again, of those that keep `budget.bundle` and `budget.latency`. Raises BudgetError, FitError.
     """
     plan, evaluations = yield from compare(run, data, make_plan(run, data))
+    plan, evaluations = yield from search_around(run, data, plan, evaluations)
+    evaluations = measured(run, data, plan, evaluations)
     evaluations += blend(run, data, plan, evaluations)
-    return refit(run, data, plan, evaluations)
+    return winner_within(run, data, plan, evaluations)
 
 
 def choose_again(run: RunContext, data: DataSplit) -> Work[NestedChoice]:

@@ -127,6 +127,20 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"AUTOGLUON": Path("not installed"), "CALLS": 2},
         {"scikit-learn, histogram boosting"},
     ),
+    "tables": (
+        {
+            "names": ("diabetes",),
+            "seconds": 20,
+            "peers": ("scikit-learn",),
+            "rows": 60,
+        },
+        {"CALLS": 2},
+        {
+            "scikit-learn, histogram boosting",
+            "the 5 MB that are asked for",
+            "the 1 ms that are asked for",
+        },
+    ),
     "texts": (
         {},
         {"AUTOGLUON": Path("not installed"), "RECIPE": MESSAGES},
@@ -242,7 +256,8 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = " ".join(draw.choice(sorted(words["ham"].split()), 4_000))
     (tmp_path / "text.txt.gz").write_bytes(gzip.compress(said.encode()))
     monkeypatch.setenv("SIXFOLD_BENCH_SHAKESPEARE", str(tmp_path / "text.txt.gz"))
-    monkeypatch.delenv("SIXFOLD_BENCH_ADULT", raising=False)
+    for name in ("ADULT", "TABLES"):
+        monkeypatch.delenv(f"SIXFOLD_BENCH_{name}", raising=False)
 
 
 @pytest.fixture(autouse=True)

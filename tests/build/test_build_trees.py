@@ -1,4 +1,4 @@
-"""Tree and forest against scikit-learn; thresholds, ties, pruning path."""
+"""Tree, forest and extra_trees against scikit-learn; thresholds, ties, pruning path."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ import numpy as np
 import onnxruntime
 import pytest
 from onnx import numpy_helper
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from sixfold.build import _trees, boosting, forest, tree
+from sixfold.build import _trees, boosting, extra_trees, forest, tree
 from sixfold.build._trees import exact_in_float32, on_grid, round_down
 from sixfold.build.family import CostComplexity
 from sixfold.core.errors import RecipeError
@@ -120,7 +125,36 @@ def test_complexity_path_cuts_the_tree_back() -> None:
     assert counts[0] > counts[1] > counts[-1] == 1
 
 
-@pytest.mark.parametrize(("module", "name"), [(tree, "tree"), (forest, "forest")])
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_extra_trees_are_scikit_learns(task: Any) -> None:
+    """Where values are missing, too."""
+    x, score = rows()
+    x[::7, 1] = np.nan
+    y: Any = np.digitize(score, [-0.5, 0.5]).astype(np.int64) if task == "classification" else score
+    model = solve(
+        extra_trees.Settings(trees=30),
+        Fit(x[:400], y[:400], task, 3 if task == "classification" else 1, seed=3),
+    )
+    make = ExtraTreesClassifier if task == "classification" else ExtraTreesRegressor
+    reference = make(
+        30,
+        max_depth=16,
+        min_samples_leaf=3,
+        max_features="sqrt" if task == "classification" else 1.0,
+        random_state=3,
+    )
+    reference.fit(x[:400], y[:400])
+    expected = (
+        reference.predict_proba(x) if task == "classification" else reference.predict(x)[:, None]
+    )
+    np.testing.assert_allclose(model.predict(x), expected, atol=2e-6)
+    if task == "classification":
+        np.testing.assert_array_equal(exported(model, x, 3), model.predict(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [(tree, "tree"), (forest, "forest"), (extra_trees, "extra_trees")]
+)
 def test_criterion_of_the_other_task_is_refused(module: Any, name: str) -> None:
     x, score = rows()
     with pytest.raises(RecipeError) as caught:

@@ -113,6 +113,15 @@ CASES = {
         ),
         variants=({"criterion": "auto", "trees": 7, "max_leaves": 5, "row_fraction": 0.5},),
     ),
+    "extra_trees": Case(
+        {"min_rows_leaf": 1, "trees": 8, "feature_fraction": 1.0},
+        refuses=(
+            ({"trees": 0}, "Input should be greater than or equal to 1"),
+            ({"feature_fraction": 1.5}, "Input should be less than or equal to 1"),
+            ({"row_fraction": 0.5}, "Extra inputs are not permitted"),
+        ),
+        variants=({"criterion": "auto", "trees": 7, "max_leaves": 5, "max_depth": 4},),
+    ),
     "boosting": Case(
         {"min_rows_leaf": 1, "rounds": 40, "learning_rate": 0.2, "leaves": 7},
         refuses=(
@@ -185,6 +194,7 @@ ONLY_VALUES = ("kernel_ridge",)
 TREES, KERNEL, SUMS = "near ranked", "parameters", "parameters ranked"
 ABILITIES: dict[str, tuple[str, ...]] = {
     "boosting": (TREES, TREES),
+    "extra_trees": (TREES, TREES),
     "forest": (TREES, TREES),
     "fusion": ("",),
     "kernel_ridge": (KERNEL, KERNEL, KERNEL),
@@ -586,6 +596,7 @@ def test_every_family_gets_its_checks() -> None:
     counts = {name: len(checks_for(name)) for name in CHECKED}
     assert counts == {
         "boosting": 17,
+        "extra_trees": 17,
         "forest": 17,
         "fusion": 13,
         "kernel_ridge": 14,

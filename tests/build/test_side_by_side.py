@@ -22,6 +22,7 @@ BUILDS: list[tuple[str, dict[str, Any]]] = [
     ("boosting", {"rounds": 20}),
     ("boosting", {"rounds": 20, "patience": None}),
     ("forest", {"trees": 10}),
+    ("extra_trees", {"trees": 10}),
     ("tree", {}),
     ("svm", {}),
     ("svm", {"kernel": "sigmoid"}),

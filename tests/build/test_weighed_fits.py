@@ -70,6 +70,12 @@ WAYS = (
     Way("tree", {"min_rows_leaf": 5, "criterion": "entropy"}, 1e-6, ("two",)),
     Way("tree", {"min_rows_leaf": 3}, 1e-6, ("several",)),
     Way("forest", {"trees": 600, "min_rows_leaf": 1, "max_depth": 3}, 0.12),
+    Way(
+        "extra_trees",
+        {"trees": 20, "min_rows_leaf": 3},
+        1e-5,
+        ("two", "three", "values", "several"),
+    ),
     Way("boosting", BOOSTING, 1e-6),
     Way("mlp", {"hidden": [6]}, 1e-4, ("two", "three", "values", "several")),
     Way("mlp", {"hidden": [6], "label_smoothing": 0.1}, 1e-4, ("two",)),

@@ -41,6 +41,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "bundle/parity.py": "stored answers, read by the same file alone",
     "compress/language/removal.py": "a configuration, whose numbers are bounded",
     "compress/measure.py": "for a process of our own",
+    "compress/served_cost.py": "bytes and seconds, read by the same file alone",
     "core/strict_json.py": "the writer",
     "data/first_look.py": "names, marks and words of a table, in a proposed recipe",
     "data/nearly.py": "names, marks and words of a table, in a message",

@@ -397,10 +397,13 @@ def test_every_pruner_gets_its_checks() -> None:
     assert written == {check.__name__ for check in (*CHECKS, *FOR_ONE_FAMILY)}
 
 
-@pytest.mark.parametrize("family", ["linear", "mlp", "svm", "tree", "forest", "boosting"])
+@pytest.mark.parametrize(
+    "family", ["linear", "mlp", "svm", "tree", "forest", "extra_trees", "boosting"]
+)
 def test_features_of_every_family(made: Any, family: str) -> None:
     small = {
         "forest": {"trees": 10},
+        "extra_trees": {"trees": 10},
         "boosting": {"rounds": 10, "patience": None},
         "mlp": {"hidden": [8]},
     }

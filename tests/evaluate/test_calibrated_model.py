@@ -51,7 +51,9 @@ def rare(rows: int = 240, seed: int = 0) -> Dataset:
 
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 @pytest.mark.parametrize("classes", [("n", "y"), THREE])
-@pytest.mark.parametrize("family", ["svm", "linear", "boosting", "forest", "tree", "mlp"])
+@pytest.mark.parametrize(
+    "family", ["svm", "linear", "boosting", "forest", "extra_trees", "tree", "mlp"]
+)
 def test_the_graph_answers_as_the_calibrated_model(
     family: str, classes: tuple[str, ...], method: str
 ) -> None:

@@ -195,7 +195,9 @@ def test_rows_that_no_fold_validates_are_nan_and_repeats_are_averaged() -> None:
     np.testing.assert_allclose(found.predictions, total / 2, rtol=0, atol=1e-15)
 
 
-@pytest.mark.parametrize("family", ["linear", "tree", "forest", "boosting", "svm", "mlp"])
+@pytest.mark.parametrize(
+    "family", ["linear", "tree", "forest", "extra_trees", "boosting", "svm", "mlp"]
+)
 def test_a_fold_may_lack_a_class(family: str) -> None:
     """One row of a third class: some fold's model has never seen it, and is scored all the same."""
     data = dataset(60, classes=("a", "b", "c"))

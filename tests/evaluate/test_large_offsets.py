@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "kernel_ridge": {},
     "tree": {},
     "forest": {"trees": 15},
+    "extra_trees": {"trees": 15},
     "boosting": {"rounds": 40, "learning_rate": 0.15},
     "mlp": {"hidden": [16]},
     "residual_mlp": {"width": 16, "blocks": 1},

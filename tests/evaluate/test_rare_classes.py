@@ -34,6 +34,7 @@ FAMILIES = [
 SMALL: dict[str, Any] = {
     "boosting": {"rounds": 5},
     "forest": {"trees": 3},
+    "extra_trees": {"trees": 3},
     "mlp": {"hidden": [4]},
     "svm": {"kernel": "rbf"},
 }

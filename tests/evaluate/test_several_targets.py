@@ -78,6 +78,7 @@ def test_separable_families_score_each_target_as_alone(build: dict[str, Any]) ->
         {"family": "kernel_ridge"},
         {"family": "tree"},
         {"family": "forest", "trees": 5},
+        {"family": "extra_trees", "trees": 5},
         {"family": "mlp", "hidden": [4]},
         {"family": "residual_mlp", "width": 4, "blocks": 1},
         {"family": "tabm", "width": 4, "blocks": 1, "members": 2},

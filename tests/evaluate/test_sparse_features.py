@@ -70,7 +70,7 @@ def test_sparse_features_teach_what_dense_ones_do(
     )
 
 
-@pytest.mark.parametrize("family", ["tree", "forest", "boosting"])
+@pytest.mark.parametrize("family", ["tree", "forest", "extra_trees", "boosting"])
 def test_families_that_take_none_get_none(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sparse, "DENSE_BYTES", 0)
     chosen = candidate({"family": family}, {"features": {"category": "one_hot"}})

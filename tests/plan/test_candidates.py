@@ -140,7 +140,7 @@ def test_auto_counts_the_folds_and_the_time_for_training() -> None:
 
     everything = names(5, None)
     assert names(5, 60.0) == names(5, 60.0)
-    assert set(names(5, 60.0)) == set(everything)
+    assert set(names(5, 60.0)) > set(everything)
     assert len(names(2000, 60.0)) < len(everything)
     assert names(5, 1e-6) == ["linear"]
     # boosting is expected to take 0.3 s; of 0.9 s half is kept to finish, or a part of the rest to

@@ -288,6 +288,8 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "evaluate/model.py": "after preparation",
     "select/leaderboard.py": "after training",
     "compress/measure.py": "after training",
+    "compress/served_cost.py": "what candidates take, after training",
+    "package/kept_limits.py": "after training",
     "evaluate/cross_validation.py": "time, while a run goes on",
     "evaluate/cross_fit.py": "what the rows of a fold show",
     "prepare/denoising.py:clean": "what the rows of a fold show",

@@ -29,7 +29,9 @@ from sixfold.recipe.load import Loaded, from_object
 from sixfold.recipe.plan import RunPlan
 from sixfold.recipe.strategy import PLAIN, Strategy
 
-FAMILIES = ["linear", "tree", "forest", "boosting", "svm", "mlp", "residual_mlp", "tabm"]
+FAMILIES = [
+    *("linear", "tree", "forest", "extra_trees", "boosting", "svm", "mlp", "residual_mlp", "tabm")
+]
 
 
 def frame(rows: int, columns: int = 4) -> pd.DataFrame:

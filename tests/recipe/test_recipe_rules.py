@@ -247,7 +247,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         },
         [
             "build[1].family: expected families for reconstruction; found 'svm', which is for classification, regression. "
-            "Choose from: forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."
+            "Choose from: extra_trees, forest, kernel_ridge, linear, mlp, residual_mlp, tabm, tree."
         ],
     ),
     (
@@ -302,6 +302,14 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"budget": {"executor": "here", "workers": 2}},
         [
             "budget.workers: expected 1 with executor: here; found 2. Leave workers out, or choose executor: processes or ray."
+        ],
+    ),
+    (
+        rules.served_limits_need_a_graph,
+        {**OF_INTERACTIONS, "budget": {"bundle": "5MB", "latency": "1ms"}},
+        [
+            f"budget.{key}: expected a task whose model is one graph; found the task recommendation. Leave it out."
+            for key in ("bundle", "latency")
         ],
     ),
     (

@@ -21,14 +21,16 @@ from sixfold.core.errors import RecipeError
 from sixfold.evaluate.averaged import Averaged, Joined
 from sixfold.evaluate.cross_validation import Evaluation, cross_validate, join
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.fold_models import FoldModels
 from sixfold.evaluate.folds import make
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
-from sixfold.parts.table import Dataset, Table
+from sixfold.parts.table import Dataset, Table, Target
 from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
 from sixfold.select import ensemble
 from sixfold.select.ensemble import Blend
+from sixfold.select.served_limits import SPENT
 
 BUILDS: tuple[dict[str, Any], ...] = (
     {"family": "linear"},
@@ -296,6 +298,96 @@ def test_equal_preparers_are_one_and_members_without_weight_are_none() -> None:
     expected = (grid[0].predict(data.table) + grid[2].predict(data.table)) / 2
     np.testing.assert_allclose(model.predict(data.table), expected, atol=1e-12)
     assert ensemble.combine(grid, Blend((0.0, 1.0, 0.0), None)) is grid[1]
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    arrays(np.float64, (4, 12), elements=NUMBERS),
+    arrays(np.float64, (4, 2), elements=st.floats(0, SPENT)),
+)
+def test_members_leave_until_the_rest_keeps_the_limits(members: Array, shares: Array) -> None:
+    def score(mean: Array) -> float:
+        return -float(np.mean(mean**2))
+
+    whole = np.full(4, 0.25)
+    weights = ensemble.affordable(whole, list(members), score, shares)
+    kept = weights > 0
+    assert weights.sum() == pytest.approx(1)
+    assert kept.sum() == 1 or (shares[kept].sum(axis=0) <= SPENT).all()
+    assert kept.all() == bool((shares.sum(axis=0) <= SPENT).all())
+    np.testing.assert_array_equal(
+        ensemble.affordable(whole, list(members), score, np.zeros((4, 2))), whole
+    )
+
+
+def test_an_ensemble_says_who_left_for_the_limits() -> None:
+    """Each of three is wrong in another third: all stay, unless two thirds of a limit hold two of them."""
+    y = np.arange(60) % 2
+    target = Target("classification", y, ("y",), ("a", "b"))
+
+    def member(name: str, right: Array, share: float) -> Evaluation:
+        p = np.where(right, 0.8, 0.3)
+        one = np.where(y == 1, p, 1 - p)
+        scores = {"log_loss": np.zeros(2)}
+        return Evaluation(
+            name,
+            name,
+            "probability",
+            ("log_loss",),
+            scores,
+            np.stack([1 - one, one], axis=1),
+            FoldModels(),
+            0.0,
+            (0, 1),
+            shares=(share,),
+        )
+
+    at = np.arange(60)
+    parts = [member(name, at % 3 != third, 0.3) for third, name in enumerate("abc")]
+    free = ensemble.blend(
+        [replace(one, shares=()) for one in parts], target, np.arange(60), "log_loss"
+    )
+    assert min(free.weights) > 0
+    assert free.left_out == ()
+    held = ensemble.blend(parts, target, np.arange(60), "log_loss")
+    assert sum(weight > 0 for weight in held.weights) == 2
+    assert held.left_out == tuple(
+        one.name for one, weight in zip(parts, held.weights, strict=True) if weight == 0
+    )
+    large = replace(parts[0], shares=(0.7,))
+    kept, notes = ensemble.members([large, *parts[1:]])
+    assert kept == parts[1:]
+    assert notes == [
+        "a is no member of the ensemble: it takes 70% of a limit of the budget (bundle, latency), of which all members "
+        "together have 67%."
+    ]
+
+
+def test_of_many_candidates_the_best_of_each_family_are_looked_at() -> None:
+    def one(number: int, family: str) -> Evaluation:
+        scores = {"rmse": np.full(2, float(number))}
+        empty = np.zeros((0, 1))
+        return Evaluation(
+            f"{family} {number}",
+            family,
+            "value",
+            ("rmse",),
+            scores,
+            empty,
+            FoldModels(),
+            0.0,
+            (0, 1),
+        )
+
+    few = [one(number, "tree") for number in range(ensemble.MOST_MEMBERS)]
+    assert ensemble.looked_at(few, "rmse") == few  # of a grid of one family all, as far as they go
+    many = [*few, *(one(100 + number, "svm") for number in range(6))]
+    found = ensemble.looked_at(many, "rmse")
+    assert len(found) == ensemble.MOST_MEMBERS
+    assert [each.name for each in found if each.family == "svm"] == [
+        f"svm {n}" for n in range(100, 104)
+    ]
+    assert found == [each for each in many if each in found]
 
 
 def test_decision_values_are_not_averaged() -> None:

@@ -1,4 +1,5 @@
-"""What tree and forest share: the mean over trees grown by scikit-learn, as class shares or values.
+"""What tree, forest and extra_trees share: the mean over trees grown by scikit-learn, as class
+shares or values.
 
 Shape letters: R rows, F features, K outputs.
 """
@@ -110,6 +111,18 @@ def expected_nodes(grow: Callable[[Fit], Any], few: Fit, rows: int, max_depth: i
 def value_bytes(few: Fit) -> int:
     """Of a node's values: a class's share or a value, each."""
     return 8 * (1 if few.task == "classification" and few.outputs == 2 else few.outputs)
+
+
+def least_leaf(rows: int, fit: Fit) -> dict[str, Any]:
+    """`min_rows_leaf` in scikit-learn's words: of rows that count more or less, a share of them
+    all. Rounding takes no leaf that has just enough.
+    """
+    if fit.weights is None:
+        return {"min_samples_leaf": rows}
+    share = (1.0 - 1e-9) * rows / float(fit.weights.sum())
+    if share > 0.5:  # no node can be divided
+        return {"min_samples_split": fit.rows + 1}
+    return {"min_weight_fraction_leaf": share}
 
 
 def criterion(name: str, task: Task, family: str) -> str:

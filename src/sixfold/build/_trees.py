@@ -1,5 +1,5 @@
 """An ensemble of binary trees as flat node arrays: its NumPy descent and its ONNX node, for tree,
-forest and boosting.
+forest, extra_trees and boosting.
 
 Shape letters: R rows, F features, T trees, N nodes (of all trees together), W values a node, K
 outputs.

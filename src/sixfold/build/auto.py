@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -27,8 +27,130 @@ INNER = 3  # fits of two thirds of the rows that follow a fit whose scores becom
 Candidate = tuple[str, dict[str, Any], str]
 
 
+class PortfolioEntry(NamedTuple):
+    """One setting of a family, and the tables on which it is tried: of so many rows, of a task (None: of both)."""
+
+    family: str
+    options: dict[str, Any]
+    why: str
+    most_rows: int = 1_000_000
+    least_rows: int = 1
+    task: Task | None = None
+
+
+# With a time budget, what is tried beside the families by themselves, what usually wins first: why in this
+# order, docs/explanation/auto.md. Small leaves for small tables, large ones for large tables; of each family
+# settings that differ, as members of an ensemble should.
+PORTFOLIO: tuple[PortfolioEntry, ...] = (
+    PortfolioEntry("extra_trees", {}, "varies less than a forest, and is grown faster", 10_000),
+    PortfolioEntry(
+        "boosting",
+        {"learning_rate": 0.03, "leaves": 15, "min_rows_leaf": 5, "rounds": 1000},
+        "slower steps and smaller leaves than by itself",
+    ),
+    PortfolioEntry("svm", {"kernel": "rbf", "C": 10.0}, "a kernel machine that errs less", 5_000),
+    PortfolioEntry("tabm", {}, "usually the best network on tables", 50_000, 100),
+    PortfolioEntry(
+        "extra_trees",
+        {"min_rows_leaf": 1, "feature_fraction": 0.5},
+        "more features at a split, and leaves of one row",
+        2_000,
+    ),
+    PortfolioEntry(
+        "boosting",
+        {"leaves": 63, "min_rows_leaf": 40, "feature_fraction": 0.8},
+        "larger trees",
+        least_rows=2_000,
+    ),
+    PortfolioEntry("linear", {"alpha": 0.1}, "a weaker penalty"),
+    PortfolioEntry("linear", {"alpha": 10.0}, "a stronger penalty"),
+    PortfolioEntry(
+        "kernel_ridge", {"alpha": "auto"}, "a kernel machine for values", 5_000, task="regression"
+    ),
+    PortfolioEntry(
+        "forest",
+        {"max_depth": 24, "min_rows_leaf": 1},
+        "leaves of one row",
+        2_000,
+    ),
+    PortfolioEntry("residual_mlp", {}, "a network unlike the others", 50_000, 100),
+    PortfolioEntry("svm", {"kernel": "rbf", "C": 100.0}, "errs less still", 5_000),
+    PortfolioEntry(
+        "boosting",
+        {"learning_rate": 0.1, "leaves": 7, "min_rows_leaf": 2, "row_fraction": 0.8},
+        "trees of few questions",
+    ),
+    PortfolioEntry("mlp", {"dropout": 0.2}, "a network that forgets some", 50_000, 100),
+)
+
+
+class Knob(NamedTuple):
+    """An option that a search around a candidate may turn: between `low` and `high`, and no farther from
+    the candidate's own value than `factor` times; None: as far as these.
+    """
+
+    low: float
+    high: float
+    factor: float | None = None
+    log: bool = False
+    whole: bool = False
+
+
+KNOBS: Mapping[str, Mapping[str, Knob]] = {
+    "boosting": {
+        "learning_rate": Knob(0.005, 0.5, 3.0, log=True),
+        "leaves": Knob(3, 255, 3.0, log=True, whole=True),
+        "min_rows_leaf": Knob(1, 200, 4.0, log=True, whole=True),
+        "feature_fraction": Knob(0.2, 1.0),
+        "row_fraction": Knob(0.5, 1.0),
+        "l2": Knob(0.001, 30.0, log=True),
+    },
+    "extra_trees": {
+        "feature_fraction": Knob(0.1, 1.0),
+        "min_rows_leaf": Knob(1, 30, 4.0, log=True, whole=True),
+        "max_depth": Knob(4, 32, whole=True),
+    },
+    "forest": {
+        "feature_fraction": Knob(0.1, 1.0),
+        "min_rows_leaf": Knob(1, 30, 4.0, log=True, whole=True),
+        "row_fraction": Knob(0.5, 1.0),
+    },
+    "tree": {
+        "complexity": Knob(1e-5, 0.05, 10.0, log=True),
+        "min_rows_leaf": Knob(1, 100, 4.0, log=True, whole=True),
+    },
+    "linear": {"alpha": Knob(1e-4, 1e4, 10.0, log=True)},
+    "svm": {
+        "C": Knob(1e-3, 1e4, 10.0, log=True),
+        "gamma": Knob(1e-4, 1.0, 5.0, log=True),
+    },
+    "kernel_ridge": {
+        "alpha": Knob(1e-4, 1e3, 10.0, log=True),
+        "gamma": Knob(1e-4, 1.0, 5.0, log=True),
+    },
+    "mlp": {"dropout": Knob(0.0, 0.5)},
+    "residual_mlp": {"dropout": Knob(0.0, 0.5), "blocks": Knob(1, 4, whole=True)},
+    "tabm": {"dropout": Knob(0.0, 0.5), "blocks": Knob(1, 4, whole=True)},
+}
+
+
+def around(family: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Ranges, as a recipe writes them, around a candidate's own `options`; {} for a family without any."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, knob in KNOBS.get(family, {}).items():
+        own, low, high = options.get(name), knob.low, knob.high
+        if knob.factor is not None and isinstance(own, int | float) and own > 0:
+            low, high = max(low, own / knob.factor), min(high, own * knob.factor)
+        if knob.whole:
+            low, high = round(low), round(high)
+        if low < high:
+            found[name] = {"low": low, "high": high, "log": knob.log}
+    return found
+
+
 # Of the families that are tried, those of which each value or quantile of a row takes a fit.
-ONE_BY_ONE = frozenset({"boosting", "svm"})
+ONE_BY_ONE = frozenset({"boosting", "svm", "kernel_ridge"})
+LEARN_QUANTILES = frozenset({"linear", "boosting", "mlp", "residual_mlp", "tabm"})
 
 
 class ExpectedCost(NamedTuple):
@@ -51,6 +173,11 @@ COSTS = {
     "tree": ExpectedCost(0.03, 2.4),
     "boosting": ExpectedCost(0.25, 15.0, each=True),
     "forest": ExpectedCost(0.4, 25.0),
+    # Processor time beside a forest's on a busy machine (breast cancer, diabetes, digits), as parts of the seconds above.
+    "extra_trees": ExpectedCost(0.4, 12.0),
+    "kernel_ridge": ExpectedCost(0.05, 0.2, of="pairs"),
+    "tabm": ExpectedCost(1.0, 4_000.0, of="rows"),
+    "residual_mlp": ExpectedCost(0.5, 1_600.0, of="rows"),
     "svm": ExpectedCost(0.05, 0.2, of="pairs"),
     "mlp": ExpectedCost(0.5, 400.0, of="rows"),
     # Guessed: about a second for a hundred pieces of half a page, of the smallest size.
@@ -85,15 +212,16 @@ def candidates(
     folds, None where the recipe does not say. In a short time the least certain are left out; the
     first is kept however short it is. Without a limit the most certain comes first; with one, the
     cheapest: a candidate's part of what is left is then never less than what it is expected to
-    take, and the most expensive has all that the others leave.
+    take, and the most expensive has all that the others leave. With a limit there is the portfolio,
+    too, as far as the time goes.
     """
     wanted = _wanted(dataset)
     if training_s is None:
         return wanted
     left = USED * training_s
     chosen: list[tuple[float, Candidate]] = []
-    for one in wanted:
-        cost = expected_s(one[0], dataset, evaluated, inner_fits)
+    for one in (*wanted, *portfolio(dataset)):
+        cost = expected_s(one[0], dataset, evaluated, inner_fits) * times_as_long(one[1])
         if chosen and cost > left:
             continue
         left -= cost
@@ -116,6 +244,38 @@ def expected_s(
     if (family == "svm" and _has_inner_folds(dataset)) if inner_fits is None else inner_fits:
         times *= 1.0 + INNER * (2 / 3) ** (2 if cost.of == "pairs" else 1)
     return times * (cost.start + cost.million * grows / 1e6) * (evaluated + 1.0) / FITS
+
+
+def times_as_long(options: Mapping[str, Any]) -> float:
+    """A setting of a family takes so many times as long as the family by itself: by its trees, or by
+    its steps and leaves. Guessed.
+    """
+    trees = float(options.get("trees", 100)) / 100
+    steps = 0.05 / float(options.get("learning_rate", 0.05))
+    return trees * min(4.0, max(0.5, steps)) * max(0.5, float(options.get("leaves", 31)) / 31)
+
+
+def portfolio(dataset: Dataset) -> list[Candidate]:
+    """Further settings for a table of numbers and categories, what usually wins first; none for other
+    data.
+    """
+    rows, task, quantiles = dataset.table.rows, dataset.target.task, dataset.target.quantiles
+    if not is_plain_table(dataset):
+        return []
+    found = [
+        entry
+        for entry in PORTFOLIO
+        if entry.least_rows <= rows <= entry.most_rows and entry.task in (None, task)
+    ]
+    able = [entry for entry in found if not quantiles or entry.family in LEARN_QUANTILES]
+    return [(entry.family, entry.options, f"portfolio: {entry.why}") for entry in able]
+
+
+def is_plain_table(dataset: Dataset) -> bool:
+    """Whether classes or values are predicted from numbers, categories and the like alone."""
+    kinds = [column.kind for column in dataset.table.columns.values()]
+    plain = not any(map(is_modality, kinds))
+    return plain and dataset.target.task in ("classification", "regression")
 
 
 def calibrated(
@@ -209,8 +369,7 @@ def _for_tables(rows: int) -> list[Candidate]:
 
 def _for_quantiles(rows: int) -> list[Candidate]:
     """Those of a table that learn quantiles."""
-    able = {"linear", "boosting", "mlp"}
-    return [one for one in _for_tables(rows) if one[0] in able]
+    return [one for one in _for_tables(rows) if one[0] in LEARN_QUANTILES]
 
 
 def _together(kinds: Set[ColumnKind], rows: int) -> list[Candidate]:

@@ -223,7 +223,7 @@ class Family(Section, ABC):
 
 
 class SolverFamily(Family):
-    """A family with a solver of its own: linear, svm, tree, forest, boosting."""
+    """A family with a solver of its own: linear, svm, tree, forest, extra_trees, boosting."""
 
     def fit(self, fits: Sequence[Fit], context: Context) -> Iterator[Fitted]:
         """Yield one result a fit, in order."""

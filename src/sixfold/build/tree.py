@@ -131,19 +131,8 @@ class Settings(SolverFamily):
             max_leaf_nodes=self.max_leaves,
             ccp_alpha=self.complexity * self._root_impurity(fit),
             random_state=fit.seed,
-            **self._least_leaf(fit),
+            **_averaged.least_leaf(self.min_rows_leaf, fit),
         )
-
-    def _least_leaf(self, fit: Fit) -> dict[str, Any]:
-        """`min_rows_leaf` in scikit-learn's words: of rows that count more or less, a share of them
-        all. Rounding takes no leaf that has just enough.
-        """
-        if fit.weights is None:
-            return {"min_samples_leaf": self.min_rows_leaf}
-        share = (1.0 - 1e-9) * self.min_rows_leaf / float(fit.weights.sum())
-        if share > 0.5:  # no node can be divided
-            return {"min_samples_split": fit.rows + 1}
-        return {"min_weight_fraction_leaf": share}
 
     def _root_impurity(self, fit: Fit) -> float:
         """Impurity of all rows together: Gini, entropy in bits, or the variance (mean over the

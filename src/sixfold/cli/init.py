@@ -265,8 +265,14 @@ data:
   holdout: {HOLDOUT}                  # touched once, at the very end
 {how}{chosen}evaluate: {{scheme: auto, folds: {FOLDS}, metrics: [{", ".join(names)}]}}   # 5  the first metric decides
 {_compression(dataset, names[0])}# report: {{examples: 0}}         # where nobody who reads the report may see rows as they are
-budget: {{time: 5m}}
-"""
+{_budget(how)}"""
+
+
+def _budget(how: str) -> str:
+    """A time that a run keeps to; for `build: auto` a proposal, as it would use it."""
+    if "build: auto" not in how:
+        return "budget: {time: 5m}\n"
+    return "# budget: {time: 5m}            # auto then works through a portfolio, and searches around the best\n"
 
 
 def _target(target: Any, section: Any) -> str:

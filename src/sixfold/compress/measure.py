@@ -153,6 +153,11 @@ def median_ms(
     return float(np.median(took[0])) * 1e3, float(np.median(took[1])) * 1e3
 
 
+def one_row_ms(model: bytes, table: Table, most_s: float) -> float:
+    """p50 of one row, timed for about `most_s`, in milliseconds."""
+    return float(np.median(_interleaved((model,), table, 1, most_s)[0])) * 1e3
+
+
 def _interleaved(
     models: Sequence[bytes], table: Table, batch: int, most_s: float
 ) -> list[list[float]]:

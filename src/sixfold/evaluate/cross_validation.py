@@ -97,7 +97,8 @@ class Evaluation(State):
     not done. `predictions`: out-of-fold, float64 [rows, outputs], NaN for rows that no fold
     validates, the mean where several do. `models`: of `numbers`. `fit_s`: seconds of preparing and
     training; what one candidate's work saves another (prepared folds, networks that train as one, a
-    matrix that is factored once) is counted with the first.
+    matrix that is factored once) is counted with the first. `shares`: what its model takes of
+    `budget.bundle` and of `budget.latency`, 1 for all of it; of those that the recipe gives.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Evaluation(State):
     fit_s: float
     numbers: tuple[int, ...]
     dropped: str = ""
+    shares: tuple[float, ...] = ()
 
     def means(self) -> dict[str, float]:
         """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold

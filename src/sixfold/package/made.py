@@ -22,10 +22,13 @@ class Made:
 
 
 def settled(measured: Receipt, winner: Winner) -> Receipt:
-    """With what is known of the fold that it is of, and of nested cross-validation."""
+    """With what is known of the fold that it is of, of members that an ensemble left out, and of
+    nested cross-validation.
+    """
     trained = (
         None
         if winner.fold is None
         else receipt.TrainedFold(winner.fold, len(winner.plan.folds[winner.fold].train))
     )
-    return receipt.with_nested(receipt.of_fold(measured, trained), winner.nested)
+    found = receipt.with_left_out(receipt.of_fold(measured, trained), winner.left_out)
+    return receipt.with_nested(found, winner.nested)

@@ -22,6 +22,7 @@ from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, planned, receipt, recommendation, report
 from sixfold.package.explanation import cohorts, explained, explanation
 from sixfold.package.html import render
+from sixfold.package.kept_limits import with_limits
 from sixfold.package.made import Made, settled
 from sixfold.package.players import players
 from sixfold.package.thumbnails import thumbnails
@@ -32,6 +33,7 @@ from sixfold.recipe.report import Report, Reproduction
 from sixfold.recipe.signature import Signature
 from sixfold.recipe.task import OWN_RUNTIMES
 from sixfold.runs.folder import RunFolder
+from sixfold.select.served_limits import ServedLimits
 from sixfold.select.winner import Winner
 
 
@@ -94,7 +96,7 @@ def _write(
         ("report", content),
     ):
         files[f"{name}.json"] = part.model_dump_json().encode("utf-8")
-    folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit"), keep=(aside,))
+    folder.disk.room(sum(map(len, files.values())), (*SPARE, "compress", "refit*"), keep=(aside,))
     for name, written in files.items():
         (aside / name).parent.mkdir(exist_ok=True)
         (aside / name).write_bytes(written)
@@ -121,7 +123,9 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
     shuffled = importances(
         winner.evaluation, data.training, winner.plan.folds, run.context.seed, effort
     )
+    limits = ServedLimits.of(run.loaded.recipe.budget)
     made = settled(measured.receipt, winner)
+    made = with_limits(made, measured.model, data.training.table, limits)
     runtime = run.loaded.recipe.runtime
     kept = explanation(compressed.model, data.training.table, measured, runtime)
     parts = BundleParts(  # the report is not served
@@ -174,7 +178,7 @@ def _bundle(done: Path, folder: RunFolder, loaded: Loaded) -> Receipt:
         )
     size = sum(path.stat().st_size for path in done.rglob("*") if path.is_file())
     folder.disk.room(
-        size, (*SPARE, "refit", "compress", "outcome")
+        size, (*SPARE, "refit*", "compress", "outcome")
     )  # where the disk is short, the bundle alone is left
     own_bundle.make_way(folder, runtime)
     write_bundle(folder.path / "bundle", parts)

@@ -39,6 +39,7 @@ from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
+from sixfold.select.served_limits import SPENT
 from sixfold.select.winner import Winner
 
 Scores = Mapping[str, FloatArray]
@@ -364,6 +365,17 @@ def of_fold(receipt: Receipt, trained: TrainedFold | None) -> Receipt:
     all_rows = f"{receipt.rows_trained:,}"
     how = f"The model is that of fold {number + 1}, of {rows:,} rows: the budget did not allow a training on all {all_rows}."
     return receipt.model_copy(update={"rows_trained": rows, "how": (*receipt.how, how)})
+
+
+def with_left_out(receipt: Receipt, names: Sequence[str]) -> Receipt:
+    """The receipt of an ensemble that left members out; of any other as it is."""
+    if not names:
+        return receipt
+    how = (
+        f"The ensemble leaves out {', '.join(names)}: with them its members take more than {SPENT:.0%} of budget.bundle or "
+        "budget.latency, as measured on a fold's models."
+    )
+    return receipt.model_copy(update={"how": (*receipt.how, how)})
 
 
 def with_nested(receipt: Receipt, nested: Nested | None) -> Receipt:

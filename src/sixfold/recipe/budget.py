@@ -30,6 +30,16 @@ class Budget(Section):
     time: str | None = Field(None, description="Wall-clock time of a run: 90s, 10m, 2h.")
     memory: str | None = Field(None, description="Peak resident memory: 4GiB.")
     disk: str | None = Field(None, description="Bytes of the run folder: 1GiB.")
+    bundle: str | None = Field(
+        None,
+        description="Bytes of the files from which the bundle answers (model.onnx, preparation included): 5MB. What takes "
+        "more is not chosen; the members of an ensemble have two thirds of it.",
+    )
+    latency: str | None = Field(
+        None,
+        description="Median time of one row, from raw columns to the answer, in onnxruntime on one thread of this machine: "
+        "1ms. As `bundle`.",
+    )
     device: Literal["cpu", "cuda"] = Field(
         "cpu",
         description="Where networks train; cuda: the GPU of this machine. Solvers stay on the processor.",
@@ -73,14 +83,14 @@ class Budget(Section):
             return Strategy.model_validate(self.strategy.model_dump())
         return Strategy(adapt=True) if self.strategy == "auto" else PLAIN
 
-    @field_validator("time")
+    @field_validator("time", "latency")
     @classmethod
     def _time(cls, value: str | None) -> str | None:
         if value is not None:
             seconds(value)
         return value
 
-    @field_validator("memory", "disk")
+    @field_validator("memory", "disk", "bundle")
     @classmethod
     def _size(cls, value: str | None) -> str | None:
         if value is not None:

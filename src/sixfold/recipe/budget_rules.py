@@ -8,6 +8,7 @@ from typing import Final
 from sixfold.core.errors import RecipeError
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Recipe
+from sixfold.recipe.task import OWN_RUNTIMES
 from sixfold.recipe.validate import facts, show
 from sixfold.recipe.yaml_nodes import Document
 
@@ -24,6 +25,16 @@ def workers_are_elsewhere(recipe: Recipe, document: Document) -> Iterator[Recipe
             show(workers),
             "Leave workers out, or choose executor: processes or ray.",
         )
+
+
+def served_limits_need_a_graph(recipe: Recipe, document: Document) -> Iterator[RecipeError]:
+    """What is measured of candidates is their graph."""
+    for key in ("bundle", "latency"):
+        if recipe.task_name in OWN_RUNTIMES and getattr(recipe.budget, key) is not None:
+            place, remedy = document.place(("budget", key)), "Leave it out."
+            yield RecipeError(
+                place, "a task whose model is one graph", f"the task {recipe.task_name}", remedy
+            )
 
 
 def strategies_need_a_module(recipe: Recipe, document: Document) -> Iterator[RecipeError]:

@@ -14,6 +14,7 @@ from sixfold.core.errors import RecipeError, did_you_mean
 from sixfold.recipe.budget_rules import (
     data_parallel_has_the_machine,
     data_parallel_trains_networks,
+    served_limits_need_a_graph,
     sharding_has_ranks,
     sharding_learns_all_weights,
     strategies_need_a_module,
@@ -475,6 +476,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     ranges_are_searched,
     a_search_has_a_space,
     nesting_needs_folds,
+    served_limits_need_a_graph,
     workers_are_elsewhere,
     data_parallel_trains_networks,
     data_parallel_has_the_machine,

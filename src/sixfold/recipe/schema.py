@@ -404,8 +404,10 @@ class Evaluate(Division):
         None,
         description="Candidates are proposed, from lists and ranges in `build` and `train`. Left out: all of a grid.",
     )
-    ensemble: bool = Field(
-        False, description="Compare the weighted mean of the candidates as one more of them."
+    ensemble: bool | None = Field(
+        None,
+        description="Compare the weighted mean of the candidates as one more of them. Left out: with `build: auto` and "
+        "`budget.time`, of tables that are not compressed.",
     )
     calibrate: CalibrationMethod | tuple[CalibrationMethod, ...] | None = Field(
         None,
@@ -483,6 +485,11 @@ class Recipe(Section):
         if self.build == "auto":
             return None
         return [str(item["family"]) for item in self.build if isinstance(item, dict)]
+
+    @property
+    def has_portfolio(self) -> bool:
+        """Whether Sixfold works through a portfolio of settings, and searches around the best."""
+        return self.build == "auto" and self.budget.time is not None
 
     @property
     def runtime(self) -> str:

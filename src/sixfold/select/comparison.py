@@ -42,7 +42,7 @@ from sixfold.runs.context import Context
 from sixfold.runs.stages import Stage, Work
 from sixfold.select.estimates import Estimates
 from sixfold.select.fewer_folds import common, planned, restricted
-from sixfold.select.search import Searched, search
+from sixfold.select.search import Asking, Searched, search
 from sixfold.select.selecting import Scored, select
 
 AT_ONCE = 4  # a trial may take a quarter of the time that is left: guessed, so that no one of them takes it all
@@ -472,10 +472,26 @@ def compare(run: RunContext, data: DataSplit, plan: Plan) -> Work[Compared]:
 def searched(comparison: Comparison, settings: Search, seed: int) -> Work[Compared]:
     """Each candidate is proposed by what those before scored (`evaluate.search`)."""
     run, data, plan = comparison.run, comparison.data, comparison.plan
-    clock = _Clock(run.limits.deadline(shares(run, data, plan).evaluation), settings.trials)
+    clock = TrialClock(run.limits.deadline(shares(run, data, plan).evaluation), settings.trials)
     searching = search(
         Proposer(run.loaded.recipe, data.training), len(plan.folds), settings, seed, clock.is_over
     )
+    found = yield from trials(comparison, searching, clock)
+    if len(found.trials) < settings.trials:
+        if run.inside:  # a shorter search is another choice
+            expected, came = f"time for {settings.trials} trials", f"none after {len(found.trials)}"
+            raise BudgetError("budget.time", expected, came, "Raise budget.time.")
+        text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
+        run.context.emit("warning", text=text)
+    return (yield from comparison.result(reasons_of(comparison, found)))
+
+
+def trials(
+    comparison: Comparison,
+    searching: Asking[Candidate, Searched[Candidate]],
+    clock: TrialClock,
+) -> Work[Searched[Candidate]]:
+    """What a search asks for, trial after trial."""
     request = next(searching)
     while True:
         at = comparison.enter(request.candidate)
@@ -485,18 +501,16 @@ def searched(comparison: Comparison, settings: Search, seed: int) -> Work[Compar
             request = searching.send(scored.folds[0].tolist())
         except StopIteration as end:
             found: Searched[Candidate] = end.value
-            break
-    if len(found.trials) < settings.trials:
-        if run.inside:  # a shorter search is another choice
-            expected, came = f"time for {settings.trials} trials", f"none after {len(found.trials)}"
-            raise BudgetError("budget.time", expected, came, "Raise budget.time.")
-        text = f"The search ended after {len(found.trials)} of {settings.trials} trials: no time for another one."
-        run.context.emit("warning", text=text)
+            return found
+
+
+def reasons_of(comparison: Comparison, found: Searched[Candidate]) -> dict[int, str]:
+    """Position → why a trial got no more folds, of those that did not get all."""
     reasons = {comparison.enter(trial.candidate): trial.reason for trial in found.trials}
-    return (yield from comparison.result({at: reason for at, reason in reasons.items() if reason}))
+    return {at: reason for at, reason in reasons.items() if reason}
 
 
-class _Clock:
+class TrialClock:
     """Whether there is time for another trial, which may take as long as the longest so far, and
     then for the refit, which may, too: of many trials its share of the time is next to nothing.
     `end`: time.monotonic(), or None.
@@ -507,6 +521,10 @@ class _Clock:
         self.trials_left = trials
         self.begun = time.monotonic()
         self.longest = 0.0
+
+    def is_past(self) -> bool:
+        """Whether it is later than `end`."""
+        return self.end is not None and time.monotonic() > self.end
 
     def is_over(self) -> bool:
         """Asked between two trials."""

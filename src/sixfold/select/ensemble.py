@@ -7,6 +7,7 @@ and Ksikes, 2004).
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -22,10 +23,14 @@ from sixfold.parts import state
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
 from sixfold.prepare.preparer import Preparer
+from sixfold.select import leaderboard
+from sixfold.select.served_limits import SPENT
 
 NAME = "ensemble"
 STEPS = 50  # members added one by one, the same one perhaps several times: the best one again makes room for small weights
 KEPT = 0.9  # of what the mean gains over the best member, when members leave that bring little: guessed
+MOST_MEMBERS = 16  # of more, these are looked at: each costs a score a step; guessed
+MOST_ALIKE = 4  # of them of one family: settings of one family err alike
 MOST_ROWS = 10_000  # that weights are chosen on: more tell little
 
 Score = Callable[[FloatArray], float]
@@ -33,11 +38,12 @@ Score = Callable[[FloatArray], float]
 
 class Blend(NamedTuple):
     """`weights`: one a member, not negative, sum 1. `threshold`: of the mean, where one is asked
-    for.
+    for. `left_out`: members without whom the rest keeps `budget.bundle` and `budget.latency`.
     """
 
     weights: tuple[float, ...]
     threshold: float | None
+    left_out: tuple[str, ...] = ()
 
 
 def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
@@ -78,6 +84,23 @@ def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
     return np.asarray(counts / counts.sum())
 
 
+def affordable(
+    weights: FloatArray, predictions: Sequence[FloatArray], score: Score, shares: FloatArray
+) -> FloatArray:
+    """`weights` without the members that make the rest take more than SPENT of a limit: as long as
+    it does, the one leaves without whom the mean is best. `shares`: [members, limits] of each
+    limit, 1 for all of it. Members that keep SPENT alone are never all gone.
+    """
+    stacked, kept = np.stack(predictions), weights.copy()
+    while np.count_nonzero(kept) > 1 and (shares[kept > 0].sum(axis=0) > SPENT).any():
+        without = [
+            np.where(np.arange(len(kept)) == member, 0.0, kept) for member in np.flatnonzero(kept)
+        ]
+        found = [score(np.tensordot(rest / rest.sum(), stacked, axes=1)) for rest in without]
+        kept = without[int(np.argmax(np.nan_to_num(found, nan=-np.inf)))]
+    return np.asarray(kept / kept.sum())
+
+
 def _without_the_idle(
     counts: FloatArray, worth: float, stacked: FloatArray, value: Score, least: float
 ) -> tuple[FloatArray, float]:
@@ -115,10 +138,14 @@ def blend(
         found = scoring.score_all([metric], own, mean, output)[metric]
         return np.nan if found is None else sign * found
 
-    weights = select(predictions, score)
+    best = weights = select(predictions, score)
+    if all(one.shares for one in evaluations):
+        shares = np.array([one.shares for one in evaluations])
+        weights = affordable(best, predictions, score, shares)
     mean = np.tensordot(weights, np.stack(predictions), axes=1)
     cut = thresholds.chosen(threshold, own, mean, output)
-    return Blend(tuple(weights.tolist()), cut)
+    gone = np.flatnonzero((best > 0) & (weights == 0)).tolist()
+    return Blend(tuple(weights.tolist()), cut, tuple(evaluations[at].name for at in gone))
 
 
 def combine(models: Sequence[Model], found: Blend) -> Model:
@@ -154,13 +181,33 @@ def members(evaluations: Sequence[Evaluation]) -> tuple[list[Evaluation], list[s
     dropped has too few.
     """
     evaluations = [one for one in evaluations if not one.dropped]
-    kept = [one for one in evaluations if one.output != "decision"]
     notes = [
         f"{one.name} is no member of the ensemble: it gives decision values, no probabilities (evaluate.calibrate: platt)."
         for one in evaluations
         if one.output == "decision"
     ]
-    return kept, notes
+    measured = any(one.shares for one in evaluations)
+    able = [one for one in evaluations if one.output != "decision" and bool(one.shares) is measured]
+    notes += [
+        f"{one.name} is no member of the ensemble: it takes {max(one.shares):.0%} of a limit of the budget (bundle, "
+        f"latency), of which all members together have {SPENT:.0%}."
+        for one in able
+        if max(one.shares, default=0.0) > SPENT
+    ]
+    return [one for one in able if max(one.shares, default=0.0) <= SPENT], notes
+
+
+def looked_at(evaluations: Sequence[Evaluation], metric: str) -> list[Evaluation]:
+    """Of more than MOST_MEMBERS the best, of each family the best MOST_ALIKE before all others; in their
+    own order.
+    """
+    ranked, count = leaderboard.order(evaluations, metric), Counter[str]()
+    first, rest = list[int](), list[int]()
+    for at in ranked:
+        family = evaluations[at].family
+        (first if count[family] < MOST_ALIKE else rest).append(at)
+        count[family] += 1
+    return [evaluations[at] for at in sorted([*first, *rest][:MOST_MEMBERS])]
 
 
 def seen(evaluations: Sequence[Evaluation], among: IntArray) -> IntArray:

@@ -71,14 +71,20 @@ def order(evaluations: Sequence[Evaluation], metric: str) -> list[int]:
     """Positions, the best first. Equal means: the smaller model; then the one named first in the
     recipe.
 
-    Not the one that trained faster: seconds differ from run to run, and the winner must not.
+    Not the one that trained faster: seconds differ from run to run, and the winner must not. Who
+    was dropped comes last.
     """
     sign = -1.0 if scoring.greater_is_better(metric) else 1.0
     sizes = [evaluation.models.size_bytes for evaluation in evaluations]
 
-    def key(position: int) -> tuple[bool, float, int]:
-        mean = float(np.mean(evaluations[position].scores[metric]))
-        return bool(np.isnan(mean)), sign * round(mean, 12), sizes[position]
+    def key(position: int) -> tuple[bool, bool, float, int]:
+        mean, dropped = (
+            float(np.mean(evaluations[position].scores[metric])),
+            bool(evaluations[position].dropped),
+        )
+        if np.isnan(mean):
+            return True, True, 0.0, 0
+        return dropped, False, sign * round(mean, 12), sizes[position]
 
     return sorted(range(len(evaluations)), key=key)
 

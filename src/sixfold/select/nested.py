@@ -112,7 +112,10 @@ def _outer(run: RunContext, data: DataSplit, question: OuterFold, choose: Choose
     with run.folder.stage(run.inside.removesuffix(".saved/"), question.key) as place:
         if place.aside is not None:
             section = inside(recipe.evaluate, question.number)
-            section = section.model_copy(update={"metrics": question.metrics})  # as the run, always
+            update: dict[str, Any] = {"metrics": question.metrics}  # as the run, always
+            if recipe.compress is not None and recipe.evaluate.ensemble is None:
+                update["ensemble"] = False
+            section = section.model_copy(update=update)
             own = recipe.model_copy(update={"evaluate": section, "compress": None})
             context = run.context.within("nested", question.number, outer=question.number)
             context = replace(context, emit_to=partial(_uncut, context.emit_to))

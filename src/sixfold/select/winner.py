@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
+from sixfold.build.auto import is_plain_table
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
 from sixfold.evaluate.cross_validation import Evaluation, FoldScoresOfAll, join
 from sixfold.evaluate.fold_models import ModelStore
+from sixfold.evaluate.folds import MOST_BLENDED
 from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.plan.run_context import SPARE, DataSplit, Plan, RunContext, stage_key, store
@@ -27,7 +30,7 @@ class Winner:
     """Steps 1 to 5: what was compared, the best candidate (the members of an ensemble), its scores
     on every fold, and the model refitted on all training rows. `key`: what the model depends on,
     besides the rows. `nested`: what to expect of such a choice. `fold`: where there was no time to
-    train again, the fold whose model it is.
+    train again, the fold whose model it is. `left_out`: as in `ensemble.Blend`.
     """
 
     plan: Plan
@@ -38,6 +41,7 @@ class Winner:
     model: Model
     nested: Nested | None = None
     fold: int | None = None
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,9 +65,10 @@ def blend(
     """The ensemble of the candidates as one more of them, where the recipe asks for it and two or
     more can be averaged.
     """
-    if not run.loaded.recipe.evaluate.ensemble:
+    if not _blends(run, data, plan):
         return []
     members, notes = ensemble.members(evaluations)
+    members = ensemble.looked_at(members, plan.metrics[0])
     for text in [
         *notes,
         *(["No ensemble: it takes two candidates or more."] if len(members) < 2 else []),
@@ -76,6 +81,7 @@ def blend(
         for candidate in plan.candidates
         if candidate.name in {one.name for one in members}
     ]
+    keys += [repr(one.shares) for one in members]
     with run.folder.stage(
         f"{run.inside}evaluate-ensemble", stage_key(run, data, "".join(keys))
     ) as place:
@@ -90,11 +96,28 @@ def blend(
     return [found]
 
 
+def _blends(run: RunContext, data: DataSplit, plan: Plan) -> bool:
+    """As the recipe says; where it does not, after a portfolio, if nothing is compressed: an ensemble
+    would not be.
+    """
+    recipe = run.loaded.recipe
+    if recipe.evaluate.ensemble is not None:
+        return recipe.evaluate.ensemble
+    folds = 2 <= len(plan.folds) <= MOST_BLENDED
+    wanted = recipe.has_portfolio and recipe.compress is None
+    return wanted and folds and is_plain_table(data.training)
+
+
 def refit(
-    run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]
+    run: RunContext,
+    data: DataSplit,
+    plan: Plan,
+    evaluations: Sequence[Evaluation],
+    attempt: int = 0,
 ) -> Winner:
     """The winner, trained again on all training rows; of an ensemble every member that has a
-    weight. Where a budget does not allow that, the model of its first fold.
+    weight. Where a budget does not allow that, the model of its first fold. `attempt`: how many
+    winners were trained so, and are `dropped` since.
     """
     best = evaluations[leaderboard.best(evaluations, plan.metrics[0])]
     run.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
@@ -106,7 +129,8 @@ def refit(
     chosen, key = members.candidates, members.key
     needed_s = again_s(chosen, plan, evaluations, data.training)
     try:
-        model = _trained_again(run, data, members, refit_end(run, data, plan, chosen, needed_s))
+        end = refit_end(run, data, plan, chosen, needed_s)
+        model = _trained_again(run, data, members, RefitStage(attempt, end))
     except BudgetError as error:
         if run.inside:
             raise
@@ -114,26 +138,46 @@ def refit(
         run.context.emit("warning", text=text, cut=True)
         key = f"{key} of a fold of {len(plan.folds)}"
         return Winner(
-            plan, tuple(evaluations), chosen, key, best, best.models[0], fold=best.numbers[0]
+            plan,
+            tuple(evaluations),
+            chosen,
+            key,
+            best,
+            best.models[0],
+            fold=best.numbers[0],
+            left_out=members.blend.left_out,
         )
     weights = zip(members.blend.weights, chosen, strict=True)
     parts = [f"{weight:.2f} · {one.name}" for weight, one in weights]
     for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.notes]:
         run.context.emit("note", text=text)
-    return Winner(plan, tuple(evaluations), chosen, key, best, model)
+    gone = members.blend.left_out
+    return Winner(plan, tuple(evaluations), chosen, key, best, model, left_out=gone)
+
+
+class RefitStage(NamedTuple):
+    """`attempt`: as in `refit`; `end`: time.monotonic() at which it ends, or None."""
+
+    attempt: int
+    end: float | None
+
+    @property
+    def name(self) -> str:
+        """Each attempt has its own stage: a run that is continued finds all of them."""
+        return f"refit-{self.attempt}" if self.attempt else "refit"
 
 
 def _trained_again(
-    run: RunContext, data: DataSplit, members: ChosenMembers, end: float | None
+    run: RunContext, data: DataSplit, members: ChosenMembers, stage: RefitStage
 ) -> Model:
-    """The candidates on all training rows, blended, until `end`. Raises BudgetError."""
-    name, key = f"{run.inside}refit", stage_key(run, data, members.key)
+    """The candidates on all training rows, blended. Raises BudgetError."""
+    name, key = f"{run.inside}{stage.name}", stage_key(run, data, members.key)
     saves = run.folder.saves(name, key)
     with run.folder.stage(name, key) as place:
         if place.aside is not None:
             models = []
             for number, candidate in enumerate(members.candidates):
-                deadline = run.limits.part(end, len(members.candidates) - number)
+                deadline = run.limits.part(stage.end, len(members.candidates) - number)
                 context = replace(
                     run.context.within("refit", candidate=candidate.name),
                     deadline=deadline,
@@ -152,6 +196,7 @@ def _members(
     parts, found = [best], ensemble.Blend((1.0,), None)
     if best.name == ensemble.NAME:
         members, _ = ensemble.members(evaluations[:-1])
+        members = ensemble.looked_at(members, plan.metrics[0])
         seen = ensemble.seen(members, np.arange(data.training.table.rows))
         found = ensemble.blend(
             members, data.training.target, seen, plan.metrics[0], _threshold(plan)

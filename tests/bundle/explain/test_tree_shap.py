@@ -12,6 +12,7 @@ from games import path_dependent, shapley
 from sixfold.build._model_text import read_trees
 from sixfold.build._trees import Trees
 from sixfold.build.boosting import Settings as Boosting
+from sixfold.build.extra_trees import Settings as ExtraTrees
 from sixfold.build.forest import Settings as Forest
 from sixfold.build.tree import Settings as Tree
 from sixfold.bundle.explain.graph_trees import trees_of
@@ -75,6 +76,8 @@ def test_boosting_is_what_lightgbm_says(count: int, missing: bool) -> None:
         (Tree(max_depth=6, complexity=0.0), "classification"),
         (Forest(trees=4, max_depth=5), "regression"),
         (Forest(trees=4, max_depth=5), "classification"),
+        (ExtraTrees(trees=4, max_depth=5), "regression"),
+        (ExtraTrees(trees=4, max_depth=5), "classification"),
         (Boosting(rounds=5, leaves=6, patience=None), "classification"),
     ],
 )
