@@ -61,6 +61,7 @@ MEASUREMENTS = (
     "texts",
     "images",
     "speech",
+    "transcription",
     "language_corpus",
     "language_training",
     "lora_memory",

@@ -23,10 +23,11 @@ PAGES_WITH_BLOCKS = [page for page in PAGES if BLOCK.search(page.read_text())]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "recipes", place / "recipes")
-    story = place / "recipes" / "story.yaml"  # all of its epochs are minutes: `make demo-language`
-    text = story.read_text()
-    assert "epochs: 12" in text
-    story.write_text(text.replace("epochs: 12", "epochs: 2"))
+    for name, epochs in (("story", 12), ("transcribe", 30)):  # all of them are minutes
+        recipe = place / "recipes" / f"{name}.yaml"
+        text = recipe.read_text()
+        assert f"epochs: {epochs}" in text
+        recipe.write_text(text.replace(f"epochs: {epochs}", "epochs: 2"))
     return place
 
 

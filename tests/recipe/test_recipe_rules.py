@@ -34,6 +34,11 @@ OF_INTERACTIONS: dict[str, Any] = {
     "build": "als",
     "evaluate": {"metrics": ["mrr"]},
 }
+OF_SPEECH: dict[str, Any] = {
+    "task": "transcription",
+    "build": "ctc",
+    "evaluate": {"metrics": ["word_error_rate"]},
+}
 METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
 OF_QUANTILES: dict[str, Any] = {
     "task": {"regression": {"quantiles": [0.1, 0.9]}},
@@ -452,8 +457,23 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, fusion, image_encoder, language, mlp, "
+            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, ctc, fusion, image_encoder, language, mlp, "
             "residual_mlp, sasrec, tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+        ],
+    ),
+    (
+        rules.transcripts_are_whole,
+        {
+            **OF_SPEECH,
+            "evaluate": {"metrics": ["word_error_rate"], "ensemble": True},
+            "compress": {"prune": ["features"], "fixed_point": {"factor": 64}},
+        },
+        [
+            "evaluate.ensemble: expected no ensemble for task: transcription; found one. Leave it out.",
+            "compress.prune: expected no prune for task: transcription; found one. Write compress: {quantize: {activations: "
+            "static}}.",
+            "compress.fixed_point: expected no fixed_point for task: transcription; found one. Write compress: {quantize: "
+            "{activations: static}}.",
         ],
     ),
     (

@@ -30,10 +30,11 @@ from sixfold.data.raw import text_rows
 from sixfold.data.signature import inputs
 from sixfold.evaluate import scoring
 from sixfold.evaluate.model import Model
-from sixfold.parts.fit import Parametric, Wrapping
+from sixfold.parts.fit import Decodes, Parametric, Wrapping
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
+from sixfold.parts.transcripts import texts_of
 from sixfold.plan.run_context import DataSplit
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
@@ -46,6 +47,9 @@ Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
 PARITY_CELLS = 200_000  # of more than 200 columns fewer rows are stored, 50 at least: a million cells took 15 s to store and ask
+LEAST_MARGIN = (
+    1e-3  # of ln of probabilities, between two texts: a hundred times what single precision moves
+)
 MEASURING = 0.25  # of the time that is left at the end, at most, for timing the model
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
 HOW = (
@@ -125,6 +129,8 @@ def signature_of(
     if model.task == "classification":
         label = Output(name="label", columns=model.target_names)
         outputs = [label, Output(name=model.output, columns=model.classes)]
+    elif model.task == "transcription":
+        outputs = [Output(name="text", columns=model.target_names)]
     return Signature(
         task=model.task,
         target=model.target_names,
@@ -141,12 +147,22 @@ def signature_of(
 def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
     """The trained pipeline's own answers, by output of the graph."""
     scores = model.predict(rows)
+    if model.task == "transcription":
+        return {"text": np.array(texts_of(scores), dtype=object)}
     if model.task != "classification":
         return {"value": scores}
     return {
         "label": np.array(model.classes, dtype=object)[model.decide(scores)],
         model.output: scores,
     }
+
+
+def _sure(parity: Parity, model: Model, rows: Table) -> Parity:
+    """Without the rows whose text is as good as another one: rounding decides there, and not the model."""
+    if not isinstance(model.fitted, Decodes):
+        return parity
+    margins = model.fitted.margins(model.preparer.transform(rows))
+    return parity.sure(margins > LEAST_MARGIN)
 
 
 class ModelScores(NamedTuple):
@@ -296,7 +312,7 @@ def measure(
     rows = stored_rows(training.table, seed)
     texts = text_rows(rows, after.preparer.inputs, recipe.data.read)
     real = min(training.table.rows, _wanted(training.table) // 2)
-    parity = Parity(texts, expected_answers(after, rows), real).fitting()
+    parity = _sure(Parity(texts, expected_answers(after, rows), real), after, rows).fitting()
     runtime = recipe.runtime
     worst = check_parity(predictor_of(new, signature, runtime), parity)
     first, second = compare(old, new, training.table, MEASURING * clock.left_s())
