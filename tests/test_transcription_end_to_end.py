@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 
 import sixfold
 import tiny_sounds
 from sixfold import pipeline
 from sixfold.bundle.verify import verify
+from sixfold.cli import group
 from sixfold.core.errors import DataError, RecipeError
 from sixfold.data.load import load as load_data
 from sixfold.data.sources.sounds import sung
@@ -69,6 +71,11 @@ def test_recordings_are_learned_served_and_verified(done: Path) -> None:
     texts = bundle.predict([{"clip": str(done / "0.wav")}, {"clip": content}]).columns()["text"]
     assert texts[0] == texts[1]
     assert set("".join(texts)) <= set("ae ")
+    asked = ["predict", str(bundle.path), str(done / "said.csv"), "--out", str(done / "heard.csv")]
+    told = CliRunner().invoke(group, asked)
+    assert told.exit_code == 0, told.output
+    heard = (done / "heard.csv").read_text().splitlines()
+    assert len(heard) == 31 and heard[0].split(",")[-1] == "text"
 
 
 @pytest.mark.slow
