@@ -142,3 +142,16 @@ def test_the_recipe_of_the_tutorial_hears(tmp_path: Path, monkeypatch: Any) -> N
     data = load_data(Data(source="sounds:tones", target="text"), "transcription", tmp_path)
     assert data.table.rows == 240 and list(data.table.columns) == ["audio"]
     assert set("".join(texts_of(data.target.values))) == set(" abcde")
+
+
+def test_init_writes_a_recipe_that_can_be_read(tmp_path: Path, monkeypatch: Any) -> None:
+    table(tmp_path, TEXTS[:12])
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(
+        group, ["init", "said.csv", "--task", "transcription", "--target", "said"]
+    )
+    assert told.exit_code == 0, told.output
+    recipe = load.load(tmp_path / "said.yaml").recipe
+    assert (recipe.task_name, recipe.data.target) == ("transcription", "said")
+    assert [options["family"] for options in recipe.model_dump()["build"]] == ["ctc"]
+    assert recipe.evaluate.metrics == ("word_error_rate", "character_error_rate")
