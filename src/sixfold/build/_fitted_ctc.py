@@ -54,8 +54,12 @@ class SpeechNetwork(State):
         """Scores."""
         return "value"
 
+    @cached_property
+    def _answering(self) -> SpeechEncoder:
+        return self.module()
+
     def module(self) -> SpeechEncoder:
-        """The trained network, in evaluation."""
+        """The trained network, in evaluation; a new one each time."""
         with own_draws():  # layers fill themselves, in whatever thread
             module = SpeechEncoder(self.shape)
         module.load_state_dict(
@@ -68,7 +72,7 @@ class SpeechNetwork(State):
         cores.
         """
         with threads.busy(0), torch.no_grad():
-            found = self.module()(torch.from_numpy(spectrograms)).to(torch.float64)
+            found = self._answering(torch.from_numpy(spectrograms)).to(torch.float64)
         return np.asarray(found.reshape(len(spectrograms), -1).numpy())
 
     def export(self, graph: Graph, spectrograms: str) -> str:

@@ -99,10 +99,6 @@ class Parity:
         rows = max(LEAST_ROWS, count * LONG_BYTES // max(1, long))
         return self if rows >= count else self._taken(np.linspace(0, count - 1, rows).astype(int))
 
-    def sure(self, which: npt.NDArray[np.bool_]) -> Parity:
-        """The rows that are `which`; all where none is."""
-        return self._taken(np.flatnonzero(which)) if which.any() else self
-
     def _taken(self, rows: npt.NDArray[np.int64]) -> Parity:
         return Parity(
             [self.rows[at] for at in rows.tolist()],
