@@ -47,6 +47,7 @@ Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
 PARITY_CELLS = 200_000  # of more than 200 columns fewer rows are stored, 50 at least: a million cells took 15 s to store and ask
+HEARD_ROWS = 64  # of recordings whose texts are stored
 LEAST_MARGIN = (
     1e-3  # of ln of probabilities, between two texts: a hundred times what single precision moves
 )
@@ -61,7 +62,7 @@ HOW = (
     "Parity: the served graph against the trained pipeline on stored rows; a bundle that disagrees is not written.",
 )
 HOW_HTTP = "Over HTTP: one row a request, on one kept-alive connection to a server process of this bundle; p50 and p99."
-HOW_DECODED = "The time of a model is that of its graph: what makes texts of its numbers comes on top, and is in the latency over HTTP."
+HOW_DECODED = "Latency is that of the graph: what makes texts of its numbers comes on top, and is in the latency over HTTP."
 HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; its validation rows score that, once."
 
 
