@@ -10,20 +10,19 @@ from pydantic import Field, PrivateAttr
 from torch import nn
 from torch.nn import functional
 
+from sixfold.build._ctc_decoding import DecodingFamily
 from sixfold.build._fitted_audio import MelRows, scaling_of
 from sixfold.build._fitted_ctc import CtcNetwork, SpeechNetwork
 from sixfold.build.family import TrainDefaults
-from sixfold.build.module_family import ModuleFamily
 from sixfold.build.networks.speech_encoder import SpeechEncoder, SpeechShape
 from sixfold.bundle.transcription import paths
-from sixfold.bundle.transcription.characters import counted as counted_ngrams
 from sixfold.core.errors import FitError
 from sixfold.core.units import counted
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.log_mel import LogMel
 from sixfold.parts.table import IntArray, Task
 from sixfold.parts.transcripts import texts_of
-from sixfold.recipe.ctc_decoder import WIDEST, CtcDecoder
+from sixfold.recipe.ctc_decoder import CtcDecoder
 from sixfold.runs.context import Context
 from sixfold.train.module import ExampleReader, ModuleFit
 from sixfold.train.sound_augment import SoundAugment
@@ -60,7 +59,7 @@ SIZES: Final[dict[SpeechSize, EncoderSize]] = {  # guessed
 }
 
 
-class Settings(ModuleFamily):
+class Settings(DecodingFamily):
     """Recognizes speech: a convolution front over log-mel spectrograms and, from size small on, layers of
     attention say how probable each character is in every frame; CTC sums over all ways in which a text
     can lie in time, so that nobody has to say where a word is. Trained from scratch. The alphabet is that
@@ -106,29 +105,6 @@ class Settings(ModuleFamily):
     )
     band_mask: float = Field(
         0.2, ge=0, lt=1, description="A range of bands is blanked, at most this share of them."
-    )
-    decode: Literal["greedy", "beam"] = Field(
-        "greedy",
-        description="The most probable path, or a search for the most probable text, with how probable its characters are.",
-    )
-    beam: int = Field(16, ge=2, le=WIDEST, description="Of a beam: texts that are kept.")
-    order: int = Field(
-        4,
-        ge=1,
-        le=8,
-        description="Of a beam: a character's probability is looked at after so many others, less one.",
-    )
-    language_weight: float = Field(
-        0.5,
-        ge=0,
-        le=10,
-        description="Of a beam: what ln of the probability of characters counts beside what is heard; 0: nothing.",
-    )
-    length_bonus: float = Field(
-        0.5,
-        ge=-10,
-        le=10,
-        description="Of a beam: added for each character, as a longer text is less probable.",
     )
     _alphabet: tuple[str, ...] = PrivateAttr(())  # of all training rows, those that are watched too
 
@@ -249,12 +225,7 @@ class Settings(ModuleFamily):
             "first_s": mel.window / 2 / mel.rate,
             "frame_s": shape.step * mel.hop / mel.rate,
         }
-        if self.decode == "beam":
-            texts = texts_of(np.asarray(fit.y))
-            ngrams = counted_ngrams(texts, self.order) if self.language_weight else {}
-            found |= {"method": "beam", "width": self.beam, "ngrams": ngrams}
-            found |= {"language_weight": self.language_weight, "length_bonus": self.length_bonus}
-        return CtcDecoder(**found)
+        return CtcDecoder(**found, **self.decoding(texts_of(np.asarray(fit.y))))
 
     def of_rows(self, fit: Fit, rows: int) -> Self:
         """Of the size that so many rows get."""
