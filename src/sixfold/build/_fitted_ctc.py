@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -105,7 +105,11 @@ class CtcNetwork(State):
     mel: LogMel
     network: Any
     decoder: CtcDecoder
-    output: ClassVar[OutputKind] = "value"
+
+    @property
+    def output(self) -> OutputKind:
+        """Code points."""
+        return "value"
 
     @cached_property
     def _texts(self) -> TranscriptDecoder:

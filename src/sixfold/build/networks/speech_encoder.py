@@ -48,6 +48,8 @@ class SpeechEncoder(nn.Module):
 
     def __init__(self, shape: SpeechShape, mean: float = 0.0, deviation: float = 1.0) -> None:
         super().__init__()
+        self.mean: torch.Tensor
+        self.factor: torch.Tensor
         self.shape = shape
         self.register_buffer("mean", torch.tensor([mean], dtype=torch.float32))
         self.register_buffer("factor", torch.tensor([1.0 / deviation], dtype=torch.float32))
