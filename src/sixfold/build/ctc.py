@@ -78,8 +78,10 @@ class Settings(DecodingFamily):
         True,
         description="Neither how loud a recording is counts nor how its microphone colors it.",
     )
-    step: Literal[1, 2, 4] = Field(
+    step: int = Field(
         2,
+        ge=1,
+        le=8,
         description="Frames of the spectrogram, 10 ms each, for one of the network: a character needs one.",
     )
     dropout: float = Field(
