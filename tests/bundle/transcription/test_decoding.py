@@ -8,7 +8,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.bundle.transcription import paths
@@ -44,6 +44,7 @@ def every_path(found: Scores) -> dict[str, list[tuple[float, tuple[int, ...]]]]:
     return texts
 
 
+@settings(max_examples=25)
 @given(SEEDS)
 def test_the_best_path_is_the_best_of_all(seed: int) -> None:
     found = logs(seed)
@@ -56,6 +57,7 @@ def test_the_best_path_is_the_best_of_all(seed: int) -> None:
     assert paths.margin(found) == pytest.approx(second[0] - second[1])
 
 
+@settings(max_examples=25)
 @given(SEEDS)
 def test_a_search_that_is_wide_enough_sums_over_all_paths(seed: int) -> None:
     """The slow twin sums over 4⁴ paths; with counts, what is said is weighed as well."""
@@ -81,6 +83,7 @@ def test_a_search_that_is_wide_enough_sums_over_all_paths(seed: int) -> None:
         )
 
 
+@settings(max_examples=25)
 @given(SEEDS)
 def test_a_text_lies_on_its_most_probable_path(seed: int) -> None:
     found = logs(seed)
