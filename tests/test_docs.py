@@ -23,7 +23,7 @@ PAGES_WITH_BLOCKS = [page for page in PAGES if BLOCK.search(page.read_text())]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("docs")
     shutil.copytree(ROOT / "recipes", place / "recipes")
-    for name, epochs in (("story", 12), ("transcribe", 30)):  # all of them are minutes
+    for name, epochs in (("story", 12), ("transcribe", 20)):  # all of them are minutes
         recipe = place / "recipes" / f"{name}.yaml"
         text = recipe.read_text()
         assert f"epochs: {epochs}" in text
