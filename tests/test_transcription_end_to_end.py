@@ -32,7 +32,8 @@ def table(folder: Path, texts: list[str] = TEXTS, more: str = "") -> None:
     lines = ["clip,said"]
     for number, text in enumerate(texts):
         path = folder / f"{number}.wav"
-        path.write_bytes(tiny_sounds.wav(0.8 * sung(text, number)))
+        tones = "".join(letter if letter in "ae " else "a" for letter in text)
+        path.write_bytes(tiny_sounds.wav(0.8 * sung(tones, number)))
         lines.append(f"{path.name},{text}")
     (folder / "said.csv").write_text("\n".join(lines) + "\n" + more)
 

@@ -395,11 +395,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, coverage_at_10, f1, "
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, character_error_rate, "
+            "coverage_at_10, f1, "
             "interval_coverage, interval_width, kappa, log_loss, mae, map_at_10, mape, mcc, mrr, mse, ndcg_at_10, "
             "ndcg_at_20, novelty_at_10, perplexity, pinball, precision, preference_accuracy, r2, recall, recall_at_10, "
             "recall_at_20, rmse, rmsle, roc_auc, specificity, "
-            "top_3_accuracy, top_5_accuracy."
+            "top_3_accuracy, top_5_accuracy, word_error_rate."
         ],
     ),
     (
