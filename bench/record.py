@@ -62,6 +62,7 @@ MEASUREMENTS = (
     "texts",
     "images",
     "speech",
+    "transcription",
     "language_corpus",
     "language_training",
     "lora_memory",

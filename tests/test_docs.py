@@ -24,6 +24,7 @@ SHORTER = {
     "story.yaml": {"epochs: 12": "epochs: 1", "python:topics": "topics.txt"},
     "images.yaml": {"budget:": "train: {epochs: 2}\nbudget:"},
     "spoken.yaml": {"budget:": "train: {epochs: 2}\nbudget:"},
+    "transcribe.yaml": {"epochs: 20": "epochs: 2"},
 }
 ELSEWHERE = {"docs/tutorials/service.md": "tests/test_deploy_files.py"}  # its one command
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])

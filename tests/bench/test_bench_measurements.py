@@ -168,6 +168,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"COMPRESS": SMALLER, "FOLDS": 2},
         {"the 5 ms that are asked for"},
     ),
+    "transcription": ({"strings": 20, "epochs": 1}, {}, {"the 96% that are asked for"}),
     "language_corpus": (
         {"megabytes": 1},
         {"TARGET": 0.0},

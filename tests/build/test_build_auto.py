@@ -192,8 +192,19 @@ def test_every_family_that_is_tried_has_its_cost() -> None:
         for name in names(3000, training_s, task=task)
     }
     tried |= {name for name, _, _ in candidates(with_images(3000), None)}
+    for task in ("classification", "transcription"):
+        tried |= {name for name, _, _ in candidates(with_recordings(task), 600.0)}
     tried |= {"language", *(name for name, _, _ in RECOMMENDERS)}
     assert tried == COSTS.keys()
+
+
+def with_recordings(task: Any) -> Dataset:
+    """A recording a row, and nothing else."""
+    column = Column("audio", np.zeros(100, dtype=np.int32), ("a.wav",))
+    found = replace(dataset(100), table=Table({"sound": column}, 100))
+    if task == "classification":
+        return found
+    return replace(found, target=Target("transcription", np.full((100, 2), 97), ("said",)))
 
 
 def with_images(rows: int, *others: str) -> Dataset:

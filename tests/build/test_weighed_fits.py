@@ -91,6 +91,7 @@ OTHERWISE = {
     **dict.fromkeys(("als", "bpr", "item_knn", "popularity", "sasrec"), RULED),
     "audio_cnn": "its losses are those of cnn: both are modules",
     "cnn": "its losses, below",
+    "ctc": "its losses are weighed as those of cnn: both are modules",
     "image_encoder": "its losses are those of cnn: both are modules",
     "language": RULED,
 }

@@ -79,6 +79,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "serve/pages.py": "an example in a page, of finite numbers",
     "serve/recommendations.py": "by the writer of serve/errors.py",
     "serve/tensors.py": "has its own null",
+    "serve/transcriptions.py": "by the writer of serve/errors.py",
     "build/candidate.py": "text for a digest",
     "plan/run_context.py": "text for a digest",
     "runs/talking.py": "for a process of our own",

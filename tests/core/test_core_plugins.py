@@ -43,6 +43,7 @@ def test_a_kind_is_its_folder() -> None:
         "boosting",
         "bpr",
         "cnn",
+        "ctc",
         "extra_trees",
         "forest",
         "fusion",

@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as reference
 
 from sixfold.parts.table import LOSS_SUMS, MARGIN, MISSED, RANKING, Target
+from sixfold.parts.transcripts import code_points
 from sixfold.recipe.kinds import METRIC
 
 NAMES = sorted(METRIC.names())
@@ -164,6 +165,40 @@ RECOMMENDATION: dict[str, Any] = {
 }
 
 
+# Of speech: code points of what was said and heard.
+SPOKEN = ["".join(RNG.choice(list("ab "), 12)) for _ in range(90)]
+HEARD = ["".join(RNG.choice(list("ab "), 10)) for _ in range(90)]
+
+
+def _edits(words: bool) -> Any:
+    """Over all texts together; of each by the recursion."""
+
+    def rate(heard: list[str]) -> float:
+        parts = [str.split if words else list for _ in SPOKEN]
+        pairs = [(own(a), own(b)) for own, a, b in zip(parts, SPOKEN, heard, strict=True)]
+        return sum(_changes(a, b) for a, b in pairs) / sum(len(a) for a, _ in pairs)
+
+    return rate
+
+
+def _changes(one: list[str], other: list[str]) -> int:
+    if not one or not other:
+        return len(one) + len(other)
+    table = np.zeros((len(one) + 1, len(other) + 1), dtype=int)
+    table[:, 0], table[0] = np.arange(len(one) + 1), np.arange(len(other) + 1)
+    for i, a in enumerate(one, 1):
+        for j, b in enumerate(other, 1):
+            ways = table[i - 1, j] + 1, table[i, j - 1] + 1, table[i - 1, j - 1] + (a != b)
+            table[i, j] = min(ways)
+    return int(table[-1, -1])
+
+
+TRANSCRIPTION: dict[str, Any] = {
+    "word_error_rate": _edits(words=True),
+    "character_error_rate": _edits(words=False),
+}
+
+
 def score(name: str, target: Target, predicted: Any) -> float:
     metric: Any = METRIC.load(name)()
     return float(metric.score(target, predicted))
@@ -219,7 +254,14 @@ def case_of_ranks(name: str) -> Case:
     return target, RANKS, perfect, RECOMMENDATION[name](RANKS)
 
 
+def case_of_speech(name: str) -> Case:
+    said, heard = code_points(SPOKEN), code_points(HEARD).astype(np.float64)
+    target = Target("transcription", said, ("said",))
+    return target, heard, said.astype(np.float64), TRANSCRIPTION[name](HEARD)
+
+
 TASKS = {
+    "transcription": {"transcription"},
     "recommendation": {"recommendation"},
     "classification": {"classification"},
     "regression": {"regression", "reconstruction"},
@@ -262,6 +304,8 @@ def cases(name: str) -> list[Any]:
         return [case_of_quantiles]
     if name in RECOMMENDATION:
         return [case_of_ranks]
+    if name in TRANSCRIPTION:
+        return [case_of_speech]
     return [case_of_texts if name in GENERATION else case_of_values]
 
 
@@ -277,10 +321,15 @@ def test_metric(name: str, case: Any, check: Any) -> None:
 
 
 def test_every_metric_gets_its_checks() -> None:
-    assert sorted([*CLASSIFICATION, *REGRESSION, *INTERVALS, *GENERATION, *RECOMMENDATION]) == NAMES
+    assert (
+        sorted(
+            [*CLASSIFICATION, *REGRESSION, *INTERVALS, *GENERATION, *RECOMMENDATION, *TRANSCRIPTION]
+        )
+        == NAMES
+    )
     counts = {
         **{name: 3 if name.startswith("top_") else 6 for name in CLASSIFICATION},
-        **dict.fromkeys([*REGRESSION, *INTERVALS, *GENERATION, *RECOMMENDATION], 3),
+        **dict.fromkeys([*REGRESSION, *INTERVALS, *GENERATION, *RECOMMENDATION, *TRANSCRIPTION], 3),
     }
     assert Counter(name for name, *_ in PAIRS) == counts
     assert {name for name in globals() if name.startswith("check_")} == {

@@ -12,11 +12,12 @@ from sixfold.parts.table import LOSS_SUMS, MARGIN, Target
 from sixfold.recipe.kinds import METRIC
 
 Array = np.ndarray[Any, Any]
-# Those of ranks and of quantiles: test_recommenders.py, test_quantiles.py.
+# Those of ranks, of quantiles and of speech: test_recommenders.py, test_quantiles.py, test_transcripts.py.
 NAMES = [
     name
     for name in METRIC.names()
-    if "recommendation" not in METRIC.load(name).tasks and METRIC.load(name).of_quantiles != "only"
+    if METRIC.load(name).tasks.isdisjoint({"recommendation", "transcription"})
+    and METRIC.load(name).of_quantiles != "only"
 ]
 ORDER = np.random.default_rng(6).permutation(60)
 

@@ -263,6 +263,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "build/language.py": "of language models; refused in tests of its own",
     "build/module_family.py": "in training",
     "build/audio_cnn.py:mel": "the layout is read before (evaluate/model.py)",
+    "build/ctc.py:mel": "the layout is read before (evaluate/model.py)",
     "build/_image_family.py:image_of": "the layout is read before (evaluate/model.py)",
     "build/_token_network.py:tokens_of": "the layout is read before (evaluate/model.py)",
     "parts/checkpoint": "of a local checkpoint; refused in tests of its own",

@@ -453,6 +453,7 @@ OF_TEXTS = {
     "pixels",
     "samples",
     "tokens",
+    "whole_samples",
 }
 PAIRS = [
     (name, check)

@@ -183,6 +183,7 @@ def test_the_options_are_all_there() -> None:
             "mel_statistics",
             "pixels",
             "samples",
+            "whole_samples",
         }  # tests/prepare/test_pixels.py, test_image_embedding.py, test_sound_features.py
         assert [
             name for name in kind.names() if f"'{name}'" not in text and name not in of_files

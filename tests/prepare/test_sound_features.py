@@ -22,6 +22,7 @@ from sixfold.parts.sound_store import StoredSamples
 from sixfold.parts.table import Column, FloatArray, Table
 from sixfold.prepare.features.mel_statistics import Settings as MelStatistics
 from sixfold.prepare.features.samples import Settings as Samples
+from sixfold.prepare.features.whole_samples import Settings as WholeSamples
 from sixfold.prepare.mel_block import cosines
 
 
@@ -51,6 +52,7 @@ def asked(block: Any, table: Table) -> FloatArray:
         Samples(),
         Samples(rate=16_000, seconds=0.1),
         Samples(trim=30.0, level=-25.0),
+        WholeSamples(level=-25.0),
         MelStatistics(),
         MelStatistics(bands=24, coefficients=0, segments=1),
         MelStatistics(coefficients=13, segments=5, level=-25.0),
@@ -65,6 +67,17 @@ def test_the_graph_gives_what_training_gives(method: Any, table: Table) -> None:
     off = 0 if block.group(0).kind == "samples" else 1e-4  # of sums in another order
     np.testing.assert_allclose(asked(block, table), found, atol=off, rtol=0)
     assert np.array_equal(block.reader(table)(slice(3, 5)), found[3:5])
+
+
+def test_whole_samples_are_as_long_as_the_longest(tmp_path: Path) -> None:
+    """Of twenty recordings one is long: most of them decide what becomes of samples."""
+    paths = [tmp_path / f"{number}.wav" for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_bytes(tiny_sounds.wav(tiny_sounds.tone(440, 1.1 if number == 7 else 0.2)))
+    names = list(map(str, paths))
+    assert Samples().form(names).samples < 4_000
+    assert WholeSamples().form(names).samples == 10_000  # 1.25 s: a multiple of a quarter
+    assert WholeSamples(seconds=0.5).form(names).samples == 4_000
 
 
 def test_samples_are_of_the_rate_and_length_of_most(table: Table) -> None:

@@ -34,6 +34,11 @@ OF_INTERACTIONS: dict[str, Any] = {
     "build": "als",
     "evaluate": {"metrics": ["mrr"]},
 }
+OF_SPEECH: dict[str, Any] = {
+    "task": "transcription",
+    "build": "ctc",
+    "evaluate": {"metrics": ["word_error_rate"]},
+}
 METRICS_FOR_VALUES = "mae, mape, mse, pinball, r2, rmse, rmsle"
 OF_QUANTILES: dict[str, Any] = {
     "task": {"regression": {"quantiles": [0.1, 0.9]}},
@@ -398,11 +403,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"compress": {"keep": {"acuracy": -0.1}}, "evaluate.metrics": []},
         [
             "compress.keep.acuracy: expected the name of a metric; found 'acuracy'. Did you mean 'accuracy'? All: accuracy, "
-            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, coverage_at_10, f1, "
+            "average_precision, balanced_accuracy, bits_per_byte, brier, calibration_error, character_error_rate, "
+            "coverage_at_10, f1, "
             "interval_coverage, interval_width, kappa, log_loss, mae, map_at_10, mape, mcc, mrr, mse, ndcg_at_10, "
             "ndcg_at_20, novelty_at_10, perplexity, pinball, precision, preference_accuracy, r2, recall, recall_at_10, "
             "recall_at_20, rmse, rmsle, roc_auc, specificity, "
-            "top_3_accuracy, top_5_accuracy."
+            "top_3_accuracy, top_5_accuracy, word_error_rate."
         ],
     ),
     (
@@ -460,8 +466,23 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.quantize_needs_a_network,
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
-            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, fusion, image_encoder, language, mlp, "
+            "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, ctc, fusion, image_encoder, language, mlp, "
             "residual_mlp, sasrec, tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+        ],
+    ),
+    (
+        rules.transcripts_are_whole,
+        {
+            **OF_SPEECH,
+            "evaluate": {"metrics": ["word_error_rate"], "ensemble": True},
+            "compress": {"prune": ["features"], "fixed_point": {"factor": 64}},
+        },
+        [
+            "evaluate.ensemble: expected no ensemble for task: transcription; found one. Leave it out.",
+            "compress.prune: expected no prune for task: transcription; found one. Write compress: {quantize: {activations: "
+            "static}}.",
+            "compress.fixed_point: expected no fixed_point for task: transcription; found one. Write compress: {quantize: "
+            "{activations: static}}.",
         ],
     ),
     (

@@ -296,6 +296,9 @@ def test_what_is_averaged_gives_the_score(name: str) -> None:
         users, ranks = np.repeat(np.arange(10.0), 5), rng.integers(1, 40, 50)
         values = np.stack([users, ranks, rng.uniform(1, 9, 50), rng.uniform(0, 0.02, 50)], axis=1)
         target = Target("recommendation", np.zeros((50, 4)), RANKING)
+    elif "transcription" in metric.tasks:
+        said = rng.integers(97, 100, (50, 6))
+        target, values = Target("transcription", said, ("y",)), rng.integers(97, 100, (50, 6))
     elif metric.of_quantiles == "only":
         target = Target("regression", rng.normal(size=50), ("y",), quantiles=(0.2, 0.8))
         values = np.sort(rng.normal(size=(50, 2)), axis=1)

@@ -185,6 +185,9 @@ COSTS = {
     # One fit of 320 rows with images of 8 pixels a side: about 8 s on a busy machine. Larger images
     # take more.
     "fusion": ExpectedCost(5.0, 100_000.0, of="rows"),
+    # Guessed, of recordings of a second: some hundred a minute for all folds.
+    "audio_cnn": ExpectedCost(5.0, 200_000.0, of="rows"),
+    "ctc": ExpectedCost(10.0, 500_000.0, of="rows"),
     # One million interactions of 20,000 users and 50,000 items.
     "popularity": ExpectedCost(0.5, 100.0, of="rows"),
     "item_knn": ExpectedCost(0.5, 200.0, of="rows"),

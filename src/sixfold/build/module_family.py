@@ -431,7 +431,7 @@ def _centered(fit: Fit) -> Fit:
     """The same work on values less an offset, where float32 could not tell them apart without; that
     of the model it goes on from, or learns from, where there is one.
     """
-    if fit.task in ("classification", "generation", "recommendation"):
+    if fit.task in ("classification", "generation", "recommendation", "transcription"):
         return fit
     before: tuple[object, ...] = (fit.start, fit.teacher)
     known = [model.offset for model in before if isinstance(model, Offset)]

@@ -74,6 +74,8 @@ def _outputs(signature: Signature) -> Findings:
         allowed = [[WHOLE[signature.task]]]
     if signature.task == "classification":
         allowed = [["label", "probability"], ["label", "decision"]]
+    if signature.task == "transcription":
+        allowed = [["text"]]
     if names not in allowed:
         yield (
             SIGNATURE,

@@ -98,9 +98,7 @@ def recorded(content: bytes, name: str, wanted: AudioInput) -> Whole:
 
     soxr resamples (its quality HQ).
     """
-    samples, rate = decode(content, name)
-    if rate != wanted.rate:
-        samples = _library("soxr").resample(samples, rate, wanted.rate, quality="HQ")
+    samples = _resampled(content, name, wanted)
     if wanted.trim:
         samples = trimmed(samples, wanted.rate, wanted.trim)
     samples = middle(samples, wanted.samples)
@@ -113,19 +111,43 @@ def recorded(content: bytes, name: str, wanted: AudioInput) -> Whole:
     return found
 
 
+def start_s(content: bytes, name: str, wanted: AudioInput) -> float:
+    """Where in the recording the first sample of `recorded` is, in seconds; below 0 where zeros are before
+    it. Raises DataError as `decode`.
+    """
+    if not wanted.trim:
+        return (facts_of(content, name).seconds - wanted.samples / wanted.rate) / 2
+    samples = _resampled(content, name, wanted)
+    loud = loud_part(samples, wanted.rate, wanted.trim)
+    start, stop, _ = loud.indices(len(samples))
+    return (start + (stop - start - wanted.samples) / 2) / wanted.rate
+
+
+def _resampled(content: bytes, name: str, wanted: AudioInput) -> Samples:
+    samples, rate = decode(content, name)
+    if rate != wanted.rate:
+        samples = _library("soxr").resample(samples, rate, wanted.rate, quality="HQ")
+    return samples
+
+
 def trimmed(samples: Samples, rate: int, below_db: float) -> Samples:
     """Without the beginning and the end in which each 10 ms has less than the loudest 10 ms' power,
     by `below_db` or more. What has no power stays as it is.
     """
+    return samples[loud_part(samples, rate, below_db)]
+
+
+def loud_part(samples: Samples, rate: int, below_db: float) -> slice:
+    """What `trimmed` keeps."""
     step = max(1, round(FRAME_S * rate))
     count = -(-len(samples) // step)
     padded = np.zeros(count * step, dtype=np.float64)
     padded[: len(samples)] = samples
     power = (padded**2).reshape(count, step).mean(axis=1)
     if not power.max(initial=0.0):
-        return samples
+        return slice(None)
     loud = np.flatnonzero(power > power.max() * 10 ** (-below_db / 10))
-    return samples[loud[0] * step : (loud[-1] + 1) * step]
+    return slice(int(loud[0]) * step, int(loud[-1] + 1) * step)
 
 
 def middle(samples: Samples, count: int) -> Samples:

@@ -139,6 +139,8 @@ def _outputs(signature: Signature) -> list[dict[str, Any]]:
         if output.name == "label":
             kind = CLASSES.get(signature.class_type, "any")
             found.append({"type": kind, "name": output.name, "required": True})
+        elif output.name == "text":
+            found.append({"type": "string", "name": output.name, "required": True})
         elif output.name == "value" and len(output.columns) == 1:
             found.append({"type": "double", "name": output.name, "required": True})
         else:

@@ -59,6 +59,7 @@ NUMBER_BYTES: Final = 25  # of an answer as text, at most
 DIGITS: Final = 9  # that answers are stored with
 ALONE: Final = 8  # rows that are also asked one by one: a batch of one may take another path
 FORM_CELLS: Final = 100_000  # that are asked in the forms other than text: all rows of up to 100 columns; each takes 1 µs
+PLAIN_TEXTS: Final = ("label", "text")  # outputs of a text a row, which are compared as they are
 RERUN: Final = "The exported graph disagrees with the trained pipeline: report it with the recipe; nothing was written."
 
 
@@ -117,7 +118,7 @@ class Parity:
         for name in self.rows[0] if self.rows else ():
             yield {"column": name, "values": [row[name] for row in self.rows]}
         for name, array in self.expected.items():
-            if name == "label":
+            if name in PLAIN_TEXTS:
                 yield {"output": name, "values": np.asarray(array).reshape(-1).tolist()}
             else:
                 digits = f".{_digits(array)}g" if name == "value" else f".{DIGITS}f"
@@ -278,7 +279,7 @@ def _of_rows(lines: Iterator[dict[str, Any]]) -> Parity:
     return Parity(
         rows,
         {
-            name: np.array(_texts(v), dtype=object) if name == "label" else _numbers(v)
+            name: np.array(_texts(v), dtype=object) if name in PLAIN_TEXTS else _numbers(v)
             for name, v in found.items()
         },
     )
@@ -383,14 +384,14 @@ def _compare(
     """The largest difference. `allowed`: how far from what is expected an answer may be."""
     if expected.size != found.size:
         raise BundleError(where, f"{name} of shape {expected.shape}", f"{found.shape}", RERUN)
-    if name == "label":
+    if name in PLAIN_TEXTS:
         pairs = list(zip(map(str, expected.reshape(-1)), map(str, found.reshape(-1)), strict=True))
         wrong = [row for row, (one, other) in enumerate(pairs) if one != other]
         if wrong:
             one, other = pairs[wrong[0]]
             raise BundleError(
                 f"{where}, stored row {wrong[0] + 1}",
-                f"label {shorten(one)!r}",
+                f"{name} {shorten(one)!r}",
                 f"{shorten(other)!r} ({len(wrong)} rows differ)",
                 RERUN,
             )

@@ -20,6 +20,7 @@ from sixfold.recipe.signature import Signature
 if TYPE_CHECKING:  # it takes packages that other runtimes do without
     from sixfold.bundle.language.model import LanguageRuntime
     from sixfold.bundle.recommend.runtime import RecommenderRuntime
+    from sixfold.bundle.transcription.runtime import TranscriptionRuntime
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[
@@ -98,6 +99,14 @@ class Recommends(Proves, Protocol):
     """Ability of a runtime: it says which items are for a user."""
 
     def recommender(self) -> RecommenderRuntime:
+        """What does so."""
+
+
+@runtime_checkable
+class Transcribes(Protocol):
+    """Ability of a runtime: it hears what is said in a recording, and when."""
+
+    def transcriber(self) -> TranscriptionRuntime:
         """What does so."""
 
 

@@ -68,6 +68,16 @@ RECOMMENDERS = """build:                          # 2  the popular items, and th
   - {family: als, factors: [16, 64]}
   - {family: bpr, factors: 64}
 """
+SPEECH = """# prepare:                      # 1  left out: the commonest rate, as long as the longest recording
+#   features: {audio: {name: whole_samples, rate: 16000, seconds: 12}}
+build:                          # 2
+  - family: ctc                 # a network over log-mel spectrograms, trained from scratch
+    size: auto                  # or nano, small, medium, large
+    decode: greedy              # or beam, which looks at how probable characters are after others
+    # noise: 0.1                # shift, speed, time_mask and band_mask change training recordings, too
+initialize: {seed: 7}           # 3
+# train: {epochs: 40}           # 4  left out: AdamW, a rate that rises and falls
+"""
 LANGUAGE = """build:                          # 2  a language model from scratch; or {family: language, checkpoint: FOLDER}
   family: language
   size: auto                    # by the texts; or nano (1M), micro (6M), small (28M), medium (90M), base (310M), large (1.1B)
@@ -81,7 +91,8 @@ initialize: {seed: 7}           # 3
 OF_TASKS = {
     "generation": LANGUAGE,
     "recommendation": RECOMMENDERS,
-}  # whose rows are no columns to predict from
+    "transcription": SPEECH,
+}  # whose rows are no columns to predict from, or recordings alone
 
 
 @click.command(name="init")
@@ -91,9 +102,10 @@ OF_TASKS = {
 )
 @click.option(
     "--task",
-    type=click.Choice(["generation", "recommendation"]),
+    type=click.Choice(["generation", "recommendation", "transcription"]),
     help="generation: a language model that goes on with texts, of a file or folder of text, or a column `text`; "
-    "recommendation: who is likely to want what, of a table of users, items and times.",
+    "recommendation: who is likely to want what, of a table of users, items and times; "
+    "transcription: what is said, of a table of recordings and their texts (--target).",
 )
 @click.option("--separator", help="Field separator of a text file, such as ';'.")
 @click.option(
@@ -114,10 +126,11 @@ def command(
 ) -> None:
     """Write a recipe for DATA: a file (csv, tsv, parquet, jsonl, also .gz and .zip), a folder of
     images, recordings or .txt files with a subfolder a class, or sklearn:NAME. With --task generation, for a
-    file or folder of plain text, too; with --task recommendation, for a table of what users did.
+    file or folder of plain text, too; with --task recommendation, for a table of what users did; with --task
+    transcription, for a table of recordings and of what is said in them.
     """
     from sixfold.core.paths import write_atomic
-    from sixfold.data.first_look import look, look_at_interactions, look_at_texts
+    from sixfold.data.first_look import LOOKS, look
     from sixfold.data.source import why_folder
     from sixfold.recipe.schema import Data
 
@@ -126,8 +139,7 @@ def command(
         raise click.UsageError("Missing option '--target': the column to predict.")
     own = {"source": source.text, "separator": separator, "header": not no_header}
     if task is not None:
-        look_at = look_at_texts if task == "generation" else look_at_interactions
-        section, dataset = look_at(Data.model_validate({**own, "target": target}), Path.cwd())
+        section, dataset = LOOKS[task](Data.model_validate({**own, "target": target}), Path.cwd())
     else:
         asked = Data.model_validate({**own, "target": target or LABEL})
         section, dataset = look(asked, Path.cwd())

@@ -21,6 +21,7 @@ from sixfold.bundle.modality_reader import InputEncoder, input_names, reader_of
 from sixfold.core.errors import SystemFault
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.table import Column, Table
+from sixfold.recipe.ctc_decoder import DECODER
 from sixfold.recipe.receipt import Cost
 from sixfold.recipe.signature import CATEGORIES, NUMBERS
 
@@ -78,7 +79,11 @@ class GraphInputs:
             for modality in modalities
             for name in input_names(props, modality)
         }
-        plain = {name: json.loads(text) for name, text in props.items() if name not in encoders}
+        plain = {
+            name: json.loads(text)
+            for name, text in props.items()
+            if name not in encoders and name != DECODER
+        }
         return cls({**plain, **{name: [each.column] for name, each in encoders.items()}}, encoders)
 
 

@@ -26,11 +26,12 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.quant_utils import QuantFormat
 
 from sixfold.build._fitted_audio import AudioNetwork
+from sixfold.build._fitted_ctc import CtcNetwork
 from sixfold.build._image_family import PixelModel
 from sixfold.compress import quantized_items
 from sixfold.compress.amount import Found
 from sixfold.compress.language import quantizing
-from sixfold.compress.quantized_images import quantized_audio, quantized_pixels
+from sixfold.compress.quantized_images import quantized_audio, quantized_pixels, quantized_speech
 from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
 from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
@@ -110,7 +111,7 @@ def apply(subject: CompressionState, job: Job, section: Quantize, context: Conte
         return None, f"{section.weights} is for language models; {job.candidate.name} is none"
     if isinstance(subject.model.fitted, Recommender):
         return quantized_items.apply(subject, job)
-    if isinstance(subject.model.fitted, (PixelModel, AudioNetwork)):
+    if isinstance(subject.model.fitted, (PixelModel, AudioNetwork, CtcNetwork)):
         return subject.changed(
             job, partial(_of_images, subject)
         ), "int8 weights by channel, static int8 activations"
@@ -138,14 +139,16 @@ def _of_images(subject: CompressionState, model: Model, position: int) -> Model:
     table = subject.basis.rows(position).table
     some = np.linspace(0, table.rows - 1, min(CALIBRATION_ROWS, table.rows)).astype(np.int64)
     fitted = model.fitted
-    if not isinstance(fitted, (PixelModel, AudioNetwork)):
+    if not isinstance(fitted, (PixelModel, AudioNetwork, CtcNetwork)):
         return model
     x = np.concatenate([x for _, x in model.preparer.batches(table.take(some))])
-    smaller = (
-        quantized_pixels(fitted, x)
-        if isinstance(fitted, PixelModel)
-        else quantized_audio(fitted, x)
-    )
+    smaller: Fitted
+    if isinstance(fitted, CtcNetwork):
+        smaller = quantized_speech(fitted, x)
+    elif isinstance(fitted, AudioNetwork):
+        smaller = quantized_audio(fitted, x)
+    else:
+        smaller = quantized_pixels(fitted, x)
     return replace(model, fitted=smaller)
 
 

@@ -8,7 +8,7 @@ import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import onnxruntime as ort
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from sixfold.build._fitted_audio import AudioNetwork, MelRows, spectrogram_nodes
+from sixfold.build._fitted_ctc import CtcNetwork, spectrograms_of
 from sixfold.build._image_family import ImageModel, PixelModel
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
@@ -123,6 +124,12 @@ def quantized_audio(fitted: AudioNetwork, x: Matrix) -> QuantizedAudio:
     return QuantizedAudio(fitted.mel, quantized_images(fitted.network, spectrograms))
 
 
+def quantized_speech(fitted: CtcNetwork, x: Matrix) -> CtcNetwork:
+    """The network in int8; `x`: training rows, [rows, samples]."""
+    spectrograms = np.concatenate(list(spectrograms_of(x, fitted.mel)))
+    return replace(fitted, network=quantized_images(fitted.network, spectrograms))
+
+
 def quantized_pixels(fitted: PixelModel, x: Matrix) -> QuantizedPixels:
     """The network in int8; `x`: training rows, [rows, cells]."""
     shape = fitted.image
@@ -135,7 +142,7 @@ def quantized_pixels(fitted: PixelModel, x: Matrix) -> QuantizedPixels:
 
 
 def quantized_images(network: ImageModel, images: ImageArray) -> QuantizedImages:
-    """The network's graph, from `images` uint8 or float32 [rows, H, W, C], with int8 weights and
+    """The network's graph, from `images` uint8 or float32 [rows, …], with int8 weights and
     uint8 activations between them.
 
     `images` are training images, of which at most CALIBRATION_IMAGES, evenly chosen, say what range

@@ -89,6 +89,18 @@ def look_at_interactions(section: Data, folder: Path) -> tuple[Data, Dataset]:
     return found, load.load(found, "recommendation", folder)
 
 
+def look_at_transcripts(section: Data, folder: Path) -> tuple[Data, Dataset]:
+    """The section and its dataset, of recordings and what is said in them. Raises DataError, RecipeError."""
+    return section, load.load(section, "transcription", folder)
+
+
+LOOKS: Final = {
+    "generation": look_at_texts,
+    "recommendation": look_at_interactions,
+    "transcription": look_at_transcripts,
+}
+
+
 def _called(part: str, columns: Sequence[str]) -> str | None:
     """The first column with one of the names that a part has; None where there is none."""
     plain = {re.sub(r"[^a-z]", "", name.lower()): name for name in reversed(columns)}

@@ -45,7 +45,7 @@ def warning(training: Dataset, seed: int = 0) -> str:
 def _warning(training: Dataset, seed: int) -> str:
     """Of one target."""
     if (
-        training.target.task in ("reconstruction", "generation", "recommendation")
+        training.target.task in ("reconstruction", "generation", "recommendation", "transcription")
         or len(training.table.columns) < 2
         or training.table.rows < LEAST_ROWS
     ):

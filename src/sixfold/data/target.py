@@ -17,10 +17,14 @@ from sixfold.core.errors import DataError, RecipeError
 from sixfold.core.units import counted
 from sixfold.data.columns import DISTINCT_ROWS, Read, Reading, Texts, levels_of, read, texts
 from sixfold.parts.table import Column, ColumnKind, FloatArray, IntArray, Target, Task
+from sixfold.parts.transcripts import code_points, normalized
 
 FEW_VALUES: Final = 20  # different whole numbers in a target are classes up to here; guessed
 ROWS_EACH: Final = (
     5  # rows each of them has on average, at least, when there are more than two; guessed
+)
+MOST_SAID: Final = (
+    4_000  # characters of a text: what is said in a minute or less, many times; guessed
 )
 SHOWN: Final = 6  # classes named in a sentence
 
@@ -41,11 +45,37 @@ def column_target(
     """The target column; `task`, and `kind` of this column, as far as the recipe says them. Raises
     DataError.
     """
+    if task == "transcription":
+        return _transcripts(name, texts(name, raw, reading), reading)
     if task == "classification" or (task is None and kind in ("category", "boolean", "identifier")):
         return _classes(name, levels_of(texts(name, raw, reading), reading), reading)
     if task == "regression" or kind == "number":
         return _values(name, read(name, raw, "number", reading), reading)
     return _inferred(name, raw, reading)
+
+
+def _transcripts(name: str, held: Texts, reading: Reading) -> FoundTarget:
+    """Texts as they stand, but for white space; rows without one are left out."""
+    rows = np.flatnonzero(held.codes >= 0)
+    if not len(rows):
+        raise _no_value(name, reading)
+    said = [normalized(text) for text in held.levels]
+    longest = max(map(len, said))
+    if longest > MOST_SAID:
+        raise DataError(
+            f"{reading.where}, column '{name}'",
+            f"what is said in a recording, {MOST_SAID:,} characters at most",
+            f"{longest:,}",
+            "Cut the recording and its text into pieces, or choose another data.target.",
+        )
+    characters = counted(len(set("".join(said))), "character")
+    codes = code_points(said)[held.codes[rows]]
+    notes = (
+        f"'{name}' is predicted: transcription, {counted(len(said), 'different text')} of {characters}, "
+        f"{longest:,} long at most."
+    )
+    warnings = _missing_classes(name, held, reading, "what is said")
+    return FoundTarget(Target("transcription", codes, (name,)), rows, (notes,), warnings)
 
 
 def value_targets(
@@ -177,9 +207,11 @@ def _class_order(held: Texts) -> list[int]:
     return sorted(range(len(known)), key=lambda level: (known[level], held.levels[level]))
 
 
-def _missing_classes(name: str, held: Texts, reading: Reading) -> tuple[str, ...]:
+def _missing_classes(
+    name: str, held: Texts, reading: Reading, what: str = "a class"
+) -> tuple[str, ...]:
     """A loud line for every word that is read as a missing target: it may be a class of that
-    name.
+    name, or said.
     """
     notes = []
     for token, rows in sorted(held.token_rows.items()):
@@ -190,7 +222,7 @@ def _missing_classes(name: str, held: Texts, reading: Reading) -> tuple[str, ...
             )
             notes.append(
                 f"{name}: '{token}' is read as a missing target: {rows:,} of {len(held.codes):,} rows ({share:.1%}) "
-                f"are left out. If it is a class, say data.missing: {json.dumps(others)}."
+                f"are left out. If it is {what}, say data.missing: {json.dumps(others)}."
             )
     return tuple(notes)
 

@@ -65,6 +65,8 @@ def _ignorant(dataset: Dataset, fold: Fold) -> FloatArray:
         return byte_shares(dataset.take(fold.train), dataset.take(fold.validation))
     if dataset.target.task == "recommendation":
         return popular_items(dataset.take(fold.train), dataset.take(fold.validation))
+    if dataset.target.task == "transcription":
+        return np.zeros((len(fold.validation), 1))
     constant = _constant(dataset.target.take(fold.train))
     return np.repeat(constant[None, :], len(fold.validation), axis=0)
 

@@ -42,6 +42,7 @@ from sixfold.parts.fit import Fitted, OutputKind
 from sixfold.parts.sparse import held_bytes
 from sixfold.parts.state import State
 from sixfold.parts.table import Dataset, FloatArray
+from sixfold.parts.transcripts import widened
 from sixfold.runs.context import Context
 from sixfold.runs.disk import DiskLimit
 
@@ -95,7 +96,7 @@ class Evaluation(State):
 
     `scores`: metric → float64 [folds], NaN where the family cannot be scored by it, or the fold was
     not done. `predictions`: out-of-fold, float64 [rows, outputs], NaN for rows that no fold
-    validates, the mean where several do. `models`: of `numbers`. `fit_s`: seconds of preparing and
+    validates, the mean where several do (of texts the last one). `models`: of `numbers`. `fit_s`: seconds of preparing and
     training; what one candidate's work saves another (prepared folds, networks that train as one, a
     matrix that is factored once) is counted with the first. `shares`: what its model takes of
     `budget.bundle` and of `budget.latency`, 1 for all of it; of those that the recipe gives.
@@ -237,16 +238,22 @@ def join(
 ) -> Evaluation:
     """What one candidate did, fold after fold."""
     scores = {name: np.full(len(folds), np.nan) for name in parts[0].scores}
+    said = dataset.target.task == "transcription"
+    found_in = [predicted.shape[1] for part in parts for predicted in part.predictions]
     total, times_seen = (
-        np.zeros((dataset.table.rows, dataset.target.outputs)),
+        np.zeros((dataset.table.rows, max(dataset.target.outputs, *found_in))),
         np.zeros(dataset.table.rows),
     )
     models: dict[int, FoldModel] = {}
     for part in parts:
         for at, number in enumerate(part.numbers):
             models[number] = part.models.places[at]
-            total[folds[number].validation] += part.predictions[at]
-            times_seen[folds[number].validation] += 1
+            rows, predicted = folds[number].validation, part.predictions[at]
+            if said:  # texts have no mean: of several the last one
+                total[rows], times_seen[rows] = widened(predicted, total.shape[1]), 1
+            else:
+                total[rows] += predicted
+                times_seen[rows] += 1
             for name, found in part.scores.items():
                 scores[name][number] = found[at]
     with np.errstate(invalid="ignore"):

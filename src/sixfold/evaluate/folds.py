@@ -17,7 +17,11 @@ from sixfold.recipe.kinds import SPLITTER
 from sixfold.recipe.schema import Evaluate
 
 OPTIONS = ("folds", "repeats", "share")
-LEARNED = {"generation": "texts are learned", "recommendation": "interactions have no time"}
+LEARNED = {
+    "generation": "texts are learned",
+    "recommendation": "interactions have no time",
+    "transcription": "texts are predicted",
+}
 SHOWN = 8  # classes named in a sentence
 MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 

@@ -21,7 +21,16 @@ from sixfold.evaluate import calibrators, cross_fit, scoring, thresholds
 from sixfold.evaluate.averaged import Joined
 from sixfold.evaluate.calibrators import Calibrator
 from sixfold.evaluate.quantiles import OrderedQuantiles, conformal
-from sixfold.parts.fit import Features, Fit, Fitted, IncrementalPredictor, Matrix, OutputKind, Watch
+from sixfold.parts.fit import (
+    Decodes,
+    Features,
+    Fit,
+    Fitted,
+    IncrementalPredictor,
+    Matrix,
+    OutputKind,
+    Watch,
+)
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.state import State
@@ -39,6 +48,7 @@ from sixfold.prepare import preparer
 from sixfold.prepare.documents import DocumentPreparer
 from sixfold.prepare.interactions import InteractionPreparer
 from sixfold.prepare.preparer import Preparer
+from sixfold.recipe.ctc_decoder import DECODER
 from sixfold.recipe.kinds import FAMILY
 from sixfold.runs.context import Context
 
@@ -146,7 +156,7 @@ class Model(State):
 
     def export(self) -> onnx.ModelProto:
         """One graph from raw columns to `label` [rows, 1] and `probability` or `decision`, or to
-        `value`.
+        `value`; of texts that is what their decoder takes.
 
         Raises FitError when the model asks for no column.
         """
@@ -160,6 +170,11 @@ class Model(State):
         graph = Graph()
         scores = graph.cast(self.fitted.export(graph, self._features(graph)), TensorProto.DOUBLE)
         scores = scores if self.calibrator is None else self.calibrator.export(graph, scores)
+        if isinstance(self.fitted, Decodes):
+            decoder = self.fitted.decoder
+            graph.describe_text(DECODER, decoder.model_dump_json())
+            graph.output("value", scores, TensorProto.DOUBLE, ["rows", decoder.cells])
+            return graph.model()
         if self.task != "classification":
             graph.output("value", scores, TensorProto.DOUBLE, ["rows", len(self.values)])
             return graph.model()

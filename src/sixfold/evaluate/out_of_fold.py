@@ -16,6 +16,7 @@ from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.thresholds import decided
 from sixfold.parts.table import BoolArray, Dataset, FloatArray, IntArray, Target, quantile_name
+from sixfold.parts.transcripts import texts_of
 
 
 def labels(evaluation: Evaluation, folds: Sequence[Fold]) -> IntArray:
@@ -56,7 +57,7 @@ def write(
 ) -> None:
     """One row a training row, in their order: `row` (from 0), `fold` (from 0; the first one that
     validates the row, null for none), `validated` (by how many folds), `target`; then of each
-    candidate `NAME: label`, `NAME: probability CLASS`, `NAME: decision CLASS` or `NAME: value`,
+    candidate `NAME: label`, `NAME: probability CLASS`, `NAME: decision CLASS`, `NAME: value` or `NAME: text`,
     null where no fold validates the row, the mean where several do.
     """
     rows = dataset.table.rows
@@ -80,6 +81,8 @@ def write(
 def _target(target: Target) -> dict[str, Any]:
     if target.task == "classification":
         return {"target": _classes(target.values.astype(np.int64), target)}
+    if target.task == "transcription":
+        return {"target": pa.array(texts_of(target.values))}
     if target.values.ndim == 1:
         return {"target": pa.array(target.values)}
     return {
@@ -91,6 +94,9 @@ def _target(target: Target) -> dict[str, Any]:
 def _answers(evaluation: Evaluation, target: Target, folds: Sequence[Fold]) -> dict[str, Any]:
     unseen: BoolArray = np.asarray(~np.isfinite(evaluation.predictions).all(axis=1))
     found: dict[str, Any] = {}
+    if target.task == "transcription":
+        said = texts_of(np.nan_to_num(evaluation.predictions))
+        return {f"{evaluation.name}: text": pa.array(said, mask=unseen)}
     if target.task == "classification":
         found[f"{evaluation.name}: label"] = _classes(labels(evaluation, folds), target)
     outputs = target.classes or tuple(map(quantile_name, target.quantiles)) or target.names

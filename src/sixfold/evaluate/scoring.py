@@ -19,6 +19,7 @@ DEFAULTS: dict[Task, tuple[str, ...]] = {
     "regression": ("rmse", "mae", "r2"),
     "reconstruction": ("mse", "mae"),
     "generation": ("bits_per_byte", "perplexity"),
+    "transcription": ("word_error_rate", "character_error_rate"),
     "recommendation": (
         "ndcg_at_10",
         "recall_at_10",

@@ -14,10 +14,11 @@ import numpy as np
 from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.metrics.transcription import edits
 from sixfold.evaluate.metrics.values import PinballLoss
 from sixfold.evaluate.shuffling import Effort
 from sixfold.parts.modality import is_modality
-from sixfold.parts.table import BoolArray, Column, Dataset, FloatArray
+from sixfold.parts.table import BoolArray, Column, Dataset, FloatArray, Target
 
 LEAST_ROWS: Final = 20
 LEAST_SHARE: Final = 0.01
@@ -49,8 +50,8 @@ class WorstSlices(NamedTuple):
 
 
 def row_losses(training: Dataset, evaluation: Evaluation, folds: Sequence[Fold]) -> FloatArray:
-    """[rows] 1 for a wrong class, 0 for a right one; of values the mean distance, of quantiles the pinball loss; NaN
-    for rows that no fold validates.
+    """[rows] 1 for a wrong class, 0 for a right one; of values the mean distance, of quantiles the pinball loss, of texts
+    the share of wrong characters; NaN for rows that no fold validates.
     """
     target = training.target
     if target.task == "classification":
@@ -59,9 +60,18 @@ def row_losses(training: Dataset, evaluation: Evaluation, folds: Sequence[Fold])
         return np.where(labels < 0, np.nan, wrong)
     if target.quantiles:
         return PinballLoss().rows(target, evaluation.predictions)
+    if target.task == "transcription":
+        return _edits(target, evaluation.predictions)
     values = np.asarray(target.values, dtype=np.float64).reshape(len(evaluation.predictions), -1)
     predicted = evaluation.predictions.reshape(values.shape)
     return np.asarray(np.abs(predicted - values).mean(axis=1), dtype=np.float64)
+
+
+def _edits(target: Target, predictions: FloatArray) -> FloatArray:
+    """[rows] wrong characters of each text, as a share of its own."""
+    seen = np.isfinite(predictions).all(axis=1)
+    found = edits(target, np.nan_to_num(predictions), words=False)
+    return np.where(seen, found.wrong / np.maximum(found.there, 1), np.nan)
 
 
 def worst_slices(training: Dataset, loss: FloatArray, effort: Effort | None = None) -> WorstSlices:

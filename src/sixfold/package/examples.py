@@ -17,8 +17,10 @@ from sixfold.data.raw import text_rows
 from sixfold.evaluate import curves, out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation
 from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.metrics.transcription import edits
 from sixfold.parts.modality import is_modality
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Table
+from sixfold.parts.transcripts import texts_of
 from sixfold.recipe.report import ExampleList, ShownExample, ShownValue
 
 MOST_IN_CELLS = 150  # rows of all cells together: those of the commonest mistakes first
@@ -54,6 +56,8 @@ def examples(
     shown = _shown_columns(training.table, importances)
     if most == 0 or not len(curves.seen(evaluation.predictions)):
         return ()
+    if training.target.task == "transcription":
+        return (_worst_texts(training, evaluation, shown, most),)
     if training.target.task != "classification":
         return (_worst_values(training, evaluation, shown, most),)
     found = _classified(training, evaluation, folds)
@@ -171,6 +175,24 @@ def _worst_values(
             ShownExample(row=int(rows[place]), truth=texts[0], predicted=texts[1], values=own)
         )
     return ExampleList(kind="wrong", rows=len(rows), examples=tuple(found))
+
+
+def _worst_texts(
+    training: Dataset, evaluation: Evaluation, shown: Sequence[str], most: int
+) -> ExampleList:
+    """Texts with the most wrong characters, as a share of their own."""
+    rows = curves.seen(evaluation.predictions)
+    target, predicted = training.target.take(rows), evaluation.predictions[rows]
+    found = edits(target, predicted, words=False)
+    places = np.argsort(-found.wrong / np.maximum(found.there, 1), kind="stable")[:most]
+    cut = _cut(LONGEST_TEXT)
+    pairs = zip(texts_of(target.values[places]), texts_of(predicted[places]), strict=True)
+    values = shown_values(training.table, rows[places], shown)
+    examples = tuple(
+        ShownExample(row=int(rows[place]), truth=cut(truth), predicted=cut(said), values=own)
+        for place, (truth, said), own in zip(places.tolist(), pairs, values, strict=True)
+    )
+    return ExampleList(kind="wrong", rows=len(rows), examples=examples)
 
 
 def _worst_intervals(

@@ -150,6 +150,8 @@ def cohorts(training: Dataset, winner: Winner, effort: Effort) -> Cohorts | None
     loss = "mean distance from the target"
     if training.target.task == "classification":
         loss = "share of wrong classes"
+    elif training.target.task == "transcription":
+        loss = "wrong characters of a text, as a share"
     elif training.target.quantiles:
         loss = "mean pinball loss"
     return Cohorts(

@@ -30,10 +30,11 @@ from sixfold.data.raw import text_rows
 from sixfold.data.signature import inputs
 from sixfold.evaluate import scoring
 from sixfold.evaluate.model import Model
-from sixfold.parts.fit import Parametric, Wrapping
+from sixfold.parts.fit import Decodes, Parametric, Wrapping
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.packed import packed
 from sixfold.parts.table import Dataset, FloatArray, Table
+from sixfold.parts.transcripts import texts_of
 from sixfold.plan.run_context import DataSplit
 from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
@@ -47,6 +48,10 @@ Held = Mapping[str, float | None]
 
 PARITY_ROWS = 1000
 PARITY_CELLS = 200_000  # of more than 200 columns fewer rows are stored, 50 at least: a million cells took 15 s to store and ask
+HEARD_ROWS = 64  # of recordings whose texts are stored
+LEAST_MARGIN = (
+    1e-3  # of ln of probabilities, between two texts: a hundred times what single precision moves
+)
 MEASURING = 0.25  # of the time that is left at the end, at most, for timing the model
 ENGINES = ("sixfold", "numpy", "scikit-learn", "lightgbm", "torch", "onnx", "onnxruntime")
 HOW = (
@@ -58,6 +63,7 @@ HOW = (
     "Parity: the served graph against the trained pipeline on stored rows; a bundle that disagrees is not written.",
 )
 HOW_HTTP = "Over HTTP: one row a request, on one kept-alive connection to a server process of this bundle; p50 and p99."
+HOW_DECODED = "Latency is that of the graph: what makes texts of its numbers comes on top, and is in the latency over HTTP."
 HOW_NESTED = "Nested: every outer fold's training rows alone choose and train; its validation rows score that, once."
 
 
@@ -126,6 +132,8 @@ def signature_of(
     if model.task == "classification":
         label = Output(name="label", columns=model.target_names)
         outputs = [label, Output(name=model.output, columns=model.classes)]
+    elif model.task == "transcription":
+        outputs = [Output(name="text", columns=model.target_names)]
     return Signature(
         task=model.task,
         target=model.target_names,
@@ -142,12 +150,29 @@ def signature_of(
 def expected_answers(model: Model, rows: Table) -> dict[str, npt.NDArray[Any]]:
     """The trained pipeline's own answers, by output of the graph."""
     scores = model.predict(rows)
+    if model.task == "transcription":
+        return {"text": np.array(texts_of(scores), dtype=object)}
     if model.task != "classification":
         return {"value": scores}
     return {
         "label": np.array(model.classes, dtype=object)[model.decide(scores)],
         model.output: scores,
     }
+
+
+def parity_of(model: Model, training: Table, read: ReadFile | None, seed: int) -> Parity:
+    """Stored rows with the trained pipeline's answers. Of texts fewer, as hearing takes long and few would be
+    kept; without those of which another text is as good: rounding decides there, and not the model.
+    """
+    rows, real = stored_rows(training, seed), min(training.rows, _wanted(training) // 2)
+    if isinstance(model.fitted, Decodes):
+        chosen = np.linspace(0, rows.rows - 1, min(rows.rows, HEARD_ROWS)).astype(np.int64)
+        margins = model.fitted.margins(model.preparer.transform(rows.take(chosen)))
+        sure = chosen[margins > LEAST_MARGIN]
+        chosen = sure if len(sure) else chosen
+        rows, real = rows.take(chosen), int((chosen < real).sum())
+    texts = text_rows(rows, model.preparer.inputs, read)
+    return Parity(texts, expected_answers(model, rows), real).fitting()
 
 
 class ModelScores(NamedTuple):
@@ -294,11 +319,7 @@ def measure(
     after = compressed.model
     old, new = packed(before.export()), packed(after.export())
     signature = signature_of(after, training, recipe.data.missing, recipe.data.read)
-    rows = stored_rows(training.table, seed)
-    texts = text_rows(rows, after.preparer.inputs, recipe.data.read)
-    real = min(training.table.rows, _wanted(training.table) // 2)
-    parity = Parity(texts, expected_answers(after, rows), real).fitting()
-    runtime = recipe.runtime
+    parity, runtime = parity_of(after, training.table, recipe.data.read, seed), recipe.runtime
     worst = check_parity(predictor_of(new, signature, runtime), parity)
     first, second = compare(old, new, training.table, MEASURING * clock.left_s())
     cost_before = counted(_sized(first, old, runtime), before)
@@ -321,7 +342,7 @@ def measure(
         machine=machine(),
         versions=versions(),
         duration_s=round(duration_s, 2),
-        how=_how(recipe.data.test, runtime),
+        how=_how(recipe.data.test, runtime, isinstance(after.fitted, Decodes)),
     )
     return Measured(new, signature, receipt, parity)
 
@@ -337,12 +358,13 @@ def _sized(cost: Cost, graph: bytes, runtime: str) -> Cost:
     return cost.model_copy(update={"file_bytes": sum(map(len, packed_by(runtime, graph).values()))})
 
 
-def _how(test: str | None, runtime: str) -> tuple[str, ...]:
+def _how(test: str | None, runtime: str, decoded: bool = False) -> tuple[str, ...]:
     """How everything was measured; `test`: the file of the held-out rows, where they have one;
-    `runtime`: what will answer.
+    `runtime`: what will answer; `decoded`: texts are made of what the graph gives.
     """
     file = f"Holdout: all rows of {test} (data.test), scored once, by the model as it is served."
     how = tuple(file if test is not None and text.startswith("Holdout:") else text for text in HOW)
+    how = (*how, HOW_DECODED) if decoded else how
     if runtime == ONNX:
         return how
     size = f"Bytes: the size of the files of the runtime {runtime}, preparation included."

@@ -44,6 +44,7 @@ MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
 IGNORANT: Final = {
     "generation": "giving each byte its share",
     "recommendation": "giving everybody the popular items",
+    "transcription": "saying nothing",
 }
 UNDRAWN: Final = frozenset(IGNORANT)  # tasks whose predictions are no values
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide

@@ -17,6 +17,7 @@ from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import FloatArray, IntArray, Task
 from sixfold.parts.units import cut_off, with_every_class
+from sixfold.recipe.ctc_decoder import CtcDecoder
 from sixfold.recipe.schema import Initialize, Train
 from sixfold.recipe.section import Section
 from sixfold.recipe.strategy import PLAIN, Strategy
@@ -130,11 +131,12 @@ class Fit:
 
     `x`: [rows, features] in the family's precision, no NaN unless the family takes them, dense
     unless it takes them sparse. `y`: int64 [rows] class indices in [0, outputs), float64 [rows], or
-    float64 [rows, outputs]. `outputs`: classes, or values a row. `start`: what training continues
-    from (after pruning), or None. `facts` stand in its events. `levels`: of each feature that is a
-    category's code (0 and up, -1 for unseen), how many there are, 0 for a number; () for all
-    numbers. `groups`: int64 [rows], equal numbers for rows that stay together when some are cut off
-    to be watched; None: each is alone. `setting`: how it is made. `layout`: what the features are,
+    float64 [rows, outputs], or code points of texts (`parts.transcripts`). `outputs`: classes, or
+    values a row. `start`: what training continues from (after pruning), or None. `facts` stand in
+    its events. `levels`: of each feature that is a category's code (0 and up, -1 for unseen), how
+    many there are, 0 for a number; () for all numbers. `groups`: int64 [rows], equal numbers for rows
+    that stay together when some are cut off to be watched; None: each is alone. `setting`: how it is
+    made. `layout`: what the features are,
     in order; () for numbers all. `teacher`: a model of the same features, whose answers count
     beside the labels (of families of one module). `offset`: of each output, what was subtracted
     from `y`; () for nothing. `columns`: the raw column that each feature is, in another scale perhaps, ''
@@ -273,6 +275,18 @@ class Multiplying(Protocol):
 
     def single(self) -> Fitted:
         """The same model, computing in float32."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """Ability: its numbers become a text; `predict` gives code points, `export` what `decoder` takes."""
+
+    @property
+    def decoder(self) -> CtcDecoder:
+        """What makes the text."""
+
+    def margins(self, x: Matrix) -> FloatArray:
+        """[rows] how far the score of each text is from that of another one."""
 
 
 @runtime_checkable

@@ -45,10 +45,13 @@ class UnusableRecording(NamedTuple):
     reason: DataError
 
 
-def survey(names: Sequence[str]) -> tuple[int, float, str]:
+def survey(
+    names: Sequence[str], share: float = SHARE, longest_s: float = LONGEST_CHOSEN_S
+) -> tuple[int, float, str]:
     """The rate in Hz and the seconds that recordings should become, and the reason, a sentence for
-    the user: of up to SURVEYED headers, evenly chosen, the commonest rate and the length that SHARE
-    of them do not exceed. Unusable ones are left to `fill`. Raises DataError where none is usable.
+    the user: of up to SURVEYED headers, evenly chosen, the commonest rate and the length that `share`
+    of them do not exceed, `longest_s` at most. Unusable ones are left to `fill`. Raises DataError where
+    none is usable.
     """
     rows = np.unique(np.linspace(0, len(names) - 1, min(SURVEYED, len(names))).astype(np.int64))
     found: list[AudioFacts] = []
@@ -62,12 +65,12 @@ def survey(names: Sequence[str]) -> tuple[int, float, str]:
     rates = Counter(facts.rate for facts in found)
     commonest = max(rates, key=lambda rate: (rates[rate], rate))
     rate = min(HIGHEST_CHOSEN_RATE, commonest)
-    longest = float(np.quantile([facts.seconds for facts in found], SHARE))
-    seconds = min(LONGEST_CHOSEN_S, max(STEP_S, STEP_S * float(np.ceil(longest / STEP_S))))
+    longest = float(np.quantile([facts.seconds for facts in found], share))
+    seconds = min(longest_s, max(STEP_S, STEP_S * float(np.ceil(longest / STEP_S))))
     return (
         rate,
         seconds,
-        f"Recordings become {seconds:g} s at {rate:,} Hz, mono: {SHARE:.0%} are at most {longest:.2f} s long, "
+        f"Recordings become {seconds:g} s at {rate:,} Hz, mono: {share:.0%} are at most {longest:.2f} s long, "
         f"most have {commonest:,} Hz.",
     )
 

@@ -21,7 +21,14 @@ BoolArray = npt.NDArray[np.bool_]
 ColumnKind: TypeAlias = (
     str  # number, category, boolean, date, identifier, or the name of a modality
 )
-Task = Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
+Task = Literal[
+    "classification",
+    "regression",
+    "reconstruction",
+    "generation",
+    "recommendation",
+    "transcription",
+]
 
 # What a language model says of a text: the sum of −ln of the probabilities of its tokens, how many
 # these are, and the bytes of the text in UTF-8.
@@ -155,7 +162,8 @@ class Target(State):
 
     `values`: int64 [rows] indices into `classes` (classification), float64 [rows] (regression),
     float64 [rows, outputs] (reconstruction; of a generation LOSS_SUMS, as a model gives them that finds
-    all bytes equally likely; of a recommendation RANKING, as of a model that puts each item first).
+    all bytes equally likely; of a recommendation RANKING, as of a model that puts each item first), int64
+    [rows, characters] code points and 0 behind a text's end (transcription, `parts.transcripts`).
     `names`: the target column, the reconstructed columns, or what the outputs are called.
     `class_type`: what the classes are, as of a category's levels. `weights`: float64 [rows], how often
     each row counts, not negative; None where each counts once. `quantiles`: of the values, in (0, 1) and

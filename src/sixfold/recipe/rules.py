@@ -31,6 +31,7 @@ from sixfold.recipe.published import schema
 from sixfold.recipe.recommendation_rules import RULES as OF_RECOMMENDATIONS
 from sixfold.recipe.schema import Recipe, Weighing
 from sixfold.recipe.space import ranges, unfit
+from sixfold.recipe.transcription_rules import transcripts_are_whole
 from sixfold.recipe.validate import facts, grid_size, options, show
 from sixfold.recipe.value_rules import (
     intervals_are_calibrated,
@@ -458,6 +459,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     texts_are_not_weighed,
     texts_are_filtered_for_generation,
     *OF_RECOMMENDATIONS,
+    transcripts_are_whole,
     scheme_has_its_column,
     pattern_has_its_column,
     scheme_has_the_option,

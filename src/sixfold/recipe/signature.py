@@ -96,7 +96,8 @@ class Input(Section):
 
 class Output(Section):
     """One result of the graph. `label`: string [rows, 1]; `probability`, `decision`, `value`:
-    [rows, outputs]. `text`: of a language model, which goes on from what it is given.
+    [rows, outputs]. `text`: of a language model, which goes on from what it is given; or what is said in a
+    recording, which the graph's output `value` is decoded to (`recipe.ctc_decoder`).
     `items`: of a recommender, the best first.
     """
 

@@ -8,7 +8,14 @@ from pydantic import Field
 
 from sixfold.recipe.section import Section
 
-TaskName = Literal["classification", "regression", "reconstruction", "generation", "recommendation"]
+TaskName = Literal[
+    "classification",
+    "regression",
+    "reconstruction",
+    "generation",
+    "recommendation",
+    "transcription",
+]
 # What answers for a task whose models are no graph of rows.
 OWN_RUNTIMES: Final = {"generation": "language", "recommendation": "recommender"}
 

@@ -10,7 +10,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sixfold.bundle.load import Bundle
-from sixfold.bundle.runtime import Generates, Recommends
+from sixfold.bundle.runtime import Generates, Recommends, Transcribes
 from sixfold.core.units import size_bytes
 from sixfold.recipe.serving import Serve
 from sixfold.serve import openapi, pages
@@ -25,6 +25,8 @@ from sixfold.serve.metrics import Metrics
 from sixfold.serve.protocol import Protocol
 from sixfold.serve.recommendations import PATH as RECOMMEND
 from sixfold.serve.recommendations import Recommendations
+from sixfold.serve.transcriptions import PATH as TRANSCRIBE
+from sixfold.serve.transcriptions import Transcriptions, model_routes
 from sixfold.serve.watched import App
 
 PREDICT = "/predict"
@@ -46,9 +48,12 @@ def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
         PREDICT: Inference(server, Reader(bundle, settings.max_rows).read),
         **protocol.inferences,
     }
+    routes = [*_pages(server), *protocol.routes()]
     if isinstance(runtime, Recommends):
         inferences[RECOMMEND] = Recommendations(server, runtime.recommender())
-    routes = [*_pages(server), *protocol.routes()]
+    if isinstance(runtime, Transcribes):
+        inferences[TRANSCRIBE] = Transcriptions(server, runtime.transcriber())
+        routes += model_routes(server)
     routes += [
         Route(path, inference, methods=["POST"]) for path, inference in inferences.items()
     ]  # for 405

@@ -16,6 +16,8 @@ from sixfold.recipe.signature import Input, Signature
 from sixfold.serve.multipart import FORM
 from sixfold.serve.recommend_request import DEFAULT, KEYS
 from sixfold.serve.tensors import DATATYPES
+from sixfold.serve.transcription_request import FIELDS, REQUIRED
+from sixfold.serve.transcription_request import PATH as TRANSCRIBE
 
 JsonSchema = dict[str, Any]
 ERROR_STATUSES = {
@@ -57,6 +59,7 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
     about = f"{signature.task.capitalize()} of {', '.join(signature.target[:5])}: {bundle.receipt.candidate}."
     model = f"/v2/models/{bundle.name}"
     recommend = {"/recommend": {"post": _recommend()}} if signature.task == "recommendation" else {}
+    transcribe = {TRANSCRIBE: {"post": _transcribe()}} if signature.task == "transcription" else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -67,6 +70,7 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
         "paths": {
             "/predict": {"post": _predict(signature, settings)},
             **recommend,
+            **transcribe,
             "/signature": _get("Columns, types and outputs", _schema("Signature")),
             "/livez": _get("Whether the process runs"),
             "/readyz": _get(
@@ -193,6 +197,19 @@ def _recommend() -> dict[str, Any]:
             }
         }
         | _errors(),
+    }
+
+
+def _transcribe() -> dict[str, Any]:
+    properties: JsonSchema = {
+        key: {"type": "string", "description": text} for key, text in FIELDS.items()
+    }
+    properties["file"]["format"] = "binary"
+    schema = {"type": "object", "required": list(REQUIRED), "properties": properties}
+    return {
+        "summary": "What is said in a recording, as OpenAI's clients ask for it",
+        "requestBody": {"required": True, "content": {FORM: {"schema": schema}}},
+        "responses": {"200": {"description": "`text`, or what response_format says."}} | _errors(),
     }
 
 

@@ -23,8 +23,10 @@ from sixfold.bundle.modality_reader import (
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictor import Predictor
-from sixfold.bundle.runtime import Arrays, Outputs
+from sixfold.bundle.runtime import Arrays, Outputs, Runtime
+from sixfold.bundle.transcription.runtime import TranscriptionRuntime, described_decoder
 from sixfold.core.errors import BundleError
+from sixfold.recipe.ctc_decoder import DECODER
 from sixfold.recipe.section import Section
 from sixfold.recipe.signature import CATEGORIES, NUMBERS, Signature, group_of
 
@@ -48,9 +50,17 @@ class Settings(Section):
         """The graph as it is."""
         return {MODEL: graph}
 
-    def open(self, sealed: Sealed, signature: Signature) -> OnnxRuntime:
+    def open(self, sealed: Sealed, signature: Signature) -> Runtime:
         """Raises BundleError for a graph that Sixfold does not write, or of another signature."""
-        return OnnxRuntime(sealed.files[MODEL], signature, str(sealed.folder / MODEL))
+        return _opened(sealed.files[MODEL], signature, str(sealed.folder / MODEL))
+
+
+def _opened(model: bytes, signature: Signature, where: str) -> Runtime:
+    """By what it answers with."""
+    graph = OnnxRuntime(model, signature, where)
+    if signature.task != "transcription":
+        return graph
+    return TranscriptionRuntime(graph, described_decoder(graph.described, graph.outputs, where))
 
 
 class OnnxRuntime:
@@ -60,7 +70,10 @@ class OnnxRuntime:
         self._where = where
         checked = CheckedModel.of(model, where)
         self._session = checked.session(where)
-        self._names = [output.name for output in signature.outputs]
+        self.described = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.outputs = {node.name: _shown(node) for node in self._session.get_outputs()}
+        said = signature.task == "transcription"  # decoded from what the graph gives
+        self._names = ["value" if said else output.name for output in signature.outputs]
         self._columns = len(signature.inputs)
         self._bound = threading.local()  # a OneRow a thread
         self.rows_at_once = max(1, min(BATCH, BATCH_CELLS // max(1, checked.cells)))
@@ -124,7 +137,7 @@ class OnnxRuntime:
 
 def onnx_predictor(model: bytes, signature: Signature, where: str = MODEL) -> Predictor:
     """For a graph of this process. Raises BundleError."""
-    return Predictor(OnnxRuntime(model, signature, where), signature, where)
+    return Predictor(_opened(model, signature, where), signature, where)
 
 
 def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> None:
@@ -175,10 +188,12 @@ def check_interface(session: Any, signature: Signature, where: str) -> tuple[Enc
     if expected_inputs != found_inputs:
         raise _mismatch(where, "inputs", expected_inputs, found_inputs)
     names = {name: json.dumps([column.name for column in columns]) for name, columns in raw.items()}
-    told = {name: text for name, text in described.items() if name not in made}
+    beside = {DECODER} if signature.task == "transcription" else set()
+    told = {name: text for name, text in described.items() if name not in made | beside}
     if names != told:
         raise _mismatch(where, "columns", names, told)
-    _check_outputs(session, signature, where)
+    if signature.task != "transcription":  # whose decoder says what it takes
+        _check_outputs(session, signature, where)
     return encoded
 
 

@@ -1,9 +1,13 @@
-"""Recordings that are made on the spot: vowels that glide into others, said by several voices."""
+"""Recordings that are made on the spot: vowels that glide into others, said by several voices; texts of
+tones.
+"""
 
 from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final, Self
 
@@ -22,6 +26,7 @@ from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
 
 VOWELS: Final = "vowels"
+TONES: Final = "tones"
 RATE: Final = 8_000  # samples a second
 # Of each vowel the first three formants in Hz: means of men (Peterson and Barney 1952).
 FORMANTS: Final = {
@@ -43,18 +48,22 @@ VOICES: Final = {
     "mia": (240.0, 1.22),
 }
 TAKES: Final = 8  # of each word by each voice
+LETTERS: Final = {"a": 450.0, "b": 640.0, "c": 910.0, "d": 1290.0, "e": 1830.0}  # Hz
+SPELLED: Final = ("a", "ace", "add", "bad", "bead", "bed", "cab", "dab", "dead", "ebb")
+TEXTS: Final = 240  # of tones
 STEP: Final = 80  # samples between two changes of the filter
 
 
 class Settings(Section):
-    """`vowels`: 288 WAV files of six words (`ai`, `au`, …) that six made voices say, written into
-    ~/.cache/sixfold: a column `audio` with their paths, `word`, and `speaker`. A train of pulses goes
-    through three resonators that move from one vowel's formants to another's (Fant 1960).
+    """WAV files that are written into ~/.cache/sixfold, a column `audio` with their paths. `vowels`: 288
+    of six words (`ai`, `au`, …) that six made voices say, with `word` and `speaker`; a train of pulses goes
+    through three resonators that move from one vowel's formants to another's (Fant 1960). `tones`: 240 of
+    texts of one to three words, each letter a tone of its own, with `text`.
     """
 
-    NAMES: ClassVar[tuple[str, ...]] = (VOWELS,)
+    NAMES: ClassVar[tuple[str, ...]] = (VOWELS, TONES)
 
-    sounds: str = Field(description="vowels.")
+    sounds: str = Field(description="vowels, or tones.")
 
     @classmethod
     def of(cls, name: str, data: Data) -> Self:
@@ -70,27 +79,73 @@ class Settings(Section):
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All paths; files that are not there yet are written. Raises SystemFault."""
-        folder = Path.home() / ".cache" / "sixfold" / VOWELS
-        said = [(word, voice, take) for word in WORDS for voice in VOICES for take in range(TAKES)]
-        paths = [folder / f"{word}_{voice}_{take}.wav" for word, voice, take in said]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            for number, (path, (word, voice, _)) in enumerate(zip(paths, said, strict=True)):
-                if not path.is_file():
-                    aside = path.with_suffix(".tmp")
-                    aside.write_bytes(_wav(spoken(word, voice, number)))
-                    aside.replace(path)
-        except OSError as error:
-            raise system_fault(folder, error) from error
-        texts = {
-            "audio": [str(path) for path in paths],
-            "word": [word for word, _, _ in said],
-            "speaker": [voice for _, voice, _ in said],
+        folder = Path.home() / ".cache" / "sixfold" / self.sounds
+        columns = {VOWELS: _vowels, TONES: _tones}[self.sounds](folder)
+        paths = columns["audio"]
+        arrays = {
+            name: pa.chunked_array([pa.array(cells, pa.string())])
+            for name, cells in columns.items()
         }
-        columns = {
-            name: pa.chunked_array([pa.array(cells, pa.string())]) for name, cells in texts.items()
-        }
-        return Raw(columns, len(paths), f"sounds:{VOWELS}", lambda row: f"row {row + 1:,}")
+        return Raw(arrays, len(paths), f"sounds:{self.sounds}", lambda row: f"row {row + 1:,}")
+
+
+def _vowels(folder: Path) -> dict[str, list[str]]:
+    """The columns. Raises SystemFault."""
+    said = [(word, voice, take) for word in WORDS for voice in VOICES for take in range(TAKES)]
+    paths = [folder / f"{word}_{voice}_{take}.wav" for word, voice, take in said]
+    for number, (path, (word, voice, _)) in enumerate(zip(paths, said, strict=True)):
+        _write(path, partial(spoken, word, voice, number))
+    return {
+        "audio": [str(path) for path in paths],
+        "word": [word for word, _, _ in said],
+        "speaker": [voice for _, voice, _ in said],
+    }
+
+
+def _tones(folder: Path) -> dict[str, list[str]]:
+    """The columns. Raises SystemFault."""
+    paths = [folder / f"{number:03}.wav" for number in range(TEXTS)]
+    texts = [tone_text(number) for number in range(TEXTS)]
+    for number, (path, text) in enumerate(zip(paths, texts, strict=True)):
+        _write(path, partial(sung, text, number))
+    return {"audio": [str(path) for path in paths], "text": texts}
+
+
+def _write(path: Path, make: Callable[[], FloatArray]) -> None:
+    """A file that is not there yet. Raises SystemFault."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            aside = path.with_suffix(".tmp")
+            aside.write_bytes(_wav(make()))
+            aside.replace(path)
+    except OSError as error:
+        raise system_fault(path.parent, error) from error
+
+
+def tone_text(seed: int) -> str:
+    """One to three words, by the seed."""
+    random = np.random.default_rng(seed)
+    return " ".join(random.choice(SPELLED, size=int(random.integers(1, 4))))
+
+
+def sung(text: str, seed: int) -> FloatArray:
+    """A tone for each letter, with a short pause behind it, a longer one for a space; float64 [samples] in
+    [-1, 1]; length, pitch and loudness by the seed.
+    """
+    random = np.random.default_rng(TEXTS + seed)
+    pitch, parts = random.uniform(0.95, 1.05), [np.zeros(STEP * 5)]
+    for letter in text:
+        if letter == " ":
+            parts.append(np.zeros(STEP * int(random.integers(10, 15))))
+            continue
+        count = STEP * int(random.integers(6, 10))  # 60 to 90 ms
+        turns = pitch * LETTERS[letter] * np.arange(count) / RATE
+        parts += [np.sin(2 * np.pi * turns) * np.hanning(count) ** 0.3, np.zeros(2 * STEP)]
+    sound = np.concatenate([*parts, np.zeros(STEP * 5)])
+    return np.asarray(
+        random.uniform(0.2, 0.8) * sound + random.normal(0, 0.005, len(sound)), dtype=np.float64
+    )
 
 
 def spoken(word: str, voice: str, seed: int) -> FloatArray:

@@ -101,7 +101,9 @@ class Settings(Section):
         return sound_column.contents(column)
 
     def suggestions(self, task: Task) -> Sequence[Suggestion]:
-        """A network of its own, beside the families of tables, which take statistics."""
+        """A network of its own; for classes beside the families of tables, which take statistics."""
+        if task == "transcription":
+            return (("ctc", {}, "a column of recordings, and what is said in them"),)
         if task != "classification":
             return ()
         return (("audio_cnn", {}, "a column of recordings"),)

@@ -267,6 +267,7 @@ function tryModel(form) {
       const answer = content.predictions[0];
       place.replaceChildren();
       if (answer.label !== undefined) add(place, "p", answer.label, "answer");
+      if (answer.text !== undefined) add(place, "p", answer.text, "answer");
       if (typeof answer.value === "number") add(place, "p", figure(answer.value), "answer");
       else if (answer.value) shares(place, answer.value, false);
       if (answer.probability) shares(place, answer.probability, true);

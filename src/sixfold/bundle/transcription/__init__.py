@@ -1,0 +1,1 @@
+"""Texts out of what a network says of every moment of a recording."""

@@ -1,0 +1,146 @@
+"""A recognizer of speech that is ready to hear: a graph, and the decoder of what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from sixfold.bundle import audio
+from sixfold.bundle.audio_inputs import AudioEncoder
+from sixfold.bundle.transcription.decoder import TimedWord, TranscriptDecoder
+from sixfold.core import json_limits
+from sixfold.core.errors import BundleError, RowError
+from sixfold.core.json_limits import JsonLimits
+from sixfold.recipe.ctc_decoder import DECODER, MOST_CHARACTERS, MOST_NGRAMS, CtcDecoder
+
+if TYPE_CHECKING:
+    from sixfold.bundle.runtimes.onnx import OnnxRuntime
+
+AGAIN: Final = "Copy the bundle again from where it was made."
+LIMITS: Final = JsonLimits(8 << 20, values=3 * MOST_NGRAMS + MOST_CHARACTERS + 64, depth=4)
+LATE_S: Final = 0.05  # by which a recording may be longer than what the model takes: rounding, by a resampler too
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What is said, with its words; seconds from the recording's beginning."""
+
+    text: str
+    words: tuple[TimedWord, ...]
+    duration: float
+
+
+def described_decoder(
+    described: Mapping[str, str], outputs: Mapping[str, str], where: str
+) -> CtcDecoder:
+    """By the model's metadata, of a graph with these outputs. Raises BundleError."""
+    content = described.get(DECODER, "").encode("utf-8", "surrogatepass")
+    if found := json_limits.violation(content, LIMITS):
+        raise BundleError(where, f"{DECODER}: {found[0]}", found[1], AGAIN)
+    try:
+        decoder = CtcDecoder.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise BundleError(
+            where, f"{DECODER} described as Sixfold does", first["msg"][:200], AGAIN
+        ) from None
+    if len(set(decoder.alphabet)) < len(decoder.alphabet):
+        raise BundleError(where, "an alphabet of different characters", "one twice", AGAIN)
+    expected = {"value": f"tensor(double) [rows, {decoder.cells}]"}
+    if outputs != expected:
+        raise BundleError(
+            where, f"outputs as the decoder takes them, {expected}", f"{outputs}", AGAIN
+        )
+    return decoder
+
+
+class TranscriptionRuntime:
+    """Calls may come from several threads at once."""
+
+    def __init__(self, graph: OnnxRuntime, decoder: CtcDecoder) -> None:
+        self._graph, self._decoder = graph, TranscriptDecoder(decoder)
+        self.rows_at_once = graph.rows_at_once
+        self.depends_on_batch = graph.depends_on_batch
+
+    def transcriber(self) -> TranscriptionRuntime:
+        """Itself."""
+        return self
+
+    def predict(self, feeds: Arrays, first_row: int = 1) -> dict[str, npt.NDArray[Any]]:
+        """The text of each recording."""
+        found = [self._decoder.text(logs) for logs in self._logs(feeds, first_row)]
+        return {"text": np.array(found, dtype=object)}
+
+    @property
+    def becomes(self) -> dict[str, str]:
+        """As of the graph."""
+        return self._graph.becomes
+
+    def decoded_values(self, feeds: Arrays) -> int:
+        """As of the graph."""
+        return self._graph.decoded_values(feeds)
+
+    def encoded(self, feeds: Arrays, first_row: int = 1) -> dict[str, npt.NDArray[Any]]:
+        """As of the graph."""
+        return self._graph.encoded(feeds, first_row)
+
+    @property
+    def longest_s(self) -> float:
+        """Of a recording of which nothing is left out."""
+        taken = self._heard.described
+        return taken.samples / taken.rate
+
+    def duration_s(self, content: bytes, name: str) -> float:
+        """By its header; nothing is decoded. Raises DataError for what is no recording, RowError for a
+        recording that is longer than what the model takes.
+        """
+        found = audio.facts_of(content, name).seconds
+        if found > self.longest_s + LATE_S:
+            raise RowError(
+                name,
+                f"a recording of at most {self.longest_s:g} s, which is what this model takes",
+                f"one of {found:.2f} s",
+                "Cut it into pieces at pauses, or train with a larger prepare.features.audio.seconds.",
+            )
+        return found
+
+    def transcribe(self, content: bytes, name: str) -> Transcript:
+        """What is said in a sound file. Raises as `duration_s`."""
+        duration = self.duration_s(content, name)
+        feeds = {self._group: np.array([[content]], dtype=object)}
+        (logs,) = self._logs(feeds, 1)
+        text = self._decoder.text(logs)
+        start = audio.start_s(content, name, self._heard.described)
+        words = tuple(
+            TimedWord(
+                one.word, _within(one.start + start, duration), _within(one.end + start, duration)
+            )
+            for one in self._decoder.words(logs, text)
+        )
+        return Transcript(text, words, duration)
+
+    def _logs(self, feeds: Arrays, first_row: int) -> list[npt.NDArray[np.float64]]:
+        return [self._decoder.logs(row) for row in self._graph.predict(feeds, first_row)["value"]]
+
+    @property
+    def _heard(self) -> AudioEncoder:
+        """What makes samples of recordings."""
+        (encoded,) = self._graph.encoders
+        if not isinstance(encoded.encoder, AudioEncoder):
+            raise TypeError(f"{type(encoded.encoder).__name__} is no AudioEncoder")
+        return encoded.encoder
+
+    @property
+    def _group(self) -> str:
+        (encoded,) = self._graph.encoders
+        return encoded.group
+
+
+def _within(seconds: float, duration: float) -> float:
+    return min(max(0.0, seconds), duration)

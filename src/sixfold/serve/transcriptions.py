@@ -1,0 +1,90 @@
+"""POST /v1/audio/transcriptions: what is said in a recording, as OpenAI's clients ask for it."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sixfold.bundle.frontend import shown
+from sixfold.bundle.transcription.runtime import TranscriptionRuntime
+from sixfold.core.errors import DataError, RowError, SixfoldError
+from sixfold.serve.errors import (
+    JsonAnswer,
+    ParameterRefusal,
+    Refusal,
+    error_response,
+    fault_response,
+    json_response,
+    to_json,
+)
+from sixfold.serve.inference import Server
+from sixfold.serve.limits import Headers
+from sixfold.serve.transcription_request import PATH as PATH
+from sixfold.serve.transcription_request import answer_of, read_transcription
+
+
+class Transcriptions:
+    """An ASGI endpoint. `model`: what answers."""
+
+    def __init__(self, server: Server, model: TranscriptionRuntime) -> None:
+        self.server, self.model = server, model
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it in OpenAI's form."""
+        try:
+            response: ASGIApp = await self._response(dict(scope["headers"]), receive)
+        except SixfoldError as error:
+            response = error_response(error, scope["path"])
+        except Exception:
+            await fault_response(scope["path"])(scope, receive, send)
+            raise  # for the log
+        await response(scope, receive, send)
+
+    async def _response(self, headers: Headers, receive: Receive) -> ASGIApp:
+        gate, bodies = self.server.gate, self.server.bodies
+        kind = headers.get(b"content-type", b"").decode("latin-1")
+        body = await bodies.read(headers, receive, gate.check_room)
+        try:
+            with gate.place():
+                return await gate.work(lambda: self._answer(body, kind))
+        finally:
+            if type(body) is bytearray:  # a large one
+                bodies.release(body)
+
+    def _answer(self, body: bytes | bytearray, kind: str) -> ASGIApp:
+        request = read_transcription(body, kind, self.server.bundle.name)
+        try:
+            found = self.model.transcribe(request.content, "file")
+        except (DataError, RowError) as error:  # of the recording, by its header at first
+            raise ParameterRefusal(
+                "file", error.expected, error.found, error.remedy, "invalid_value"
+            ) from None
+        content = answer_of(found, request.response_format)
+        if isinstance(content, str):
+            return PlainTextResponse(content)
+        return JsonAnswer(to_json(content).encode())
+
+
+def model_routes(server: Server) -> list[Route]:
+    """Which model is served, as OpenAI's clients ask for it."""
+    name = server.bundle.name
+    described = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "sixfold"}
+
+    async def models(request: Request) -> Response:
+        return json_response({"object": "list", "data": [described]})
+
+    async def model(request: Request) -> Response:
+        asked = unquote(request.path_params["model"])
+        if asked == name:
+            return json_response(described)
+        remedy = "GET /v1/models lists what is served."
+        return error_response(
+            Refusal(404, "model", f"'{name}'", shown(asked), remedy), "/v1/models/"
+        )
+
+    return [Route("/v1/models", models), Route("/v1/models/{model:path}", model)]
