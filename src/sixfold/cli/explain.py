@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
+from sixfold.cli.explained_pieces import pieces_shown
 from sixfold.core.visible import one_line
 
 SHOWN = 20  # columns of the table for people
@@ -24,10 +25,11 @@ BAR = 24  # characters
 @click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "exact", "sampled"]),
+    type=click.Choice(["auto", "exact", "sampled", "occlusion"]),
     default="auto",
     show_default=True,
-    help="exact: linear models, trees, boosting; sampled: every model of table columns.",
+    help="exact: linear models, trees, boosting; sampled: every model of table columns; "
+    "occlusion: words, patches of images, windows of recordings.",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
@@ -79,9 +81,11 @@ def command(
 ) -> None:
     """Say how much every column of ROW adds to BUNDLE's answer.
 
-    ROW: a JSON object, a file of rows (its first ones), or - for a JSON object on stdin.
+    ROW: a JSON object, a file of rows (its first ones), - for a JSON object on stdin, or of a model of
+    images or recordings such a file.
     """
     from sixfold.bundle.explain.explainer import ExplainEffort
+    from sixfold.bundle.explain.told import explanations
     from sixfold.bundle.load import load
 
     if (row is None) == (faithfulness is None):
@@ -99,8 +103,8 @@ def command(
         beside = {**change, **(_near(loaded, asked[:1], nearest) if nearest else {})}
         show_json(beside) if as_json else _show_beside(beside)
         return
-    found = loaded.explain(asked, method, ExplainEffort(seconds))
-    records = found.records(output)
+    found = explanations(loaded.explainer, asked, method, ExplainEffort(seconds), output=output)
+    records = found.records
     if as_json:
         answers = found.predictions.records()
         told = [
@@ -108,14 +112,13 @@ def command(
         ]
         show_json({"explanations": told, "rows_asked": found.asked})
         return
-    inputs = [{name: each[name] for name in found.columns} for each in asked]
-    for number, (record, values) in enumerate(zip(records, inputs, strict=True), start=1):
-        for line in _table(record, values):
+    for number, (record, values) in enumerate(zip(records, asked, strict=True), start=1):
+        for line in (*_table(record, values), *pieces_shown(record)):
             click.echo(line)
         if number < len(records):
             click.echo()
     if found.asked:
-        click.echo(f"Sampled: the model answered {found.asked:,} rows.", err=True)
+        click.echo(f"The model answered {found.asked:,} rows for it.", err=True)
 
 
 def _changed(bundle: Any, row: list[Any], fixed: list[str], wanted: str | None) -> dict[str, Any]:
@@ -152,17 +155,39 @@ def _show_beside(beside: dict[str, Any]) -> None:
 def _faithfulness(bundle: Any, file: str, method: Any, seconds: float, as_json: bool) -> None:
     from sixfold.bundle.explain.explainer import ExplainEffort
     from sixfold.bundle.explain.faithfulness import ROWS
+    from sixfold.bundle.explain.told import faithfulness_of
 
     some = _rows(bundle, file, ROWS)
-    found = bundle.explainer.faithfulness(some, method, ExplainEffort(seconds))
+    found = faithfulness_of(bundle.explainer, some, method, ExplainEffort(seconds))
     if as_json:
-        show_json({"faithfulness": found.record()})
+        show_json({"faithfulness": found.found.record()})
         return
     click.echo(one_line(found.sentence()))
 
 
 def _rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
-    """Raises a SixfoldError for what is no row."""
+    """With paths of files where a column takes them. Raises a SixfoldError for what is no row."""
+    from sixfold.bundle.file_values import with_paths
+
+    files = bundle.predictor.file_columns
+    is_text = given == "-" or given.lstrip().startswith("{")
+    if not is_text and len(bundle.signature.inputs) == len(files) == 1 and _is_one_file(given):
+        return [{files[0]: Path(given)}]
+    folder = Path() if is_text else Path(given).parent
+    found: list[dict[str, Any]] = with_paths(_raw_rows(bundle, given, most), files, folder)
+    return found
+
+
+def _is_one_file(given: str) -> bool:
+    """An image or a recording itself, and no file of rows."""
+    from sixfold.bundle.stream import KINDS
+    from sixfold.core.archive import suffix
+
+    path = Path(given)
+    return path.is_file() and suffix(path) not in KINDS
+
+
+def _raw_rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
     from sixfold.bundle.frontend import shown
     from sixfold.bundle.headerless import Fields
     from sixfold.bundle.stream import Source
@@ -188,6 +213,9 @@ def _rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
 
 def _table(record: dict[str, Any], values: dict[str, Any]) -> list[str]:
     """The contributions with sign, the largest first; base, sum and method beside them."""
+    if "contributions" not in record:
+        head = f"{record['output']}: {record['scale']} {record['prediction']:.5g}"
+        return [one_line(head), f"  of nothing {record['base']:.5g}", f"  {record['method']}"]
     given, error = record["contributions"], record.get("standard_error")
     shown = dict(itertools.islice(given.items(), SHOWN))
     widest = max([abs(value) for value in shown.values()], default=0.0) or 1.0

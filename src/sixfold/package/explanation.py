@@ -12,7 +12,16 @@ import numpy.typing as npt
 from sixfold.bundle.explain.dependence import answered, dependence
 from sixfold.bundle.explain.distance import shown_value
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
+from sixfold.bundle.explain.occlusion import (
+    HOW,
+    Occlusions,
+    faithful,
+    not_occluded,
+    occluded,
+    taken,
+)
 from sixfold.bundle.explain.stored import Stored, smallest
+from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
 from sixfold.core.errors import BundleError, RowError
 from sixfold.evaluate.model import Model
@@ -22,7 +31,15 @@ from sixfold.package.receipt import Measured, predictor_of
 from sixfold.parts.fit import Attributable, Wrapping
 from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.prepare.preparer import Preparer
-from sixfold.recipe.report import Attribution, Cohort, Cohorts, Dependence, Explained
+from sixfold.recipe.report import (
+    Attribution,
+    Cohort,
+    Cohorts,
+    Dependence,
+    Explained,
+    ExplainedPieces,
+    ExplainedRow,
+)
 from sixfold.select.winner import Winner
 
 EXACT_ROWS: Final = 100  # that the report's attributions are the mean of
@@ -31,6 +48,9 @@ ANSWERS: Final = 2_000  # of the model, for a row whose attributions are sampled
 MOST_S: Final = 10.0
 MOST_COLUMNS: Final = 100
 DRAWN: Final = 4  # columns whose dependence is drawn
+PIECED_ROWS: Final = 12  # of texts, images or recordings that pieces are left out of, and
+SHOWN_ROWS: Final = 4  # of them that are shown
+SHOWN_WORDS: Final = 120  # of a text, patches, or windows
 
 
 def explanation(model: Model, training: Table, measured: Measured, runtime: str) -> bytes:
@@ -89,8 +109,10 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
     """
     explainer = _explainer(kept, measured, runtime)
     seconds = min(MOST_S, left_s)
-    if not explainer.is_possible or not measured.parity.real or seconds <= 0:
+    if not is_explained(explainer) or not measured.parity.real or seconds <= 0:
         return None
+    if not not_occluded(explainer):
+        return _of_pieces(explainer, measured, seconds)
     count = SAMPLED_ROWS if explainer.not_exact else EXACT_ROWS
     rows = list(measured.parity.rows[: min(count, measured.parity.real)])
     effort = ExplainEffort(seconds, ANSWERS)
@@ -117,6 +139,53 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
             for at in drawn
             if DRAWN * answered() * explainer.row_s <= seconds
         ),
+    )
+
+
+def _of_pieces(explainer: Explainer, measured: Measured, seconds: float) -> Explained | None:
+    """Of a model of texts, images or recordings: what some answers depend on."""
+    rows = list(measured.parity.rows[: min(PIECED_ROWS, measured.parity.real)])
+    effort = ExplainEffort(seconds / 2, ANSWERS)
+    try:
+        found = occluded(explainer, rows, effort, plain=False)
+        told = faithful(found, effort)
+    except (RowError, BundleError):  # it would take longer, or there is nothing to leave out
+        return None
+    size = np.abs(found.prediction - found.base).mean()
+    columns = [each.name for each in found.rows[0].cut]
+    return Explained(
+        how=HOW,
+        scale=found.scale,
+        rows=len(found),
+        columns=(Attribution(column=columns[0], mean=float(size)),) if len(columns) == 1 else (),
+        faithfulness=told.sentence(taken(found)),
+        examples=tuple(_example(found, row) for row in range(min(SHOWN_ROWS, len(found)))),
+    )
+
+
+def _example(found: Occlusions, row: int) -> ExplainedRow:
+    output = found.places(None)[row]
+    pieces = []
+    for name, each in found.pieces(row, output).items():
+        texts = [word["text"] for word in each.get("words", ())]
+        values = [word["change"] for word in each.get("words", ())] or each.get("changes", [])
+        grid = values if each["kind"] == "image" else []
+        pieces.append(
+            ExplainedPieces(
+                column=name,
+                kind=each["kind"],
+                texts=tuple(texts[:SHOWN_WORDS]),
+                across=len(grid),
+                height=each.get("height", 1),
+                width=each.get("width", 1),
+                changes=_drawn(np.ravel(values)[:SHOWN_WORDS]),
+            )
+        )
+    return ExplainedRow(
+        row=row,
+        output=found.outputs[output],
+        prediction=float(found.prediction[row, output]),
+        pieces=tuple(pieces),
     )
 
 

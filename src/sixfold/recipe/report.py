@@ -157,22 +157,48 @@ class Cohorts(Section):
     worst: tuple[Cohort, ...] = ()
 
 
+class ExplainedPieces(Section):
+    """What an answer changes by when a piece of a value is left out: of a text each of `texts`, of an
+    image patches of a grid of `across` by `across` over its middle part of the shape `height` ×
+    `width`, of a recording windows of time.
+    """
+
+    column: str
+    kind: Literal["text", "image", "audio"]
+    texts: tuple[str, ...] = ()
+    across: int = Field(0, ge=0)
+    height: int = Field(1, ge=1)
+    width: int = Field(1, ge=1)
+    changes: tuple[float, ...]
+
+
+class ExplainedRow(Section):
+    """Stored row number `row`, and what its answer depends on."""
+
+    row: int = Field(ge=0)
+    output: str
+    prediction: float
+    pieces: tuple[ExplainedPieces, ...]
+
+
 class Explained(Section):
     """Attributions of the served model, the largest first; `how`: the method; `scale`: their unit;
     `faithfulness`: what deletion and insertion curves say, in words; `dependences` of the columns
-    that add most.
+    that add most; `examples`: stored rows of texts, images and recordings.
     """
 
     how: str
     scale: str
     rows: int = Field(ge=1)
-    columns: tuple[Attribution, ...]
+    columns: tuple[Attribution, ...] = ()
     faithfulness: str = ""
     dependences: tuple[Dependence, ...] = ()
+    examples: tuple[ExplainedRow, ...] = ()
 
     def named(self) -> set[str]:
         """The columns that are told of."""
-        return {each.column for each in self.columns} | {each.column for each in self.dependences}
+        pieces = [each for row in self.examples for each in row.pieces]
+        return {each.column for each in (*self.columns, *self.dependences, *pieces)}
 
 
 class OutputScores(Section):

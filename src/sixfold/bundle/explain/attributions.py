@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,7 +13,7 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import RowError, did_you_mean
 
 Floats = npt.NDArray[np.float64]
-Method = Literal["auto", "exact", "sampled"]
+Method = Literal["auto", "exact", "sampled", "gradients"]
 Scale = Literal["log-odds", "score", "probability", "decision", "value"]
 HOW: Final = {
     "trees": "exact: Shapley values of the trees, path-dependent (TreeSHAP)",
@@ -59,18 +60,7 @@ class Attributions:
 
     def places(self, output: str | None = None) -> list[int]:
         """Of every row the number of the output that is told of. Raises RowError."""
-        if output is not None:
-            if output not in self.outputs:
-                known = ", ".join(self.outputs[:12])
-                hint = did_you_mean(output, self.outputs)
-                raise RowError(
-                    "the output", f"one of {known}", f"'{output}'", hint or "Choose one."
-                )
-            return [self.outputs.index(output)] * len(self)
-        labels = self.predictions.outputs.get("label")
-        if labels is None:
-            return [0] * len(self)
-        return [self.outputs.index(str(label)) for label in labels]
+        return places_of(self.outputs, self.predictions, output)
 
     def _record(self, row: int, at: int) -> dict[str, Any]:
         given = self.contributions[row, :, at]
@@ -87,3 +77,18 @@ class Attributions:
             error = self.error[row, :, at]
             record["standard_error"] = {self.columns[n]: float(error[n]) for n in order}
         return record
+
+
+def places_of(outputs: Sequence[str], predictions: Predictions, output: str | None) -> list[int]:
+    """Of every row the number of the output that is told of: the one named, the predicted class, or
+    the first value. Raises RowError for one that the model does not have.
+    """
+    if output is not None:
+        if output not in outputs:
+            known, hint = ", ".join(outputs[:12]), did_you_mean(output, outputs)
+            raise RowError("the output", f"one of {known}", f"'{output}'", hint or "Choose one.")
+        return [outputs.index(output)] * len(predictions)
+    labels = predictions.outputs.get("label")
+    if labels is None:
+        return [0] * len(predictions)
+    return [outputs.index(str(label)) for label in labels]

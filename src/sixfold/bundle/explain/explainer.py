@@ -184,7 +184,8 @@ class Explainer:
         rows = int(min(len(found), effort.seconds / max(a_row_s, 1e-9)))
         if rows < 1:
             raise self._too_much(1, a_row_s, effort)
-        return faithfulness.measure(self.players, dict(found.predictions.feeds), found, rows)
+        feeds = dict(found.predictions.feeds)
+        return faithfulness.measure(faithfulness.table_rows(self.players, feeds, found, rows))
 
     def exact(self, feeds: Feeds, effort: ExplainEffort) -> Attributions:
         """Of what the front end made."""
@@ -220,7 +221,7 @@ class Explainer:
             one = {name: array[row : row + 1] for name, array in feeds.items()}
             end = started + effort.seconds * (row + 1) / rows
             found.append(sampled(players, one, SamplingEffort(effort.rows, end, effort.seed)))
-        scale: Scale = self._output.name if self._output is not None else "value"  # type: ignore[assignment]
+        scale: Scale = self.output_name  # type: ignore[assignment]
         base, contributions = (
             np.stack([each.base for each in found]),
             np.stack([each.values for each in found]),
@@ -237,6 +238,11 @@ class Explainer:
             error=np.stack([each.error for each in found]),
             asked=sum(each.asked for each in found),
         )
+
+    @property
+    def output_name(self) -> str:
+        """Of the output that is explained: probability, decision or value."""
+        return "value" if self._output is None else self._output.name
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -276,8 +282,7 @@ class Explainer:
 
     def answer(self, feeds: Feeds) -> Floats:
         """[rows, outputs] probabilities, decisions or values."""
-        name = "value" if self._output is None else self._output.name
-        return np.asarray(self.predictor.run(feeds).outputs[name], dtype=np.float64)
+        return np.asarray(self.predictor.run(feeds).outputs[self.output_name], dtype=np.float64)
 
     @property
     def _sum(self) -> Sum:
@@ -323,10 +328,9 @@ class Explainer:
 
     def _check(self, scores: Floats, predictions: Predictions) -> None:
         """The sum is the answer. Raises BundleError for a file of another model."""
-        name = "value" if self._output is None else self._output.name
         if self.stored.calibrated:
             return
-        told, found = predictions.outputs[name], answers(self.stored.link, scores)
+        told, found = predictions.outputs[self.output_name], answers(self.stored.link, scores)
         worst = np.abs(told - found).max(initial=0.0) if told.shape == found.shape else np.inf
         if not worst <= APART * max(1.0, float(np.abs(told).max(initial=0.0))):
             raise BundleError(
