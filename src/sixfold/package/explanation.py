@@ -111,8 +111,17 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
     seconds = min(MOST_S, left_s)
     if not is_explained(explainer) or not measured.parity.real or seconds <= 0:
         return None
-    if not not_occluded(explainer):
-        return _of_pieces(explainer, measured, seconds)
+    pieces = None if not_occluded(explainer) else _of_pieces(explainer, measured, seconds / 2)
+    if not explainer.is_possible or (pieces is not None and len(explainer.columns) == 1):
+        return pieces
+    columns = _of_columns(explainer, measured, seconds)
+    if columns is None or pieces is None:
+        return columns or pieces
+    return columns.model_copy(update={"examples": pieces.examples})
+
+
+def _of_columns(explainer: Explainer, measured: Measured, seconds: float) -> Explained | None:
+    """What every column adds, over stored rows."""
     count = SAMPLED_ROWS if explainer.not_exact else EXACT_ROWS
     rows = list(measured.parity.rows[: min(count, measured.parity.real)])
     effort = ExplainEffort(seconds, ANSWERS)
@@ -143,7 +152,11 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
 
 
 def _of_pieces(explainer: Explainer, measured: Measured, seconds: float) -> Explained | None:
-    """Of a model of texts, images or recordings: what some answers depend on."""
+    """Of a model of texts, images or recordings: what some answers depend on; None of one that gives
+    back what it was sent.
+    """
+    if explainer.predictor.signature.task == "reconstruction":
+        return None
     rows = list(measured.parity.rows[: min(PIECED_ROWS, measured.parity.real)])
     effort = ExplainEffort(seconds / 2, ANSWERS)
     try:
