@@ -25,10 +25,11 @@ BAR = 24  # characters
 @click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "exact", "sampled", "occlusion"]),
+    type=click.Choice(["auto", "exact", "sampled", "gradients", "occlusion"]),
     default="auto",
     show_default=True,
     help="exact: linear models, trees, boosting; sampled: every model of table columns; "
+    "gradients: networks of table columns; "
     "occlusion: words, patches of images, windows of recordings.",
 )
 @click.option(
@@ -229,6 +230,8 @@ def _table(record: dict[str, Any], values: dict[str, Any]) -> list[str]:
     rest = [value for name, value in given.items() if name not in shown]
     if rest:
         lines.append(f"  {'all other columns':{width}} {sum(rest):>+11.4g}  ({len(rest):,})")
+    if "gap" in record:
+        lines.append(f"  {'what the sum lacks':{width}} {record['gap']:>+11.4g}")
     lines.append(f"  {'sum':{width}} {record['prediction']:>+11.4g}")
     lines.append(f"  {record['method']}" + ("; ± standard error" if error else ""))
     return [one_line(line) for line in lines]

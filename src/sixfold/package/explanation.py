@@ -28,7 +28,7 @@ from sixfold.evaluate.model import Model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.cohorts import row_losses, worst_slices
 from sixfold.package.receipt import Measured, predictor_of
-from sixfold.parts.fit import Attributable, Wrapping
+from sixfold.parts.fit import Attributable, Differentiable, Wrapping
 from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.prepare.preparer import Preparer
 from sixfold.recipe.report import (
@@ -76,11 +76,22 @@ def _stored(model: Model, training: Table, measured: Measured) -> Stored:
     real = measured.parity.real
     fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
     additive = fitted.additive() if isinstance(fitted, Attributable) else None
-    if additive is None or model.quantiles or not isinstance(model.preparer, Preparer):
+    if not isinstance(model.preparer, Preparer):
         return Stored(real=real)
     columns = {column.name: at for at, column in enumerate(measured.signature.inputs)}
     sources = [columns.get(name, -1) for name in model.preparer.feature_sources]
     arrays = {"source": np.array(sources, dtype=np.int32)}
+    if isinstance(fitted, Differentiable):
+        codes = np.array(model.preparer.feature_levels) > 0
+        return Stored(
+            kind="network",
+            value=model.features_name(),
+            real=real,
+            single=model.preparer.precision == "float32",
+            arrays=arrays | {"code": codes.astype(np.uint8)},
+        )
+    if additive is None or model.quantiles:
+        return Stored(real=real)
     if additive.kind == "linear":
         arrays |= additive.arrays | {"mean": _means(model.preparer, training)}
     else:

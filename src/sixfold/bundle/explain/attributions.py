@@ -19,6 +19,7 @@ HOW: Final = {
     "trees": "exact: Shapley values of the trees, path-dependent (TreeSHAP)",
     "linear": "exact: weight times distance from the mean of the training rows",
     "sampled": "sampled: Shapley values by antithetic permutations over stored rows",
+    "gradients": "integrated gradients: from the mean of the stored rows to the row",
 }
 
 
@@ -27,10 +28,12 @@ class Attributions:
     """`contributions`: [rows, columns, outputs], so that for every row `base` [rows, outputs] and
     their sum is `prediction` [rows, outputs], in the unit `scale`: log-odds, the score before a
     softmax, or what the model answers. `error`: [rows, columns, outputs] standard errors where they
-    are sampled, None where they are exact. `asked`: rows that the model answered for it.
+    are sampled, None where they are exact. `asked`: rows that the model answered for it. `gap`:
+    [rows, outputs] what the sum lacks, of integrated gradients; `held`: columns that stayed as they
+    are.
     """
 
-    method: Literal["trees", "linear", "sampled"]
+    method: Literal["trees", "linear", "sampled", "gradients"]
     scale: Scale
     columns: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -40,6 +43,8 @@ class Attributions:
     predictions: Predictions
     error: Floats | None = None
     asked: int = 0
+    gap: Floats | None = None
+    held: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.base)
@@ -64,7 +69,8 @@ class Attributions:
 
     def _record(self, row: int, at: int) -> dict[str, Any]:
         given = self.contributions[row, :, at]
-        order = np.argsort(-np.abs(given), kind="stable").tolist()
+        ordered = np.argsort(-np.abs(given), kind="stable").tolist()
+        order = [n for n in ordered if self.columns[n] not in self.held]
         record: dict[str, Any] = {
             "output": self.outputs[at],
             "scale": self.scale,
@@ -76,6 +82,8 @@ class Attributions:
         if self.error is not None:
             error = self.error[row, :, at]
             record["standard_error"] = {self.columns[n]: float(error[n]) for n in order}
+        if self.gap is not None:
+            record["gap"] = float(self.gap[row, at])
         return record
 
 

@@ -18,11 +18,13 @@ import numpy.typing as npt
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 
-Sum = Literal["", "trees", "mean of trees", "linear"]
+Sum = Literal["", "trees", "mean of trees", "linear", "network"]
+SUMS: Final = frozenset({"trees", "mean of trees", "linear"})
 Link = Literal["identity", "sigmoid", "softmax", "share"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=100)
 TYPES: Final = {"U8": "u1", "U16": "<u2", "U32": "<u4", "I32": "<i4", "F64": "<f8"}
 NAMES: Final = {  # array → the types that it may have, its dimensions
+    "code": (("U8",), 1),
     "cover": (("U8", "U16", "U32"), 1),
     "source": (("I32",), 1),
     "weights": (("F64",), 2),
@@ -34,8 +36,9 @@ AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe 
 
 @dataclass(frozen=True)
 class Stored:
-    """`kind`: of which parts the score is a sum, '' where it is none that is known; `link`: from
-    scores to outputs, `calibrated` where something follows. `value`: the features in the graph.
+    """`kind`: of which parts the score is a sum, '' where it is none that is known, `network` where
+    answers follow the features smoothly; `link`: from scores to outputs, `calibrated` where
+    something follows. `value`: the features in the graph; `single`: whether these are float32.
 
     `cover`: [leaves] training rows of the graph's leaves. `source`: int32 [features] the number of
     the raw column that a feature comes from, -1 where it is made of several. Of a linear model
@@ -49,6 +52,7 @@ class Stored:
     calibrated: bool = False
     value: str = ""
     real: int = 0
+    single: bool = False
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
@@ -63,8 +67,10 @@ class Stored:
 
     def packed(self) -> bytes:
         """The content of the file; equal ones have equal bytes."""
+        told = {"single": "1"} if self.single else {}
         header: dict[str, Any] = {
             "__metadata__": {
+                **told,
                 "kind": self.kind,
                 "link": self.link,
                 "calibrated": str(int(self.calibrated)),
@@ -140,6 +146,7 @@ def _read(content: bytes) -> Stored:
             told["calibrated"] == "1",
             told["value"],
             int(told["real"]),
+            told.get("single") == "1",
             arrays,
         )
     )
@@ -151,6 +158,7 @@ def _checked(stored: Stored) -> Stored:
     if not isinstance(stored.value, str) or stored.real < 0:
         raise ValueError("a value without a name, or a negative number of rows")
     needed = {"": set[str](), "linear": {"source", "weights", "mean", "bias"}}
+    needed["network"] = {"source", "code"}
     if set(stored.arrays) != needed.get(stored.kind, {"source", "cover"}):
         raise ValueError(f"the arrays {sorted(stored.arrays)} of {stored.kind or 'no sum'}")
     if stored.kind == "linear":
@@ -159,6 +167,8 @@ def _checked(stored: Stored) -> Stored:
         finite = all(np.isfinite(found[name]).all() for name in ("weights", "mean", "bias"))
         if len(widths) > 1 or found["weights"].shape[1:] != found["bias"].shape or not finite:
             raise ValueError("weights and means that do not belong together")
+    if stored.kind == "network" and len(stored.arrays["source"]) != len(stored.arrays["code"]):
+        raise ValueError("features and codes that do not belong together")
     if "cover" in stored.arrays and stored.arrays["cover"].min(initial=1) < 1:
         raise ValueError("a leaf without training rows")
     return stored
