@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain import interaction
 from sixfold.bundle.explain.dependence import answered, dependence
 from sixfold.bundle.explain.distance import shown_value
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
@@ -20,6 +21,15 @@ from sixfold.bundle.explain.occlusion import (
     occluded,
     taken,
 )
+from sixfold.bundle.explain.report_limits import (
+    ANSWERS,
+    DRAWN,
+    EXACT_ROWS,
+    MOST_S,
+    PAIRED,
+    PIECED_ROWS,
+    SAMPLED_ROWS,
+)
 from sixfold.bundle.explain.stored import Stored, smallest
 from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
@@ -28,6 +38,7 @@ from sixfold.evaluate.model import Model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.cohorts import row_losses, worst_slices
 from sixfold.package.receipt import Measured, predictor_of
+from sixfold.package.surrogate import surrogate
 from sixfold.parts.fit import Attributable, Differentiable, Wrapping
 from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.prepare.preparer import Preparer
@@ -39,17 +50,12 @@ from sixfold.recipe.report import (
     Explained,
     ExplainedPieces,
     ExplainedRow,
+    PairStrength,
 )
 from sixfold.select.winner import Winner
 
-EXACT_ROWS: Final = 100  # that the report's attributions are the mean of
-SAMPLED_ROWS: Final = 10
-ANSWERS: Final = 2_000  # of the model, for a row whose attributions are sampled
-MOST_S: Final = 10.0
 MOST_COLUMNS: Final = 100
-DRAWN: Final = 4  # columns whose dependence is drawn
-PIECED_ROWS: Final = 12  # of texts, images or recordings that pieces are left out of, and
-SHOWN_ROWS: Final = 4  # of them that are shown
+SHOWN_ROWS: Final = 4  # of texts, images or recordings that pieces were left out of
 SHOWN_WORDS: Final = 120  # of a text, patches, or windows
 
 
@@ -159,6 +165,20 @@ def _of_columns(explainer: Explainer, measured: Measured, seconds: float) -> Exp
             for at in drawn
             if DRAWN * answered() * explainer.row_s <= seconds
         ),
+        pairs=_pairs(explainer, order[:PAIRED], seconds),
+        surrogate=None if explainer.not_sampled else surrogate(explainer),
+    )
+
+
+def _pairs(explainer: Explainer, columns: list[int], seconds: float) -> tuple[PairStrength, ...]:
+    """Of the columns that add most; none where it would take longer."""
+    asked = interaction.answered(len(columns))
+    if explainer.not_sampled or len(columns) < 2 or asked * explainer.row_s > seconds:
+        return ()
+    names = explainer.columns
+    return tuple(
+        PairStrength(one=names[p.one], other=names[p.other], strength=p.strength, size=p.size)
+        for p in interaction.pairs(explainer.players, columns)
     )
 
 

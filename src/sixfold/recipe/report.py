@@ -181,10 +181,43 @@ class ExplainedRow(Section):
     pieces: tuple[ExplainedPieces, ...]
 
 
+class PairStrength(Section):
+    """Friedman's H of two columns over stored rows, and the mean size of what they do together."""
+
+    one: str
+    other: str
+    strength: float = Field(ge=0)
+    size: float = Field(ge=0)
+
+
+class SurrogateNode(Section):
+    """Rows of one branch: how they come there, what the tree answers, and how many they are."""
+
+    depth: int = Field(ge=0)
+    text: str
+    answer: str
+    rows: int = Field(ge=0)
+    is_leaf: bool
+
+
+class SurrogateTree(Section):
+    """A small tree grown on the model's answers to `rows` stored rows. `fidelity`: how well it agrees
+    with the model on `held_out` other ones, by `measure`; `plain`: what one answer for all reaches.
+    """
+
+    measure: Literal["accuracy", "R²"]
+    fidelity: float
+    plain: float
+    rows: int = Field(ge=1)
+    held_out: int = Field(ge=1)
+    nodes: tuple[SurrogateNode, ...]
+
+
 class Explained(Section):
     """Attributions of the served model, the largest first; `how`: the method; `scale`: their unit;
     `faithfulness`: what deletion and insertion curves say, in words; `dependences` of the columns
-    that add most; `examples`: stored rows of texts, images and recordings.
+    that add most; `pairs` of columns that act together; `surrogate`: a tree that does nearly as the
+    model does; `examples`: stored rows of texts, images and recordings.
     """
 
     how: str
@@ -193,12 +226,15 @@ class Explained(Section):
     columns: tuple[Attribution, ...] = ()
     faithfulness: str = ""
     dependences: tuple[Dependence, ...] = ()
+    pairs: tuple[PairStrength, ...] = ()
+    surrogate: SurrogateTree | None = None
     examples: tuple[ExplainedRow, ...] = ()
 
     def named(self) -> set[str]:
         """The columns that are told of."""
         pieces = [each for row in self.examples for each in row.pieces]
-        return {each.column for each in (*self.columns, *self.dependences, *pieces)}
+        paired = {name for pair in self.pairs for name in (pair.one, pair.other)}
+        return paired | {each.column for each in (*self.columns, *self.dependences, *pieces)}
 
 
 class OutputScores(Section):
