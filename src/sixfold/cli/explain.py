@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
-from sixfold.cli.explained_pieces import pieces_shown
+from sixfold.cli.explained_pieces import bars, pieces_shown
 from sixfold.core.visible import one_line
 
 SHOWN = 20  # columns of the table for people
@@ -56,6 +56,10 @@ BAR = 24  # characters
     default=0,
     help="So many stored training rows near ROW.",
 )
+@click.option("--prompt", metavar="TEXT", help="Of a language model: which of its tokens count.")
+@click.option(
+    "--answer", metavar="TEXT", help="To --prompt; left out: the most probable one, of 16 tokens."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.01),
@@ -76,11 +80,13 @@ def command(
     fixed: str | None,
     wanted: str | None,
     nearest: int,
+    prompt: str | None,
+    answer: str | None,
     seconds: float,
     allow: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Say how much every column of ROW adds to BUNDLE's answer.
+    """Say how much every column of ROW adds to BUNDLE's answer, or which tokens of a prompt.
 
     ROW: a JSON object, a file of rows (its first ones), - for a JSON object on stdin, or of a model of
     images or recordings such a file.
@@ -89,11 +95,14 @@ def command(
     from sixfold.bundle.explain.told import explanations
     from sixfold.bundle.load import load
 
-    if (row is None) == (faithfulness is None):
-        raise click.UsageError("Give a ROW, or --faithfulness FILE.")
+    if [row, faithfulness, prompt].count(None) != 2:
+        raise click.UsageError("Give a ROW, or --faithfulness FILE, or --prompt TEXT.")
     if (fixed or wanted) and not counterfactual:
         raise click.UsageError("--fixed and --to are of --counterfactual.")
     loaded = load(bundle, allow)
+    if prompt is not None:
+        _prompt(loaded, prompt, answer, seconds, as_json)
+        return
     if row is None:
         _faithfulness(loaded, str(faithfulness), method, seconds, as_json)
         return
@@ -105,6 +114,10 @@ def command(
         show_json(beside) if as_json else _show_beside(beside)
         return
     found = explanations(loaded.explainer, asked, method, ExplainEffort(seconds), output=output)
+    _show(found, asked, as_json)
+
+
+def _show(found: Any, asked: list[dict[str, Any]], as_json: bool) -> None:
     records = found.records
     if as_json:
         answers = found.predictions.records()
@@ -120,6 +133,33 @@ def command(
             click.echo()
     if found.asked:
         click.echo(f"The model answered {found.asked:,} rows for it.", err=True)
+
+
+def _prompt(bundle: Any, prompt: str, answer: str | None, seconds: float, as_json: bool) -> None:
+    from sixfold.bundle.runtime import Generates
+    from sixfold.core.errors import BundleError
+
+    runtime = bundle.predictor.runtime
+    if not isinstance(runtime, Generates):
+        expected = "a language model's bundle, for --prompt"
+        raise BundleError(str(bundle.path), expected, "one that answers rows", "Give a ROW.")
+    from sixfold.bundle.language.leave_one_out import changes
+
+    model = runtime.language_model()
+    try:
+        found = changes(model, prompt, answer, seconds)
+    finally:
+        model.close()
+    if as_json:
+        show_json(found.record())
+        return
+    click.echo(one_line(f"{found.answer!r}: log-probability {found.logprob:.4g}"))
+    if found.without_prompt is not None:
+        click.echo(f"  without the prompt {found.without_prompt:.4g}")
+    for line in bars(
+        [(repr(text), each) for text, each in zip(found.texts, found.changes, strict=True)]
+    ):
+        click.echo(line)
 
 
 def _changed(bundle: Any, row: list[Any], fixed: list[str], wanted: str | None) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
             words = [(each["text"].strip(), each["change"]) for each in told["words"]]
             words.sort(key=lambda each: -abs(each[1]))
             yield one_line(f"{name}: words, those that change the answer most first")
-            yield from _bars(words[:SHOWN])
+            yield from bars(words[:SHOWN])
         elif told["kind"] == "image":
             pixels = f"{told['height']} × {told['width']} pixels"
             yield one_line(f"{name}: patches of the {pixels} that the model sees")
@@ -31,10 +31,10 @@ def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
                 yield "  " + " ".join(f"{value:>+7.3f}" for value in row)
         elif told["kind"] == "audio":
             yield one_line(f"{name}: windows of time of what the model hears")
-            yield from _bars(list(_windows(told)))
+            yield from bars(list(_windows(told)))
     if plain:
         yield "columns, each against its usual value"
-        yield from _bars(sorted(plain.items(), key=lambda each: -abs(each[1])))
+        yield from bars(sorted(plain.items(), key=lambda each: -abs(each[1])))
 
 
 def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -44,7 +44,8 @@ def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield f"{start + number * step:.3f} to {start + (number + 1) * step:.3f} s", value
 
 
-def _bars(values: list[tuple[str, float]]) -> Iterator[str]:
+def bars(values: list[tuple[str, float]]) -> Iterator[str]:
+    """Names, numbers with sign, and bars as long as the numbers are large."""
     widest = max((abs(value) for _, value in values), default=0.0) or 1.0
     width = min(32, max((len(name) for name, _ in values), default=0))
     for name, value in values:

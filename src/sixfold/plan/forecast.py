@@ -49,7 +49,8 @@ class Forecast:
 
     `at_least`: a trial was cut short, so that all of it takes longer. `may_stop`: the time is that
     of all epochs, and training may stop before the last one. `shuffle_s`: of the report, for which
-    the folds' models are asked once a column, and the served one to explain it. `rank_bytes`: of another process that trains it, too.
+    the folds' models are asked once a column, and the served one to explain it. `rank_bytes`: of another
+    process that trains it, too.
     """
 
     candidate: str
