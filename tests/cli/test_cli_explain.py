@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from sixfold.bundle.load import load
 from sixfold.cli import group
-from sixfold.core.errors import RowError
+from sixfold.core.errors import BundleError, RowError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle" / "explain"))
@@ -115,3 +115,8 @@ def test_pieces_of_texts_images_and_recordings(tmp_path: Path) -> None:
     assert "sound: windows of time of what the model hears" in text
     found = explained(bright, "--faithfulness", tmp_path / "rows.csv")
     assert found.startswith("Faithfulness over 1 rows: taking words and patches away")
+
+
+def test_a_prompt_is_of_language_models_alone(bundle: Path) -> None:
+    with pytest.raises(BundleError, match="a language model's bundle, for --prompt"):
+        explained(bundle, "--prompt", "Hi")

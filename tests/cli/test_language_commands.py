@@ -156,8 +156,3 @@ def test_tokens_of_a_prompt_are_explained(bundle: Path) -> None:
     for wrong, message in (("", "at least two tokens"), ("long " * 300, "tokens with its answer")):
         refused = run("explain", bundle, "--prompt", wrong, "--answer", "no")
         assert message in str(refused.exception)
-
-
-def test_a_prompt_is_of_language_models_alone(tmp_path: Path) -> None:
-    table = tiny_bundle.make(tmp_path / "bundle")
-    assert "a language model's bundle" in str(run("explain", table, "--prompt", "Hi").exception)
