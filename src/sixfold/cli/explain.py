@@ -88,8 +88,8 @@ def command(
 ) -> None:
     """Say how much every column of ROW adds to BUNDLE's answer, or which tokens of a prompt.
 
-    ROW: a JSON object, a file of rows (its first ones), - for a JSON object on stdin, or of a model of
-    images or recordings such a file.
+    ROW: a JSON object (of a recommender the body of POST /recommend), a file of rows (its first
+    ones), - for a JSON object on stdin, or of a model of images or recordings such a file.
     """
     from sixfold.bundle.explain.explainer import ExplainEffort
     from sixfold.bundle.explain.told import explanations
@@ -102,6 +102,8 @@ def command(
     loaded = load(bundle, allow)
     if prompt is not None:
         _prompt(loaded, prompt, answer, seconds, as_json)
+        return
+    if row is not None and _recommended(loaded, row, as_json):
         return
     if row is None:
         _faithfulness(loaded, str(faithfulness), method, seconds, as_json)
@@ -160,6 +162,29 @@ def _prompt(bundle: Any, prompt: str, answer: str | None, seconds: float, as_jso
         [(repr(text), each) for text, each in zip(found.texts, found.changes, strict=True)]
     ):
         click.echo(line)
+
+
+def _recommended(bundle: Any, row: str, as_json: bool) -> bool:
+    """Of a recommender: what the items of a user add to the scores; False for another model."""
+    from sixfold.bundle.runtime import Recommends
+    from sixfold.serve.recommend_request import content_of, read_request
+
+    runtime = bundle.predictor.runtime
+    if not isinstance(runtime, Recommends):
+        return False
+    model = runtime.recommender()
+    (asked,) = _raw_rows(bundle, row, 1)
+    found = content_of(model.recommend(read_request({**asked, "explain": True}, model)), model)
+    if as_json:
+        show_json(found)
+        return True
+    for one in found["items"]:
+        parts = [(str(part["item"]), part["adds"]) for part in one.get("parts", ())]
+        click.echo(one_line(f"{one['item']}: score {one['score']:.5g}"))
+        for line in bars(parts[:SHOWN]):
+            click.echo(line)
+    click.echo(f"  due to: {found['basis']}")
+    return True
 
 
 def _changed(bundle: Any, row: list[Any], fixed: list[str], wanted: str | None) -> dict[str, Any]:
