@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from sixfold.bundle.pieces import Pieces
+from sixfold.bundle.pieces import ValuePieces
 from sixfold.core import json_limits, values
 from sixfold.core.errors import BundleError
 from sixfold.core.json_limits import JsonLimits
@@ -71,7 +71,7 @@ class LeavesOut(Protocol):
     looks at.
     """
 
-    def pieces(self, value: Any, features: npt.NDArray[np.float64], most: int) -> Pieces:
+    def pieces(self, value: Any, features: npt.NDArray[np.float64], most: int) -> ValuePieces:
         """At most `most` pieces of a value, of which `encode` made `features` [cells]."""
 
 

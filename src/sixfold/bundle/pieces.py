@@ -26,7 +26,7 @@ SIGNS: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 WORD: Final = re.compile(rf"(?:[{SIGNS}]|[^\s{SIGNS}]+)\s*")
 
 
-class Pieces(Protocol):
+class ValuePieces(Protocol):
     """Of one value of one column."""
 
     @property

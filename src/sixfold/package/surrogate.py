@@ -26,7 +26,7 @@ MOST_LEVELS: Final = 20  # of a category that a question may be about, the most 
 MOST_QUESTIONS: Final = 2_000  # columns of the tree's own table
 
 
-class _Question(NamedTuple):
+class _TreeQuestion(NamedTuple):
     """What a column of the tree's table asks: a number's value, or whether a category has a level."""
 
     column: int
@@ -70,19 +70,19 @@ def surrogate(explainer: Explainer) -> SurrogateTree | None:
     )
 
 
-def _questions(explainer: Explainer) -> list[_Question]:
+def _questions(explainer: Explainer) -> list[_TreeQuestion]:
     found = []
     for number, column in enumerate(explainer.predictor.signature.inputs):
         if column.type not in PLAIN_KINDS:
             continue
         if explainer.places[number].group == CATEGORIES:
-            found += [_Question(number, level) for level in column.levels[:MOST_LEVELS]]
+            found += [_TreeQuestion(number, level) for level in column.levels[:MOST_LEVELS]]
         else:
-            found.append(_Question(number, None))
+            found.append(_TreeQuestion(number, None))
     return found[:MOST_QUESTIONS]
 
 
-def _asked(explainer: Explainer, question: _Question) -> FloatArray:
+def _asked(explainer: Explainer, question: _TreeQuestion) -> FloatArray:
     """[rows]; a missing number is NaN, which goes where more of its kind go."""
     place = explainer.places[question.column]
     values = explainer.background[place.group][:, place.place]
@@ -92,7 +92,7 @@ def _asked(explainer: Explainer, question: _Question) -> FloatArray:
 
 
 def _nodes(
-    tree: Any, explainer: Explainer, questions: list[_Question], named: list[str]
+    tree: Any, explainer: Explainer, questions: list[_TreeQuestion], named: list[str]
 ) -> Iterator[SurrogateNode]:
     """From the top, each before what is below it."""
     waiting: list[Any] = [(0, 0, "all rows")]

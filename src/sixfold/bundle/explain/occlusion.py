@@ -22,7 +22,7 @@ from sixfold.bundle.explain.faithfulness import Faithfulness, JudgedRow
 from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.frontend import Extra, Feeds, RawRows
 from sixfold.bundle.modality_reader import LeavesOut
-from sixfold.bundle.pieces import Kept, Pieces
+from sixfold.bundle.pieces import Kept, ValuePieces
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.runtime import EncodedColumn, EncodesInputs, Outputs, Runtime
 from sixfold.core.errors import RowError
@@ -53,10 +53,10 @@ class CutColumn(NamedTuple):
     """
 
     name: str
-    inputs: dict[str, Pieces]
+    inputs: dict[str, ValuePieces]
 
     @property
-    def pieces(self) -> Pieces:
+    def pieces(self) -> ValuePieces:
         """As they are told of."""
         return next(iter(self.inputs.values()))
 

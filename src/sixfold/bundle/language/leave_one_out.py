@@ -60,7 +60,7 @@ def changes(
     Raises RowError for a prompt or an answer without tokens or beyond the context, and where it
     would take longer than `seconds`.
     """
-    asked = _Asked.of(model, prompt)
+    asked = AskedPrompt.of(model, prompt)
     told = _answer(model, asked.ids, answer)
     limit, found = model.tokens.context, len(asked.ids) + len(told)
     if found >= limit:
@@ -89,7 +89,7 @@ def changes(
 
 
 @dataclass(frozen=True)
-class _Asked:
+class AskedPrompt:
     """The tokens of what is asked; those of the user's own text are from `start` up to `stop`."""
 
     ids: tuple[int, ...]
@@ -97,7 +97,7 @@ class _Asked:
     stop: int
 
     @classmethod
-    def of(cls, model: LanguageRuntime, prompt: str) -> _Asked:
+    def of(cls, model: LanguageRuntime, prompt: str) -> AskedPrompt:
         """Raises RowError for a text without tokens, or of one token alone."""
         tokens = model.tokens
         if tokens.template is None:
