@@ -88,14 +88,7 @@ def _stored(model: Model, training: Table, measured: Measured) -> Stored:
     sources = [columns.get(name, -1) for name in model.preparer.feature_sources]
     arrays = {"source": np.array(sources, dtype=np.int32)}
     if isinstance(fitted, Differentiable):
-        codes = np.array(model.preparer.feature_levels) > 0
-        return Stored(
-            kind="network",
-            value=model.features_name(),
-            real=real,
-            single=model.preparer.precision == "float32",
-            arrays=arrays | {"code": codes.astype(np.uint8)},
-        )
+        return _of_network(model, model.preparer, arrays["source"], real)
     if additive is None or model.quantiles:
         return Stored(real=real)
     if additive.kind == "linear":
@@ -109,6 +102,28 @@ def _stored(model: Model, training: Table, measured: Measured) -> Stored:
         value=model.features_name(),
         real=real,
         arrays=arrays,
+    )
+
+
+def _of_network(
+    model: Model, preparer: Preparer, source: npt.NDArray[np.int32], real: int
+) -> Stored:
+    """Where the features of plain columns are, and whose."""
+    plain = [name not in preparer.texts for name in preparer.feature_sources]
+    place, codes = np.flatnonzero(plain), np.array(preparer.feature_levels) > 0
+    if not len(place):
+        return Stored(real=real)
+    return Stored(
+        kind="network",
+        value=model.features_name(),
+        real=real,
+        single=preparer.precision == "float32",
+        width=len(plain),
+        arrays={
+            "source": source[place],
+            "place": place.astype(np.int32),
+            "code": codes[place].astype(np.uint8),
+        },
     )
 
 

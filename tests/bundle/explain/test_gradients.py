@@ -94,8 +94,9 @@ def test_the_values_are_those_of_torchs_gradients() -> None:
 
 
 def stored(**changes: Any) -> bytes:
-    arrays = {"source": linear_bundle.SOURCE, "code": np.zeros(6, dtype=np.uint8)}
-    told = {"value": linear_bundle.graph()[1], "arrays": arrays, **changes}
+    place = np.arange(6, dtype=np.int32)
+    arrays = {"source": linear_bundle.SOURCE, "place": place, "code": np.zeros(6, dtype=np.uint8)}
+    told = {"value": linear_bundle.graph()[1], "width": 6, "arrays": arrays, **changes}
     return Stored("network", real=4, **told).packed()
 
 
@@ -133,8 +134,7 @@ def test_what_cannot_be_integrated_is_told(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="answers that are not made of the features alone"):
         linear_bundle.make(tmp_path / "wrong", stored(value="/not_there"))
     with pytest.raises(BundleError, match="do not belong together"):
-        arrays = {"source": linear_bundle.SOURCE, "code": np.zeros(5, dtype=np.uint8)}
-        stored_file.read(stored(arrays=arrays), "here")
+        stored_file.read(stored(width=5), "here")
 
 
 @pytest.mark.slow

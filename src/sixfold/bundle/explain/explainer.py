@@ -110,8 +110,6 @@ class Explainer:
             return "a bundle without the graph, or without stored rows"
         if runtime.depends_on_batch:
             return "a network that computes in 8-bit integers, whose answers are steps"
-        if len(self.held) == len(self.columns):
-            return "columns of texts or files alone"
         return "features that are made of several columns" if self.stored.several else ""
 
     @property
@@ -290,7 +288,8 @@ class Explainer:
             found.append(integrated(path.answer, each, path.baseline, one))
         values = np.stack([each.values for each in found])
         contributions = np.zeros((len(x), len(self.columns), values.shape[2]))
-        np.add.at(contributions, (slice(None), self.stored.arrays["source"]), values)
+        arrays = self.stored.arrays
+        np.add.at(contributions, (slice(None), arrays["source"]), values[:, arrays["place"]])
         base = np.stack([each.base for each in found])
         gap = np.stack([each.gap for each in found])
         scale: Scale = self.output_name  # type: ignore[assignment]
@@ -323,9 +322,8 @@ class Explainer:
     def _opened_path(self) -> FeaturePath:
         """Raises BundleError."""
         stored, runtime = self.stored, self.predictor.runtime
-        named = NamedFeatures(
-            stored.value, FLOAT if stored.single else DOUBLE, len(stored.arrays["source"])
-        )
+        kind, place = FLOAT if stored.single else DOUBLE, stored.arrays["place"]
+        named = NamedFeatures(stored.value, kind, stored.width)
         model = CheckedModel.of(self._files[MODEL], self._where)
         try:
             answer = AnswersFeatures.of(
@@ -337,11 +335,11 @@ class Explainer:
             ) from None
         reader = FeatureReader.of(model, named, self._where)
         x = np.asarray(reader.read(runtime, self.background), dtype=np.float64)
-        held = np.isin(np.array(self.columns)[stored.arrays["source"]], sorted(self.held))
+        held, code = np.ones(stored.width, dtype=bool), np.zeros(stored.width, dtype=bool)
+        held[place], code[place] = False, stored.arrays["code"] > 0
         started = time.perf_counter()
         answer(x)
         row_s = (time.perf_counter() - started) / len(x)
-        code = stored.arrays["code"].astype(bool)
         return FeaturePath(reader, answer, Baseline.of(x, code, held), row_s)
 
     @property
