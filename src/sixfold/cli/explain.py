@@ -97,8 +97,8 @@ def command(
 
     if [row, faithfulness, prompt].count(None) != 2:
         raise click.UsageError("Give a ROW, or --faithfulness FILE, or --prompt TEXT.")
-    if (fixed or wanted) and not counterfactual:
-        raise click.UsageError("--fixed and --to are of --counterfactual.")
+    _check_given(bool(fixed or wanted), counterfactual, "--fixed and --to are of --counterfactual.")
+    _check_given(answer is not None, prompt is not None, "--answer is of --prompt.")
     loaded = load(bundle, allow)
     if prompt is not None:
         _prompt(loaded, prompt, answer, seconds, as_json)
@@ -117,6 +117,12 @@ def command(
         return
     found = explanations(loaded.explainer, asked, method, ExplainEffort(seconds), output=output)
     _show(found, asked, as_json)
+
+
+def _check_given(given: bool, needed: bool, message: str) -> None:
+    """Raises UsageError where an option was given without what it belongs to."""
+    if given and not needed:
+        raise click.UsageError(message)
 
 
 def _show(found: Any, asked: list[dict[str, Any]], as_json: bool) -> None:
