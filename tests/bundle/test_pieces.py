@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sixfold.bundle.pieces import MOST_WORDS, AudioPieces, ImagePieces, TextPieces
@@ -14,6 +14,7 @@ def lengths(texts: object) -> np.ndarray:
     return np.array([[len(text)] for text in texts], dtype=np.float64)  # type: ignore[attr-defined]
 
 
+@settings(max_examples=40)
 @given(st.text(alphabet="aé \n\t日本ー语,.", max_size=60), st.integers(1, 300))
 def test_words_are_the_whole_text(text: str, most: int) -> None:
     text = text.strip()

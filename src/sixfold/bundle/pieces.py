@@ -98,7 +98,7 @@ class ImagePieces:
         """[height, width] the number of the patch that a pixel is of."""
         height, width, _ = self.pixels.shape
         row, column = (np.arange(size) * self.side // size for size in (height, width))
-        return row[:, None] * self.side + column
+        return np.asarray(row[:, None] * self.side + column, dtype=np.int64)
 
     def features(self, kept: Kept) -> Floats:
         """[n, height · width · channels]."""
@@ -139,7 +139,8 @@ class AudioPieces:
     @property
     def bounds(self) -> list[int]:
         """Of the windows, in samples."""
-        return np.linspace(self.start, self.stop, self.count + 1).round().astype(int).tolist()
+        found = np.linspace(self.start, self.stop, self.count + 1).round().astype(int)
+        return list(map(int, found))
 
     def features(self, kept: Kept) -> Floats:
         """[n, samples]."""

@@ -232,9 +232,10 @@ class Explained(Section):
 
     def named(self) -> set[str]:
         """The columns that are told of."""
-        pieces = [each for row in self.examples for each in row.pieces]
-        paired = {name for pair in self.pairs for name in (pair.one, pair.other)}
-        return paired | {each.column for each in (*self.columns, *self.dependences, *pieces)}
+        found = {each.column for each in self.columns}
+        found |= {each.column for each in self.dependences}
+        found |= {each.column for row in self.examples for each in row.pieces}
+        return found | {name for pair in self.pairs for name in (pair.one, pair.other)}
 
 
 class OutputScores(Section):

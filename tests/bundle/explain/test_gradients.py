@@ -56,7 +56,7 @@ def test_a_code_jumps_and_shares_with_a_number() -> None:
 
 def test_more_parts_until_little_is_lacking_or_the_rows_are_used_up() -> None:
     def sharp(x: np.ndarray) -> np.ndarray:
-        return np.tanh(40 * (x[:, :1] - 0.53)) * (1 + x[:, 1:2])
+        return np.tanh(40 * (x[:, :1] + x[:, 1:2] - 1.06))
 
     found = ways(sharp, [1.0, 1.0])
     total = sharp(np.ones((1, 2)))[0] - sharp(np.zeros((1, 2)))[0]

@@ -289,7 +289,8 @@ class Explainer:
         values = np.stack([each.values for each in found])
         contributions = np.zeros((len(x), len(self.columns), values.shape[2]))
         arrays = self.stored.arrays
-        np.add.at(contributions, (slice(None), arrays["source"]), values[:, arrays["place"]])
+        for place, source in zip(arrays["place"], arrays["source"], strict=True):
+            contributions[:, source] += values[:, place]
         base = np.stack([each.base for each in found])
         gap = np.stack([each.gap for each in found])
         scale: Scale = self.output_name  # type: ignore[assignment]

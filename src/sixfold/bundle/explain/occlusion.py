@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import numpy as np
 
@@ -240,7 +240,7 @@ class _Cutter:
     """Cuts rows into as many pieces as there is time for."""
 
     def __init__(self, explainer: Explainer, plain: bool, rows: int, effort: ExplainEffort) -> None:
-        self._runtime: Any = explainer.predictor.runtime
+        self._runtime = cast(GraphRuntime, explainer.predictor.runtime)  # as `not_occluded` found
         self.rows, self._effort = rows, effort
         self.output = explainer.output_name
         self._plain = tuple(_plain_pieces(explainer)) if plain else ()
