@@ -301,8 +301,8 @@ def _table(record: dict[str, Any], values: dict[str, Any]) -> list[str]:
     rest = [value for name, value in given.items() if name not in shown]
     if rest:
         lines.append(f"  {'all other columns':{width}} {sum(rest):>+11.4g}  ({len(rest):,})")
-    if "gap" in record:
-        lines.append(f"  {'what the sum lacks':{width}} {record['gap']:>+11.4g}")
     lines.append(f"  {'sum':{width}} {record['prediction']:>+11.4g}")
     lines.append(f"  {record['method']}" + ("; ± standard error" if error else ""))
+    if "error" in record:
+        lines[-1] += f"; each within about {record['error']:.2g}"
     return [one_line(line) for line in lines]

@@ -28,9 +28,9 @@ class Attributions:
     """`contributions`: [rows, columns, outputs], so that for every row `base` [rows, outputs] and
     their sum is `prediction` [rows, outputs], in the unit `scale`: log-odds, the score before a
     softmax, or what the model answers. `error`: [rows, columns, outputs] standard errors where they
-    are sampled, None where they are exact. `asked`: rows that the model answered for it. `gap`:
-    [rows, outputs] what the sum lacks, of integrated gradients; `held`: columns that stayed as they
-    are.
+    are sampled, None where they are exact. `asked`: rows that the model answered for it. `integration_error`:
+    [rows, outputs] how far a contribution may be off, about, of integrated gradients; `held`: columns
+    that stayed as they are.
     """
 
     method: Literal["trees", "linear", "sampled", "gradients"]
@@ -43,7 +43,7 @@ class Attributions:
     predictions: Predictions
     error: Floats | None = None
     asked: int = 0
-    gap: Floats | None = None
+    integration_error: Floats | None = None
     held: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
@@ -82,8 +82,8 @@ class Attributions:
         if self.error is not None:
             error = self.error[row, :, at]
             record["standard_error"] = {self.columns[n]: float(error[n]) for n in order}
-        if self.gap is not None:
-            record["gap"] = float(self.gap[row, at])
+        if self.integration_error is not None:
+            record["error"] = float(self.integration_error[row, at])
         return record
 
 

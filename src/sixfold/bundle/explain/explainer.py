@@ -292,7 +292,6 @@ class Explainer:
         for place, source in zip(arrays["place"], arrays["source"], strict=True):
             contributions[:, source] += values[:, place]
         base = np.stack([each.base for each in found])
-        gap = np.stack([each.gap for each in found])
         scale: Scale = self.output_name  # type: ignore[assignment]
         return Attributions(
             method="gradients",
@@ -301,10 +300,10 @@ class Explainer:
             outputs=self.outputs,
             base=base,
             contributions=contributions,
-            prediction=base + contributions.sum(axis=1) + gap,
+            prediction=base + contributions.sum(axis=1),
             predictions=self.predictor.run(feeds),
             asked=sum(each.asked for each in found),
-            gap=gap,
+            integration_error=np.stack([each.error for each in found]),
             held=self.held,
         )
 
