@@ -1,9 +1,12 @@
-"""Exact TreeSHAP and sampled Shapley values, beside LightGBM's own contributions and `shap`.
+"""Exact TreeSHAP, sampled Shapley values and integrated gradients, beside LightGBM's own
+contributions, `shap` and `captum`.
 
 TreeSHAP: ours reads the trees from a bundle's graph and is NumPy; LightGBM and shap are C++. All
 three values have to be equal within 1e-6. Sampled: the same network, over the same stored rows, as
 many answers asked as shap's permutation explainer asks; ours has to agree with shap's estimate
-within four standard errors of the difference. All use all cores.
+within four standard errors of the difference. Integrated gradients: the same network, ours asked
+through onnxruntime without gradients, captum's with torch's; both within 1% of the largest value.
+All use all cores.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import numpy as np
 
 from bench.pairs import Result, against, need
 from sixfold.build._model_text import read_trees
+from sixfold.bundle.explain.gradients import Baseline, integrated
 from sixfold.bundle.explain.graph_trees import trees_of
 from sixfold.bundle.explain.sampling import Player, Players, SamplingEffort, sampled
 from sixfold.bundle.explain.tree_shap import TreeShap
@@ -34,6 +38,7 @@ def measure(
     """Seconds of all rows' attributions; the trees are read and the explainers made before."""
     yield from _trees(rows, features, trees, rounds)
     yield _sampled(features=min(features, 12), rounds=rounds)
+    yield _integrated(features=min(features, 12), rounds=rounds)
 
 
 def _trees(rows: int, features: int, trees: int, rounds: int) -> Iterator[Result]:
@@ -126,4 +131,44 @@ def _sampled(features: int, rounds: int, stored: int = 100, pairs: int = 400) ->
     form = Result(
         f"sampled Shapley, {features} columns, a network", "shap.PermutationExplainer", target=1.0
     )
+    return against(form, ours, peer, same, rounds)
+
+
+def _integrated(features: int, rounds: int, rows: int = 20) -> Result:
+    """A network of two layers; the time is all rows' attributions, from one baseline."""
+    generator = np.random.default_rng(2)
+    first, second = generator.normal(size=(features, 64)) / 3, generator.normal(size=(64, 1))
+    x, start = generator.normal(size=(rows, features)), np.zeros(features)
+    graph = Graph()
+    hidden = graph.op("Tanh", graph.product(graph.input("x", TensorProto.DOUBLE, features), first))
+    graph.output("value", graph.product(hidden, second), TensorProto.DOUBLE, ["rows", 1])
+    session = CheckedModel.of(packed(graph.model()), "model.onnx").session("model.onnx")
+    none = np.zeros(features, dtype=bool)
+    baseline = Baseline(start, none, none)
+
+    def answer(some: Any) -> Any:
+        return session.run(None, {"x": some})[0]
+
+    def ours() -> Any:
+        return np.stack(
+            [integrated(answer, row, baseline, SamplingEffort()).values[:, 0] for row in x]
+        )
+
+    def peer() -> Any:
+        need("captum")
+        torch = importlib.import_module("torch")
+        weights = torch.from_numpy(first), torch.from_numpy(second)
+        method = importlib.import_module("captum.attr").IntegratedGradients(
+            lambda some: torch.tanh(some @ weights[0]) @ weights[1]
+        )
+        given, base = torch.from_numpy(x), torch.from_numpy(start)[None]
+        return method.attribute(given, base, target=0, n_steps=64).detach().numpy()
+
+    def same(mine: Any, others: Any) -> str:
+        apart = float(np.abs(mine - others).max() / np.abs(others).max())
+        assert apart <= 0.01, apart
+        return f"equal within {apart:.1e} of the largest"
+
+    workload = f"integrated gradients, {rows} rows × {features} columns, a network"
+    form = Result(workload, "captum.IntegratedGradients", target=1.0)
     return against(form, ours, peer, same, rounds)

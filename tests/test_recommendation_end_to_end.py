@@ -186,6 +186,16 @@ def test_too_little_memory_is_told_before(tmp_path: Path) -> None:
         run(tmp_path, yaml.safe_dump(value))
 
 
+def test_what_a_users_items_add_is_told(send: Send) -> None:
+    answer = send("POST", "/recommend", json={"user": "u3", "k": 3, "explain": True}).json()
+    for one in answer["items"]:
+        assert "because" not in one
+        total = sum(part["adds"] for part in one["parts"])
+        assert total == pytest.approx(one["score"], rel=1e-3)
+    refused = send("POST", "/recommend", json={"user": "u3", "explain": 1})
+    assert refused.status_code == 422
+
+
 def test_a_user_gets_items_that_he_has_not(send: Send) -> None:
     answer = send("POST", "/recommend", json={"user": "u3", "k": 4, "because": True})
     assert answer.status_code == 200

@@ -12,11 +12,13 @@ from click.testing import CliRunner
 
 from sixfold.bundle.load import load
 from sixfold.cli import group
-from sixfold.core.errors import RowError
+from sixfold.core.errors import BundleError, RowError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle" / "explain"))
+import bright_images
 import linear_bundle
+import loud_recordings
 import tiny_bundle
 
 
@@ -95,3 +97,26 @@ def test_the_least_change_and_the_nearest_rows(bundle: Path) -> None:
     assert "No change" in explained(bundle, row, "--counterfactual", "--fixed", everything)
     with pytest.raises(click.UsageError, match="are of --counterfactual"):
         group.main(["explain", str(bundle), row, "--fixed", "size"], standalone_mode=False)
+
+
+def test_pieces_of_texts_images_and_recordings(tmp_path: Path) -> None:
+    bright = bright_images.make(tmp_path / "bright")
+    (tmp_path / "shot.png").write_bytes(bright_images.photo(200))
+    (tmp_path / "rows.csv").write_text("photo,weight,note\nshot.png,2,a late night\n")
+    text = explained(bright, tmp_path / "rows.csv")
+    assert "note: words, those that change the answer most first" in text
+    assert "photo: patches of the 4 × 4 pixels that the model sees" in text
+    assert "columns, each against its usual value" in text
+    (record,) = json.loads(explained(bright, tmp_path / "rows.csv", "--json"))["explanations"]
+    assert record["pieces"]["note"]["words"][-1]["text"] == "night"
+    loud = loud_recordings.make(tmp_path / "loud")
+    (tmp_path / "tone.wav").write_bytes(loud_recordings.sound(0.5))
+    text = explained(loud, tmp_path / "tone.wav")
+    assert "sound: windows of time of what the model hears" in text
+    found = explained(bright, "--faithfulness", tmp_path / "rows.csv")
+    assert found.startswith("Faithfulness over 1 rows: taking words and patches away")
+
+
+def test_a_prompt_is_of_language_models_alone(bundle: Path) -> None:
+    with pytest.raises(BundleError, match="a language model's bundle, for --prompt"):
+        explained(bundle, "--prompt", "Hi")

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import language_bundles
 from sixfold.bundle import manifest
+from sixfold.bundle.language.requests import GenerationRequest, Sampling
 from sixfold.bundle.load import load
 from sixfold.bundle.verify import verify
 from sixfold.cli import group
@@ -128,3 +129,30 @@ def test_a_flipped_bit_of_the_weights_is_found(bundle: Path, tmp_path: Path) -> 
     (copy / "model.gguf").write_bytes(bytes(content))
     with pytest.raises(BundleError, match=r"model\.gguf: expected SHA-256"):
         load(copy)
+
+
+def test_tokens_of_a_prompt_are_explained(bundle: Path) -> None:
+    done = run("explain", bundle, "--prompt", "Hi, and now?", "--answer", " no", "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert "".join(each["text"] for each in told["tokens"]).strip() == "Hi, and now?"
+    assert told["answer"].strip() == "no"
+    runtime = load(bundle).predictor.runtime
+    model = runtime.language_model()  # type: ignore[attr-defined]
+    answer = tuple(model.tokens.plain.encode(" no", add_special_tokens=False).ids)
+
+    def logprob(text: str) -> float:
+        ids = tuple(model.tokens.chat([{"role": "user", "content": text}]))
+        whole = GenerationRequest(
+            (*ids, *answer), 1, Sampling(temperature=0), logprobs=True, echo=True
+        )
+        return float(sum(model.complete(whole).logprobs[len(ids) :][: len(answer)]))
+
+    assert told["logprob"] == pytest.approx(logprob("Hi, and now?"), abs=1e-3)
+    assert told["without_prompt"] == pytest.approx(logprob(""), abs=1e-3)
+    model.close()
+    shown = run("explain", bundle, "--prompt", "Hi, and now?")
+    assert "log-probability" in shown.output
+    for wrong, message in (("", "at least two tokens"), ("long " * 300, "tokens with its answer")):
+        refused = run("explain", bundle, "--prompt", wrong, "--answer", "no")
+        assert message in str(refused.exception)

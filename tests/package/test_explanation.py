@@ -13,6 +13,7 @@ import pytest
 import sixfold
 from sixfold.bundle.explain import stored as stored_file
 from sixfold.bundle.explain.stored import Stored
+from sixfold.bundle.explain.told import explanations
 from sixfold.bundle.manifest import EXPLAIN
 from sixfold.bundle.verify import verify
 from sixfold.package.explanation import MOST_S  # before the fixture of all tests takes its place
@@ -70,6 +71,14 @@ def test_a_bundle_explains_its_own_answers(
     assert told["explained"]["columns"][0]["column"] == "size"
     assert told["explained"]["faithfulness"].startswith("Faithfulness over")
     assert told["explained"]["dependences"][0]["column"] == "size"
+    pairs = {frozenset((each["one"], each["other"])): each for each in told["explained"]["pairs"]}
+    assert set(map(len, pairs)) == {2}
+    tree = told["explained"]["surrogate"]
+    assert tree["measure"] == "accuracy"
+    assert tree["fidelity"] > tree["plain"]
+    assert tree["nodes"][1]["text"].startswith("size ≤ ")
+    assert tree["nodes"][0]["rows"] == tree["rows"]
+    assert sum(each["rows"] for each in tree["nodes"] if each["is_leaf"]) == tree["rows"]
     assert told["cohorts"]["tried"] > 3
     assert any("kind = c" in one["text"] for one in told["cohorts"]["worst"])
 
@@ -99,3 +108,34 @@ def test_a_bundle_is_written_where_attributions_do_not_add_up(
     assert kept.kind == ""
     assert 0 < kept.real <= ROWS
     assert sixfold.load(place).explain(frame().head(1)).method == "sampled"
+
+
+@pytest.mark.slow
+def test_a_report_of_texts_shows_what_answers_depend_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    words = np.array(["sun", "rain", "wind", "snow", "fog", "hail", "mist", "frost"])
+    texts = [" ".join(rng.choice(words, 6)) for _ in range(120)]
+    labels = ["wet" if "rain" in text else "dry" for text in texts]
+    place = sixfold.fit(
+        pd.DataFrame({"text": texts, "y": labels}),
+        target="y",
+        out=tmp_path / "run",
+        data={"holdout": 0, "types": {"text": "text"}},
+        evaluate={"folds": 2},
+        build={"family": "linear"},
+    ).bundle
+    told = json.loads((place / "report.json").read_text())["explained"]
+    assert told["how"].startswith("occlusion")
+    assert "taking words away" in told["faithfulness"]
+    biggest = []
+    for row in told["examples"]:
+        (pieces,) = row["pieces"]
+        changes = np.abs(pieces["changes"])
+        if row["output"] == "wet":
+            biggest.append(pieces["texts"][int(changes.argmax())].strip())
+    assert set(biggest) <= {"rain"}
+    assert "What answers depend on" in (place / "report.html").read_text()
+    bundle = sixfold.load(place)
+    text = explanations(bundle.explainer, [{"text": "sun rain fog"}], output="wet").records[0]
+    changes = {each["text"].strip(): each["change"] for each in text["pieces"]["text"]["words"]}
+    assert max(changes, key=lambda word: changes[word]) == "rain"

@@ -123,6 +123,24 @@ def test_a_recording_that_is_chosen_can_be_played_and_is_answered(
     expect(page.locator(".drop")).to_contain_text("0.10 s, 1.6 kB")
 
 
+def test_what_an_answer_depends_on_is_drawn(page: Page, servers: dict[str, str]) -> None:
+    page.goto(servers["bright"])
+    page.get_by_label("note").fill("a night, late")
+    page.get_by_label("Show what the answer depends on").check()
+    page.get_by_label("photo").set_input_files(
+        {"name": "dusk.png", "mimeType": "image/png", "buffer": PHOTO}
+    )
+    expect(page.locator("#result .words span")).to_have_text(["a ", "night, ", "late"])
+    expect(page.locator("#result .heat i")).to_have_count(64)
+    page.goto(servers["loud"])
+    sound = {"name": "a.wav", "mimeType": "audio/wav", "buffer": loud_recordings.sound(1.0)}
+    page.get_by_label("sound").set_input_files(sound)  # type: ignore[arg-type]
+    assert answer(page) == "loud"
+    expect(page.locator(".timeline")).to_have_count(0)
+    page.get_by_label("Show what the answer depends on").check()
+    expect(page.locator(".drop .timeline i")).to_have_count(20)
+
+
 def test_what_is_no_image_is_told_as_the_server_tells_it(
     page: Page, servers: dict[str, str]
 ) -> None:

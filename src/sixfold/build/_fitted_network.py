@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,7 @@ class FittedNetwork(State, ABC):
     differences between libraries, and for probabilities where `precise` finds the same.
     """
 
+    differentiable: ClassVar[bool] = True
     link: Link
     target_shift: FloatArray
     target_scale: FloatArray

@@ -63,6 +63,7 @@ class FittedFusion(State):
     `parts.fit.Offset`.
     """
 
+    differentiable: ClassVar[bool] = True
     shape: FusionShape
     weights: dict[str, npt.NDArray[Any]]
     output: OutputKind

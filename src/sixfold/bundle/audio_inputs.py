@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle import audio
+from sixfold.bundle.pieces import AudioPieces
 from sixfold.core.errors import BundleError, DataError, RowError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.audio import AudioInput
@@ -48,6 +49,10 @@ class AudioEncoder:
         return found
 
     encode_in_place = encode
+
+    def pieces(self, content: bytes, features: npt.NDArray[np.float64], most: int) -> AudioPieces:
+        """Windows of time of what the model hears."""
+        return AudioPieces.of(features, self.described.rate, most)
 
     def describe(self) -> str:
         """What every recording becomes."""

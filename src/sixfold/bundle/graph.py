@@ -59,6 +59,29 @@ class CheckedModel:
         inner = {**message, 7: [{**message[7][0], 12: [output]}]}
         return _session(b"".join(onnx_messages.written(inner)), where)
 
+    def session_from(
+        self, value: str, elem_type: int, width: int, where: str
+    ) -> ort.InferenceSession:
+        """The part of the graph behind its inner value `value` [rows, width], which becomes the one
+        input. Raises WireError where more than it is needed, BundleError.
+        """
+        message = onnx_messages.read(self.content)
+        graph = message[7][0]
+        needed, kept = {bytes(output[1][0]) for output in graph[12]}, []
+        for node in reversed(graph.get(1, [])):
+            made = set(map(bytes, node.get(2, [])))
+            if made & needed and value.encode() not in made:
+                kept.append(node)
+                needed |= set(map(bytes, node.get(1, [])))
+        inputs = {bytes(given[1][0]) for given in graph.get(11, [])}
+        if value.encode() not in needed or (needed & inputs) - {value.encode()}:
+            raise WireError("answers that are not made of the features alone")
+        shape = {1: [{2: [b"rows"]}, {1: [width]}]}
+        given = {1: [value.encode()], 2: [{1: [{1: [elem_type], 2: [shape]}]}]}
+        tensors = [tensor for tensor in graph.get(5, []) if bytes(tensor[8][0]) in needed]
+        inner = {**message, 7: [{**graph, 1: kept[::-1], 5: tensors, 11: [given]}]}
+        return _session(b"".join(onnx_messages.written(inner)), where)
+
     def classes(self) -> tuple[str, ...] | None:
         """The labels that the output `label` is taken from, in the order of the classes' columns;
         None without a label.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.graph import CheckedModel, answering
+from sixfold.bundle.pieces import ImagePieces
 from sixfold.core.errors import BundleError, DataError, RowError
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.images import ImageInput
@@ -60,6 +61,11 @@ class ImageEncoder:
         return found
 
     encode_in_place = encode
+
+    def pieces(self, content: bytes, features: npt.NDArray[np.float64], most: int) -> ImagePieces:
+        """Patches of what the model sees."""
+        shape = self.described.height, self.described.width, self.described.channels
+        return ImagePieces.of(features.reshape(shape), most)
 
     def describe(self) -> str:
         """What every image becomes."""

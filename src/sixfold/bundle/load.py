@@ -11,8 +11,10 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from sixfold.bundle import manifest
+from sixfold.bundle.explain import told
 from sixfold.bundle.explain.attributions import Attributions, Method
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
+from sixfold.bundle.explain.told import AskedMethod, Explanations
 from sixfold.bundle.file_values import with_paths
 from sixfold.bundle.frontend import Extra, RawRows, shorten
 from sixfold.bundle.manifest import Sealed
@@ -76,6 +78,15 @@ class Bundle:
         return self.explainer.explain(
             with_paths(rows, self.predictor.file_columns, Path()), method, effort
         )
+
+    def explanations(
+        self, rows: RawRows, method: AskedMethod = "auto", effort: ExplainEffort | None = None
+    ) -> Explanations:
+        """As records, what `explain` says, and of texts, images and recordings which pieces of them
+        change the answer. Raises RowError.
+        """
+        given = with_paths(rows, self.predictor.file_columns, Path())
+        return told.explanations(self.explainer, given, method, effort)
 
     def _repr_html_(self) -> str:
         inputs = ", ".join(

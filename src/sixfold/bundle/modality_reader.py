@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from sixfold.bundle.pieces import ValuePieces
 from sixfold.core import json_limits, values
 from sixfold.core.errors import BundleError
 from sixfold.core.json_limits import JsonLimits
@@ -62,6 +63,16 @@ class DecodesFiles(Protocol):
 
     def describe(self) -> str:
         """What every file becomes: `28 × 28, gray`."""
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """Ability of an encoder: a value has pieces that can be left out, which tells what the model
+    looks at.
+    """
+
+    def pieces(self, value: Any, features: npt.NDArray[np.float64], most: int) -> ValuePieces:
+        """At most `most` pieces of a value, of which `encode` made `features` [cells]."""
 
 
 @dataclass(frozen=True)

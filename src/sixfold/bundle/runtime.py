@@ -4,7 +4,7 @@ and answers feeds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.allowed import check_allowed
 from sixfold.bundle.manifest import MANIFEST, ONNX, Sealed
-from sixfold.bundle.modality_reader import modalities
+from sixfold.bundle.modality_reader import InputEncoder, modalities
 from sixfold.core.errors import BundleError
 from sixfold.recipe.kinds import READER, RUNTIME
 from sixfold.recipe.signature import Signature
@@ -26,6 +26,18 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 Outputs = dict[
     str, npt.NDArray[Any]
 ]  # output of the signature → [rows] labels, or float64 [rows, columns]
+
+
+@dataclass(frozen=True)
+class EncodedColumn:
+    """An input of the graph that an encoder makes of a raw column: column `place` of what the front
+    end reads into `group`.
+    """
+
+    name: str
+    group: str
+    place: int
+    encoder: InputEncoder
 
 
 class Runtime(Protocol):
@@ -74,8 +86,15 @@ class ReadsFiles(Protocol):
 class EncodesInputs(Protocol):
     """Ability of a runtime: it answers by the file `model.onnx`, and says what that graph takes."""
 
+    @property
+    def encoders(self) -> Sequence[EncodedColumn]:
+        """What makes inputs of the graph of raw columns."""
+
     def encoded(self, feeds: Arrays, first_row: int) -> dict[str, npt.NDArray[Any]]:
         """Input of the graph → its values."""
+
+    def answered(self, given: Arrays) -> Outputs:
+        """Answers to inputs of the graph, of 1 to `rows_at_once` rows."""
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from sixfold.bundle.pieces import TextPieces
 from sixfold.core.errors import BundleError
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.texts import FloatArray, IntArray, TermReader, TextInput, TokenPieces
@@ -56,6 +57,10 @@ class TokenEncoder:
 
     encode_in_place = encode
 
+    def pieces(self, text: str, features: FloatArray, most: int) -> TextPieces:
+        """Words."""
+        return TextPieces.of(text, self.encode, most)
+
 
 class TextEncoder:
     """The features of one input of the graph. Calls may come from several threads at once."""
@@ -91,6 +96,10 @@ class TextEncoder:
             row[0, part][places] = 0.0
         self._own.used = self._fill(row[0], texts[0])
         return row
+
+    def pieces(self, text: str, features: FloatArray, most: int) -> TextPieces:
+        """Words."""
+        return TextPieces.of(text, self.encode, most)
 
     def _fill(self, row: FloatArray, text: str) -> list[tuple[slice, IntArray]]:
         """Write a text's features into zeros; where they were written."""

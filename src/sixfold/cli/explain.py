@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
+from sixfold.cli.explained_pieces import bars, pieces_shown
 from sixfold.core.visible import one_line
 
 SHOWN = 20  # columns of the table for people
@@ -24,10 +25,12 @@ BAR = 24  # characters
 @click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "exact", "sampled"]),
+    type=click.Choice(["auto", "exact", "sampled", "gradients", "occlusion"]),
     default="auto",
     show_default=True,
-    help="exact: linear models, trees, boosting; sampled: every model of table columns.",
+    help="exact: linear models, trees, boosting; sampled: every model of table columns; "
+    "gradients: networks of table columns; "
+    "occlusion: words, patches of images, windows of recordings.",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
@@ -53,6 +56,10 @@ BAR = 24  # characters
     default=0,
     help="So many stored training rows near ROW.",
 )
+@click.option("--prompt", metavar="TEXT", help="Of a language model: which of its tokens count.")
+@click.option(
+    "--answer", metavar="TEXT", help="To --prompt; left out: the most probable one, of 16 tokens."
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(0.01),
@@ -73,22 +80,31 @@ def command(
     fixed: str | None,
     wanted: str | None,
     nearest: int,
+    prompt: str | None,
+    answer: str | None,
     seconds: float,
     allow: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Say how much every column of ROW adds to BUNDLE's answer.
+    """Say how much every column of ROW adds to BUNDLE's answer, or which tokens of a prompt.
 
-    ROW: a JSON object, a file of rows (its first ones), or - for a JSON object on stdin.
+    ROW: a JSON object (of a recommender the body of POST /recommend), a file of rows (its first
+    ones), - for a JSON object on stdin, or of a model of images or recordings such a file.
     """
     from sixfold.bundle.explain.explainer import ExplainEffort
+    from sixfold.bundle.explain.told import explanations
     from sixfold.bundle.load import load
 
-    if (row is None) == (faithfulness is None):
-        raise click.UsageError("Give a ROW, or --faithfulness FILE.")
-    if (fixed or wanted) and not counterfactual:
-        raise click.UsageError("--fixed and --to are of --counterfactual.")
+    if [row, faithfulness, prompt].count(None) != 2:
+        raise click.UsageError("Give a ROW, or --faithfulness FILE, or --prompt TEXT.")
+    _check_given(bool(fixed or wanted), counterfactual, "--fixed and --to are of --counterfactual.")
+    _check_given(answer is not None, prompt is not None, "--answer is of --prompt.")
     loaded = load(bundle, allow)
+    if prompt is not None:
+        _prompt(loaded, prompt, answer, seconds, as_json)
+        return
+    if row is not None and _recommended(loaded, row, as_json):
+        return
     if row is None:
         _faithfulness(loaded, str(faithfulness), method, seconds, as_json)
         return
@@ -99,8 +115,18 @@ def command(
         beside = {**change, **(_near(loaded, asked[:1], nearest) if nearest else {})}
         show_json(beside) if as_json else _show_beside(beside)
         return
-    found = loaded.explain(asked, method, ExplainEffort(seconds))
-    records = found.records(output)
+    found = explanations(loaded.explainer, asked, method, ExplainEffort(seconds), output=output)
+    _show(found, asked, as_json)
+
+
+def _check_given(given: bool, needed: bool, message: str) -> None:
+    """Raises UsageError where an option was given without what it belongs to."""
+    if given and not needed:
+        raise click.UsageError(message)
+
+
+def _show(found: Any, asked: list[dict[str, Any]], as_json: bool) -> None:
+    records = found.records
     if as_json:
         answers = found.predictions.records()
         told = [
@@ -108,14 +134,63 @@ def command(
         ]
         show_json({"explanations": told, "rows_asked": found.asked})
         return
-    inputs = [{name: each[name] for name in found.columns} for each in asked]
-    for number, (record, values) in enumerate(zip(records, inputs, strict=True), start=1):
-        for line in _table(record, values):
+    for number, (record, values) in enumerate(zip(records, asked, strict=True), start=1):
+        for line in (*_table(record, values), *pieces_shown(record)):
             click.echo(line)
         if number < len(records):
             click.echo()
     if found.asked:
-        click.echo(f"Sampled: the model answered {found.asked:,} rows.", err=True)
+        click.echo(f"The model answered {found.asked:,} rows for it.", err=True)
+
+
+def _prompt(bundle: Any, prompt: str, answer: str | None, seconds: float, as_json: bool) -> None:
+    from sixfold.bundle.runtime import Generates
+    from sixfold.core.errors import BundleError
+
+    runtime = bundle.predictor.runtime
+    if not isinstance(runtime, Generates):
+        expected = "a language model's bundle, for --prompt"
+        raise BundleError(str(bundle.path), expected, "one that answers rows", "Give a ROW.")
+    from sixfold.bundle.language.leave_one_out import changes
+
+    model = runtime.language_model()
+    try:
+        found = changes(model, prompt, answer, seconds)
+    finally:
+        model.close()
+    if as_json:
+        show_json(found.record())
+        return
+    click.echo(one_line(f"{found.answer!r}: log-probability {found.logprob:.4g}"))
+    if found.without_prompt is not None:
+        click.echo(f"  without the prompt {found.without_prompt:.4g}")
+    for line in bars(
+        [(repr(text), each) for text, each in zip(found.texts, found.changes, strict=True)]
+    ):
+        click.echo(line)
+
+
+def _recommended(bundle: Any, row: str, as_json: bool) -> bool:
+    """Of a recommender: what the items of a user add to the scores; False for another model."""
+    from sixfold.bundle.runtime import Recommends
+    from sixfold.serve.recommend_request import content_of, read_request
+
+    runtime = bundle.predictor.runtime
+    if not isinstance(runtime, Recommends):
+        return False
+    model = runtime.recommender()
+    (asked,) = _raw_rows(bundle, row, 1)
+    found = content_of(model.recommend(read_request({**asked, "explain": True}, model)), model)
+    if as_json:
+        show_json(found)
+        return True
+    for one in found["items"]:
+        parts = [(str(part["item"]), part["adds"]) for part in one.get("parts", ())]
+        click.echo(one_line(f"{one['item']}: score {one['score']:.5g}"))
+        for line in bars(parts[:SHOWN]):
+            click.echo(line)
+    click.echo(f"  due to: {found['basis']}")
+    return True
 
 
 def _changed(bundle: Any, row: list[Any], fixed: list[str], wanted: str | None) -> dict[str, Any]:
@@ -152,17 +227,39 @@ def _show_beside(beside: dict[str, Any]) -> None:
 def _faithfulness(bundle: Any, file: str, method: Any, seconds: float, as_json: bool) -> None:
     from sixfold.bundle.explain.explainer import ExplainEffort
     from sixfold.bundle.explain.faithfulness import ROWS
+    from sixfold.bundle.explain.told import faithfulness_of
 
     some = _rows(bundle, file, ROWS)
-    found = bundle.explainer.faithfulness(some, method, ExplainEffort(seconds))
+    found = faithfulness_of(bundle.explainer, some, method, ExplainEffort(seconds))
     if as_json:
-        show_json({"faithfulness": found.record()})
+        show_json({"faithfulness": found.found.record()})
         return
     click.echo(one_line(found.sentence()))
 
 
 def _rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
-    """Raises a SixfoldError for what is no row."""
+    """With paths of files where a column takes them. Raises a SixfoldError for what is no row."""
+    from sixfold.bundle.file_values import with_paths
+
+    files = bundle.predictor.file_columns
+    is_text = given == "-" or given.lstrip().startswith("{")
+    if not is_text and len(bundle.signature.inputs) == len(files) == 1 and _is_one_file(given):
+        return [{files[0]: Path(given)}]
+    folder = Path() if is_text else Path(given).parent
+    found: list[dict[str, Any]] = with_paths(_raw_rows(bundle, given, most), files, folder)
+    return found
+
+
+def _is_one_file(given: str) -> bool:
+    """An image or a recording itself, and no file of rows."""
+    from sixfold.bundle.stream import KINDS
+    from sixfold.core.archive import suffix
+
+    path = Path(given)
+    return path.is_file() and suffix(path) not in KINDS
+
+
+def _raw_rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
     from sixfold.bundle.frontend import shown
     from sixfold.bundle.headerless import Fields
     from sixfold.bundle.stream import Source
@@ -188,6 +285,9 @@ def _rows(bundle: Any, given: str, most: int) -> list[dict[str, Any]]:
 
 def _table(record: dict[str, Any], values: dict[str, Any]) -> list[str]:
     """The contributions with sign, the largest first; base, sum and method beside them."""
+    if "contributions" not in record:
+        head = f"{record['output']}: {record['scale']} {record['prediction']:.5g}"
+        return [one_line(head), f"  of nothing {record['base']:.5g}", f"  {record['method']}"]
     given, error = record["contributions"], record.get("standard_error")
     shown = dict(itertools.islice(given.items(), SHOWN))
     widest = max([abs(value) for value in shown.values()], default=0.0) or 1.0
@@ -203,4 +303,6 @@ def _table(record: dict[str, Any], values: dict[str, Any]) -> list[str]:
         lines.append(f"  {'all other columns':{width}} {sum(rest):>+11.4g}  ({len(rest):,})")
     lines.append(f"  {'sum':{width}} {record['prediction']:>+11.4g}")
     lines.append(f"  {record['method']}" + ("; ± standard error" if error else ""))
+    if "error" in record:
+        lines[-1] += f"; each within about {record['error']:.2g}"
     return [one_line(line) for line in lines]

@@ -9,28 +9,54 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain import interaction
 from sixfold.bundle.explain.dependence import answered, dependence
 from sixfold.bundle.explain.distance import shown_value
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
+from sixfold.bundle.explain.occlusion import (
+    HOW,
+    Occlusions,
+    faithful,
+    not_occluded,
+    occluded,
+    taken,
+)
+from sixfold.bundle.explain.report_limits import (
+    ANSWERS,
+    DRAWN,
+    EXACT_ROWS,
+    MOST_S,
+    PAIRED,
+    PIECED_ROWS,
+    SAMPLED_ROWS,
+)
 from sixfold.bundle.explain.stored import Stored, smallest
+from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
 from sixfold.core.errors import BundleError, RowError
 from sixfold.evaluate.model import Model
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.cohorts import row_losses, worst_slices
 from sixfold.package.receipt import Measured, predictor_of
-from sixfold.parts.fit import Attributable, Wrapping
+from sixfold.package.surrogate import surrogate
+from sixfold.parts.fit import Attributable, Differentiable, Wrapping
 from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.prepare.preparer import Preparer
-from sixfold.recipe.report import Attribution, Cohort, Cohorts, Dependence, Explained
+from sixfold.recipe.report import (
+    Attribution,
+    Cohort,
+    Cohorts,
+    Dependence,
+    Explained,
+    ExplainedPieces,
+    ExplainedRow,
+    PairStrength,
+)
 from sixfold.select.winner import Winner
 
-EXACT_ROWS: Final = 100  # that the report's attributions are the mean of
-SAMPLED_ROWS: Final = 10
-ANSWERS: Final = 2_000  # of the model, for a row whose attributions are sampled
-MOST_S: Final = 10.0
 MOST_COLUMNS: Final = 100
-DRAWN: Final = 4  # columns whose dependence is drawn
+SHOWN_ROWS: Final = 4  # of texts, images or recordings that pieces were left out of
+SHOWN_WORDS: Final = 120  # of a text, patches, or windows
 
 
 def explanation(model: Model, training: Table, measured: Measured, runtime: str) -> bytes:
@@ -56,11 +82,15 @@ def _stored(model: Model, training: Table, measured: Measured) -> Stored:
     real = measured.parity.real
     fitted = model.fitted.inner if isinstance(model.fitted, Wrapping) else model.fitted
     additive = fitted.additive() if isinstance(fitted, Attributable) else None
-    if additive is None or model.quantiles or not isinstance(model.preparer, Preparer):
+    if not isinstance(model.preparer, Preparer):
         return Stored(real=real)
     columns = {column.name: at for at, column in enumerate(measured.signature.inputs)}
     sources = [columns.get(name, -1) for name in model.preparer.feature_sources]
     arrays = {"source": np.array(sources, dtype=np.int32)}
+    if isinstance(fitted, Differentiable):
+        return _of_network(model, model.preparer, arrays["source"], real)
+    if additive is None or model.quantiles:
+        return Stored(real=real)
     if additive.kind == "linear":
         arrays |= additive.arrays | {"mean": _means(model.preparer, training)}
     else:
@@ -72,6 +102,28 @@ def _stored(model: Model, training: Table, measured: Measured) -> Stored:
         value=model.features_name(),
         real=real,
         arrays=arrays,
+    )
+
+
+def _of_network(
+    model: Model, preparer: Preparer, source: npt.NDArray[np.int32], real: int
+) -> Stored:
+    """Where the features of plain columns are, and whose."""
+    plain = [name not in preparer.texts for name in preparer.feature_sources]
+    place, codes = np.flatnonzero(plain), np.array(preparer.feature_levels) > 0
+    if not len(place):
+        return Stored(real=real)
+    return Stored(
+        kind="network",
+        value=model.features_name(),
+        real=real,
+        single=preparer.precision == "float32",
+        width=len(plain),
+        arrays={
+            "source": source[place],
+            "place": place.astype(np.int32),
+            "code": codes[place].astype(np.uint8),
+        },
     )
 
 
@@ -89,8 +141,19 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
     """
     explainer = _explainer(kept, measured, runtime)
     seconds = min(MOST_S, left_s)
-    if not explainer.is_possible or not measured.parity.real or seconds <= 0:
+    if not is_explained(explainer) or not measured.parity.real or seconds <= 0:
         return None
+    pieces = None if not_occluded(explainer) else _of_pieces(explainer, measured, seconds / 2)
+    if not explainer.is_possible or (pieces is not None and len(explainer.columns) == 1):
+        return pieces
+    columns = _of_columns(explainer, measured, seconds)
+    if columns is None or pieces is None:
+        return columns or pieces
+    return columns.model_copy(update={"examples": pieces.examples})
+
+
+def _of_columns(explainer: Explainer, measured: Measured, seconds: float) -> Explained | None:
+    """What every column adds, over stored rows."""
     count = SAMPLED_ROWS if explainer.not_exact else EXACT_ROWS
     rows = list(measured.parity.rows[: min(count, measured.parity.real)])
     effort = ExplainEffort(seconds, ANSWERS)
@@ -117,6 +180,71 @@ def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> E
             for at in drawn
             if DRAWN * answered() * explainer.row_s <= seconds
         ),
+        pairs=_pairs(explainer, order[:PAIRED], seconds),
+        surrogate=None if explainer.not_sampled else surrogate(explainer),
+    )
+
+
+def _pairs(explainer: Explainer, columns: list[int], seconds: float) -> tuple[PairStrength, ...]:
+    """Of the columns that add most; none where it would take longer."""
+    asked = interaction.answered(len(columns))
+    if explainer.not_sampled or len(columns) < 2 or asked * explainer.row_s > seconds:
+        return ()
+    names = explainer.columns
+    return tuple(
+        PairStrength(one=names[p.one], other=names[p.other], strength=p.strength, size=p.size)
+        for p in interaction.pairs(explainer.players, columns)
+    )
+
+
+def _of_pieces(explainer: Explainer, measured: Measured, seconds: float) -> Explained | None:
+    """Of a model of texts, images or recordings: what some answers depend on; None of one that gives
+    back what it was sent.
+    """
+    if explainer.predictor.signature.task == "reconstruction":
+        return None
+    rows = list(measured.parity.rows[: min(PIECED_ROWS, measured.parity.real)])
+    effort = ExplainEffort(seconds / 2, ANSWERS)
+    try:
+        found = occluded(explainer, rows, effort, plain=False)
+        told = faithful(found, effort)
+    except (RowError, BundleError):  # it would take longer, or there is nothing to leave out
+        return None
+    size = np.abs(found.prediction - found.base).mean()
+    columns = [each.name for each in found.rows[0].cut]
+    return Explained(
+        how=HOW,
+        scale=found.scale,
+        rows=len(found),
+        columns=(Attribution(column=columns[0], mean=float(size)),) if len(columns) == 1 else (),
+        faithfulness=told.sentence(taken(found)),
+        examples=tuple(_example(found, row) for row in range(min(SHOWN_ROWS, len(found)))),
+    )
+
+
+def _example(found: Occlusions, row: int) -> ExplainedRow:
+    output = found.places(None)[row]
+    pieces = []
+    for name, each in found.pieces(row, output).items():
+        texts = [word["text"] for word in each.get("words", ())]
+        values = [word["change"] for word in each.get("words", ())] or each.get("changes", [])
+        grid = values if each["kind"] == "image" else []
+        pieces.append(
+            ExplainedPieces(
+                column=name,
+                kind=each["kind"],
+                texts=tuple(texts[:SHOWN_WORDS]),
+                across=len(grid),
+                height=each.get("height", 1),
+                width=each.get("width", 1),
+                changes=_drawn(np.ravel(values)[:SHOWN_WORDS]),
+            )
+        )
+    return ExplainedRow(
+        row=row,
+        output=found.outputs[output],
+        prediction=float(found.prediction[row, output]),
+        pieces=tuple(pieces),
     )
 
 

@@ -37,11 +37,17 @@ FOLDS_DRAWN = 20  # of a candidate's learning curves, behind their mean
 MAX_CURVES = 6  # candidates drawn; the leaderboard's order decides
 
 
-def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | None = None) -> str:
+def render(
+    report: Report,
+    reproduction: Reproduction,
+    thumbnails: Thumbnails | None = None,
+    explained: Thumbnails | None = None,
+) -> str:
     """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its
     data is made).
 
-    `thumbnails`: data URIs of images and recordings that its examples show.
+    `thumbnails`: data URIs of images and recordings that its examples show; `explained`: of images
+    among stored rows whose answers are explained.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -75,7 +81,15 @@ def render(report: Report, reproduction: Reproduction, thumbnails: Thumbnails | 
         },
         linked={(each.truth, each.predicted) for each in report.examples if each.kind == "cell"},
         thumbnails=thumbnails or {},
+        explained=explained or {},
+        shade=_shade,
     )
+
+
+def _shade(change: float, widest: float) -> str:
+    """The color of a piece: blue where it adds to the answer, red where it takes from it."""
+    color = "200, 50, 40" if change < 0 else "40, 110, 220"
+    return f"rgba({color}, {0.8 * abs(change) / (widest or 1.0):.3f})"
 
 
 def _dependences(explained: Explained | None) -> list[tuple[str, Markup]]:

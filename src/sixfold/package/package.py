@@ -25,7 +25,7 @@ from sixfold.package.html import render
 from sixfold.package.kept_limits import with_limits
 from sixfold.package.made import Made, settled
 from sixfold.package.players import players
-from sixfold.package.thumbnails import thumbnails
+from sixfold.package.thumbnails import Thumbnails, of_stored, thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
@@ -89,7 +89,8 @@ def _write(
     files = dict(made.files)
     table, listed = data.training.table, content.examples
     shown = {**thumbnails(table, listed), **players(table, listed)}
-    files["report.html"] = render(content, steps, shown).encode("utf-8")
+    page = render(content, steps, shown, _explained_images(made))
+    files["report.html"] = page.encode("utf-8")
     for name, part in (
         ("signature", made.signature),
         ("receipt", content.receipt),
@@ -103,6 +104,14 @@ def _write(
     out_of_fold.write(answers := io.BytesIO(), data.training, winner.evaluations, winner.plan.folds)
     if folder.disk.has_room(len(answers.getbuffer())):
         (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
+
+
+def _explained_images(made: Made) -> Thumbnails:
+    """Of stored rows whose answers the report explains."""
+    if made.report.explained is None or not made.report.explained.examples:
+        return {}
+    stored = unpack(made.files[PARITY], PARITY, made.signature)
+    return of_stored(stored.rows, made.report.explained)
 
 
 def _made(run: RunContext, data: DataSplit, winner: Winner, compressed: Compressed) -> Made:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, features
 
-from sixfold.bundle.images import decode, is_color
+from sixfold.bundle.images import Pixels, center_crop, decode, is_color
 from sixfold.core.errors import DataError
 from sixfold.parts.image_column import references
 from sixfold.parts.table import Table
-from sixfold.recipe.report import ExampleList
+from sixfold.recipe.report import ExampleList, Explained
 
 SIDE = 96  # pixels of the longer side, at most
 SMALL = 72  # pixels as wide as a page shows it: smaller images are enlarged to about that, so that pixels stay sharp
@@ -34,6 +34,21 @@ def thumbnails(table: Table, lists: Iterable[ExampleList]) -> Thumbnails:
         if uri and len(uri) <= left:
             found[row, column] = uri
             left -= len(uri)
+    return found
+
+
+def of_stored(rows: Sequence[Mapping[str, str]], explained: Explained | None) -> Thumbnails:
+    """Of the images among stored rows (as base64) that the report explains, by row and column: the
+    part that the model sees.
+    """
+    found = {}
+    for row in () if explained is None else explained.examples:
+        for each in row.pieces:
+            if each.kind == "image":
+                content = base64.b64decode(rows[row.row][each.column])
+                pixels = decode(content, each.column, 3 if is_color(content, each.column) else 1)
+                middle = center_crop(pixels, each.height, each.width)
+                found[row.row, each.column] = _data_uri(middle)
     return found
 
 
@@ -58,7 +73,10 @@ def thumbnail(content: bytes, name: str) -> str:
     """The data URI of an image, as PNG or WebP, whichever is smaller. Raises DataError for what is
     no image.
     """
-    pixels = decode(content, name, 3 if is_color(content, name) else 1)
+    return _data_uri(decode(content, name, 3 if is_color(content, name) else 1))
+
+
+def _data_uri(pixels: Pixels) -> str:
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     image.thumbnail((SIDE, SIDE), Image.Resampling.BOX, reducing_gap=None)
     if (times := SMALL // max(image.size)) > 1:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -267,6 +267,13 @@ class Attributable(Protocol):
 
     def additive(self) -> Additive | None:
         """None where it is not known of this model."""
+
+
+@runtime_checkable
+class Differentiable(Protocol):
+    """Ability: a network, whose answers follow its features smoothly, but for codes of categories."""
+
+    differentiable: ClassVar[bool]
 
 
 @runtime_checkable

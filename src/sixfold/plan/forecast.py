@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sixfold.build.candidate import Candidate
+from sixfold.bundle.explain.report_limits import explaining_s
 from sixfold.core.errors import BudgetError, SixfoldError
 from sixfold.core.units import seconds, show_bytes, show_seconds, size_bytes
 from sixfold.evaluate import shuffling
 from sixfold.evaluate.fold import Fold
+from sixfold.parts.modality import is_modality
 from sixfold.parts.table import Dataset
 from sixfold.plan.limits import check_memory, groups
 from sixfold.plan.memory import TRIAL_ROWS, Stacks, needs_of, sizes, stacks_of
@@ -47,7 +49,8 @@ class Forecast:
 
     `at_least`: a trial was cut short, so that all of it takes longer. `may_stop`: the time is that
     of all epochs, and training may stop before the last one. `shuffle_s`: of the report, for which
-    the folds' models are asked once a column. `rank_bytes`: of another process that trains it, too.
+    the folds' models are asked once a column, and the served one to explain it. `rank_bytes`: of another
+    process that trains it, too.
     """
 
     candidate: str
@@ -125,9 +128,19 @@ def forecast(
         most,
         low.cut or high.cut or (most == least < rows),
         _may_stop(candidate),
-        len(training.table.columns) * shuffling.rows_asked(folds) * high.predict_s / high.rows,
+        _report_s(training, folds, high.predict_s / high.rows),
         needs.in_ranks(2, candidate.strategy.shard).host_bytes - needs.host_bytes,
     )
+
+
+def _report_s(training: Dataset, folds: Sequence[Fold], row_s: float) -> float:
+    """What the report asks of the folds' models, and of the served one where that is a graph."""
+    kinds = [column.kind for column in training.table.columns.values()]
+    shuffled_s = len(kinds) * shuffling.rows_asked(folds) * row_s
+    if training.target.task in ("generation", "recommendation", "transcription"):
+        return shuffled_s
+    plain = sum(not is_modality(kind) for kind in kinds)
+    return shuffled_s + explaining_s(plain, plain < len(kinds), row_s)
 
 
 def _may_stop(candidate: Candidate) -> bool:

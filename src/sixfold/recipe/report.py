@@ -157,22 +157,85 @@ class Cohorts(Section):
     worst: tuple[Cohort, ...] = ()
 
 
+class ExplainedPieces(Section):
+    """What an answer changes by when a piece of a value is left out: of a text each of `texts`, of an
+    image patches of a grid of `across` by `across` over its middle part of the shape `height` ×
+    `width`, of a recording windows of time.
+    """
+
+    column: str
+    kind: Literal["text", "image", "audio"]
+    texts: tuple[str, ...] = ()
+    across: int = Field(0, ge=0)
+    height: int = Field(1, ge=1)
+    width: int = Field(1, ge=1)
+    changes: tuple[float, ...]
+
+
+class ExplainedRow(Section):
+    """Stored row number `row`, and what its answer depends on."""
+
+    row: int = Field(ge=0)
+    output: str
+    prediction: float
+    pieces: tuple[ExplainedPieces, ...]
+
+
+class PairStrength(Section):
+    """Friedman's H of two columns over stored rows, and the mean size of what they do together."""
+
+    one: str
+    other: str
+    strength: float = Field(ge=0)
+    size: float = Field(ge=0)
+
+
+class SurrogateNode(Section):
+    """Rows of one branch: how they come there, what the tree answers, and how many they are."""
+
+    depth: int = Field(ge=0)
+    text: str
+    answer: str
+    rows: int = Field(ge=0)
+    is_leaf: bool
+
+
+class SurrogateTree(Section):
+    """A small tree grown on the model's answers to `rows` stored rows. `fidelity`: how well it agrees
+    with the model on `held_out` other ones, by `measure`; `plain`: what one answer for all reaches.
+    """
+
+    measure: Literal["accuracy", "R²"]
+    fidelity: float
+    plain: float
+    rows: int = Field(ge=1)
+    held_out: int = Field(ge=1)
+    nodes: tuple[SurrogateNode, ...]
+
+
 class Explained(Section):
     """Attributions of the served model, the largest first; `how`: the method; `scale`: their unit;
     `faithfulness`: what deletion and insertion curves say, in words; `dependences` of the columns
-    that add most.
+    that add most; `pairs` of columns that act together; `surrogate`: a tree that does nearly as the
+    model does; `examples`: stored rows of texts, images and recordings.
     """
 
     how: str
     scale: str
     rows: int = Field(ge=1)
-    columns: tuple[Attribution, ...]
+    columns: tuple[Attribution, ...] = ()
     faithfulness: str = ""
     dependences: tuple[Dependence, ...] = ()
+    pairs: tuple[PairStrength, ...] = ()
+    surrogate: SurrogateTree | None = None
+    examples: tuple[ExplainedRow, ...] = ()
 
     def named(self) -> set[str]:
         """The columns that are told of."""
-        return {each.column for each in self.columns} | {each.column for each in self.dependences}
+        found = {each.column for each in self.columns}
+        found |= {each.column for each in self.dependences}
+        found |= {each.column for row in self.examples for each in row.pieces}
+        return found | {name for pair in self.pairs for name in (pair.one, pair.other)}
 
 
 class OutputScores(Section):

@@ -52,6 +52,7 @@ class Reader:
 
     def __init__(self, bundle: Bundle, max_rows: int) -> None:
         self._front_end, self._max_rows = bundle.predictor.front_end, max_rows
+        self._names = {column.name for column in bundle.signature.inputs}
         self._separator, self._fields = (
             bundle.recipe.data.separator or ",",
             Fields.of(bundle.signature),
@@ -66,12 +67,24 @@ class Reader:
         if kind == FORM:
             columns = self._form.columns(content, content_type)
             _drop(content)
-            return self._counted(columns)
+            return self._counted(columns, explain=self._form_asks(columns))
         if len(content) > LARGE_BODY:
             return self._read_large(content, kind)
         if kind in JSON_TYPES:
             return self._counted(*_asked(read_json(content)))
         return self._counted(parse(content, kind, self._separator, self._fields, self._columns))
+
+    def _form_asks(self, columns: dict[str, list[Any]]) -> bool:
+        """Whether answers are to be explained: a field `explain` of a form, which is taken out, where
+        no column has this name. Raises RowError.
+        """
+        if EXPLAIN_KEY in self._names or EXPLAIN_KEY not in columns:
+            return False
+        given = columns.pop(EXPLAIN_KEY)
+        text = given[0].decode("latin-1") if isinstance(given[0], bytes) else str(given[0])
+        if len(given) > 1 or text not in ("true", "false"):
+            raise RowError(EXPLAIN_KEY, "true or false, once", shown(text), "Send true.")
+        return text == "true"
 
     def _counted(self, rows: RawRows, explain: bool = False) -> Question:
         number = count(rows)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.bundle.explain.explainer import ExplainEffort
+from sixfold.bundle.explain.told import explanations
 from sixfold.bundle.frontend import Feeds, RawRows
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
@@ -143,11 +144,12 @@ class Inference:
 
     def _explained(self, question: Question) -> tuple[ASGIApp, Predictions]:
         """Answers with their attributions, within EXPLAIN_S."""
-        explainer = self.server.bundle.explainer
-        found = explainer.explain(
-            question.rows, effort=ExplainEffort(EXPLAIN_S, EXPLAIN_ROWS), extra="refuse"
-        )
-        content = {"predictions": found.predictions.records(), "explanations": found.records()}
+        predictor, rows = self.server.bundle.predictor, question.rows
+        if self._has_files:
+            _check_decoded(predictor.decoded_values(predictor.front_end.feeds(rows, "refuse")))
+        effort = ExplainEffort(EXPLAIN_S, EXPLAIN_ROWS)
+        found = explanations(self.server.bundle.explainer, rows, effort=effort, extra="refuse")
+        content = {"predictions": found.predictions.records(), "explanations": found.records}
         return JsonAnswer(to_json(content).encode()), found.predictions
 
 

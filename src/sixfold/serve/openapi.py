@@ -20,6 +20,10 @@ from sixfold.serve.transcription_request import FIELDS, REQUIRED
 from sixfold.serve.transcription_request import PATH as TRANSCRIBE
 
 JsonSchema = dict[str, Any]
+EXPLAINED = (
+    "Answer with `explanations`, too: how much every column adds to each answer, and which words, "
+    "patches of an image or windows of a recording change it."
+)
 ERROR_STATUSES = {
     "400": "The body cannot be read.",
     "403": "The page that asks is not of this server.",
@@ -135,6 +139,7 @@ def form_schema(signature: Signature) -> JsonSchema:
         if column.type not in PLAIN_KINDS and reader_of(column.type).in_files:
             field = {"type": "string", "format": "binary", "description": "A file."}
         properties[column.name] = {"type": "array", "items": field, "minItems": 1}
+    properties.setdefault("explain", {"type": "boolean", "description": EXPLAINED})
     return {
         "type": "object",
         "required": [column.name for column in signature.inputs],
@@ -153,7 +158,7 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
     columns = {"type": "object", "additionalProperties": {"type": "array"}}
     explain = {
         "type": "boolean",
-        "description": "Answer with `explanations`, too: how much every column adds to each answer.",
+        "description": EXPLAINED,
     }
     forms = [
         {

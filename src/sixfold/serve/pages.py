@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sixfold.bundle.explain.occlusion import not_occluded
+from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import Shown, reader_of
 from sixfold.core.units import size_bytes
@@ -60,7 +62,8 @@ def try_page(bundle: Bundle, settings: Serve) -> str:
         file_noun=next((field["noun"] for field in large if field["field"] == "file"), ""),
         most_bytes=size_bytes(settings.max_body),
         command=_command(bundle.signature),
-        explains=bundle.explainer.is_possible,
+        explains=is_explained(bundle.explainer),
+        has_pieces=not not_occluded(bundle.explainer),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sixfold.bundle.frontend import shown
-from sixfold.bundle.recommend.requests import RecommendAnswer, RecommendRequest
+from sixfold.bundle.recommend.requests import RecommendAnswer, RecommendedItem, RecommendRequest
 from sixfold.bundle.recommend.runtime import RecommenderRuntime
 from sixfold.core import values
 from sixfold.core.errors import RowError, did_you_mean
@@ -24,6 +25,7 @@ KEYS: Final = {
     "blocked": "a list of names that are not answered",
     "exclude_seen": "true or false: whether what the user did is left out; true where it is left out",
     "because": "true or false: whether to tell what an item is due to",
+    "explain": "true or false: whether to tell how much each item that the user had adds to a score",
 }
 
 
@@ -87,6 +89,7 @@ def read_request(value: Any, model: RecommenderRuntime) -> RecommendRequest:
         body.flag("exclude_seen", True),
         similar,
         body.flag("because", False),
+        body.flag("explain", False),
     )
 
 
@@ -101,10 +104,15 @@ def content_of(answer: RecommendAnswer, model: RecommenderRuntime) -> dict[str, 
             "item": typed(one.item),
             "score": one.score,
             **({"because": [typed(name) for name in one.because]} if one.because else {}),
+            **({"parts": _parts_of(one, typed)} if one.parts else {}),
         }
         for one in answer.items
     ]
     return {"items": items, "basis": answer.basis, "unknown": list(answer.unknown)}
+
+
+def _parts_of(one: RecommendedItem, typed: Callable[[str], Any]) -> list[dict[str, Any]]:
+    return [{"item": typed(part.item), "adds": part.adds} for part in one.parts]
 
 
 def _name(value: Any, where: str, kind: LevelType) -> str:

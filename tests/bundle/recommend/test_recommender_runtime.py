@@ -139,6 +139,25 @@ def test_reasons_are_things_that_the_user_has(
     assert bool(reasons) == (stored.kind in ("neighbors", "factors"))
 
 
+def test_what_a_users_items_add_is_the_score(
+    stored: StoredRecommender, runtime: RecommenderRuntime
+) -> None:
+    """Of neighbors and of least squares; elsewhere something stands beside them, or nothing adds up."""
+    user = stored.users[3]
+    plain = runtime.recommend(RecommendRequest(user))
+    found = runtime.recommend(RecommendRequest(user, explain=True))
+    assert [one.item for one in found.items] == [one.item for one in plain.items]
+    assert not any(one.parts for one in plain.items)
+    for one in found.items:
+        assert {part.item for part in one.parts} <= items_of(stored, user)
+        adds = [part.adds for part in one.parts]
+        assert adds == sorted(adds, reverse=True)
+        solved = stored.kind == "factors" and "projection" not in stored.arrays
+        if stored.kind == "neighbors" or (solved and "item_bias" not in stored.arrays):
+            assert len(adds) == len(items_of(stored, user))
+            assert sum(adds) == pytest.approx(one.score, rel=1e-3, abs=1e-5)
+
+
 def test_contributions_add_up_to_the_score(model: Model) -> None:
     """Exactly, of neighbors and of least squares; of others of a session."""
     fitted = recommender(model)

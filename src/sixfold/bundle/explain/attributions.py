@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -12,12 +13,13 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.core.errors import RowError, did_you_mean
 
 Floats = npt.NDArray[np.float64]
-Method = Literal["auto", "exact", "sampled"]
+Method = Literal["auto", "exact", "sampled", "gradients"]
 Scale = Literal["log-odds", "score", "probability", "decision", "value"]
 HOW: Final = {
     "trees": "exact: Shapley values of the trees, path-dependent (TreeSHAP)",
     "linear": "exact: weight times distance from the mean of the training rows",
     "sampled": "sampled: Shapley values by antithetic permutations over stored rows",
+    "gradients": "integrated gradients: from the mean of the stored rows to the row",
 }
 
 
@@ -26,10 +28,12 @@ class Attributions:
     """`contributions`: [rows, columns, outputs], so that for every row `base` [rows, outputs] and
     their sum is `prediction` [rows, outputs], in the unit `scale`: log-odds, the score before a
     softmax, or what the model answers. `error`: [rows, columns, outputs] standard errors where they
-    are sampled, None where they are exact. `asked`: rows that the model answered for it.
+    are sampled, None where they are exact. `asked`: rows that the model answered for it. `integration_error`:
+    [rows, outputs] how far a contribution may be off, about, of integrated gradients; `held`: columns
+    that stayed as they are.
     """
 
-    method: Literal["trees", "linear", "sampled"]
+    method: Literal["trees", "linear", "sampled", "gradients"]
     scale: Scale
     columns: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -39,6 +43,8 @@ class Attributions:
     predictions: Predictions
     error: Floats | None = None
     asked: int = 0
+    integration_error: Floats | None = None
+    held: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.base)
@@ -59,22 +65,12 @@ class Attributions:
 
     def places(self, output: str | None = None) -> list[int]:
         """Of every row the number of the output that is told of. Raises RowError."""
-        if output is not None:
-            if output not in self.outputs:
-                known = ", ".join(self.outputs[:12])
-                hint = did_you_mean(output, self.outputs)
-                raise RowError(
-                    "the output", f"one of {known}", f"'{output}'", hint or "Choose one."
-                )
-            return [self.outputs.index(output)] * len(self)
-        labels = self.predictions.outputs.get("label")
-        if labels is None:
-            return [0] * len(self)
-        return [self.outputs.index(str(label)) for label in labels]
+        return places_of(self.outputs, self.predictions, output)
 
     def _record(self, row: int, at: int) -> dict[str, Any]:
         given = self.contributions[row, :, at]
-        order = np.argsort(-np.abs(given), kind="stable").tolist()
+        ordered = np.argsort(-np.abs(given), kind="stable").tolist()
+        order = [n for n in ordered if self.columns[n] not in self.held]
         record: dict[str, Any] = {
             "output": self.outputs[at],
             "scale": self.scale,
@@ -86,4 +82,21 @@ class Attributions:
         if self.error is not None:
             error = self.error[row, :, at]
             record["standard_error"] = {self.columns[n]: float(error[n]) for n in order}
+        if self.integration_error is not None:
+            record["error"] = float(self.integration_error[row, at])
         return record
+
+
+def places_of(outputs: Sequence[str], predictions: Predictions, output: str | None) -> list[int]:
+    """Of every row the number of the output that is told of: the one named, the predicted class, or
+    the first value. Raises RowError for one that the model does not have.
+    """
+    if output is not None:
+        if output not in outputs:
+            known, hint = ", ".join(outputs[:12]), did_you_mean(output, outputs)
+            raise RowError("the output", f"one of {known}", f"'{output}'", hint or "Choose one.")
+        return [outputs.index(output)] * len(predictions)
+    labels = predictions.outputs.get("label")
+    if labels is None:
+        return [0] * len(predictions)
+    return [outputs.index(str(label)) for label in labels]

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +18,23 @@ from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain import stored as stored_file
 from sixfold.bundle.explain.attributions import Attributions, Floats, Method, Scale
 from sixfold.bundle.explain.faithfulness import Faithfulness
+from sixfold.bundle.explain.features import AnswersFeatures, FeatureReader, NamedFeatures
+from sixfold.bundle.explain.gradients import Baseline, integrated, least_asked
 from sixfold.bundle.explain.sampling import LEAST_PAIRS, Player, Players, SamplingEffort, sampled
 from sixfold.bundle.explain.stored import Stored
 from sixfold.bundle.explain.sums import SCALES, Sum, answers, of_classes, sum_of
 from sixfold.bundle.frontend import Extra, Feeds, RawRows
-from sixfold.bundle.graph import CheckedModel, answering
+from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.manifest import AGAIN, EXPLAIN, MODEL, PARITY
 from sixfold.bundle.modality_reader import modalities, reader_of
+from sixfold.bundle.onnx_graph import DOUBLE, FLOAT
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.parity import unpack
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.runtime import EncodesInputs
 from sixfold.core.errors import BundleError, RowError
+from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import NAMED, group_of
 
 APART: Final = 1e-3  # of an answer: what the sum may be from it, which the rounding of shares makes
@@ -48,6 +52,17 @@ class ExplainEffort:
     seconds: float = 60.0
     rows: int = 20_000
     seed: int = 0
+
+
+class FeaturePath(NamedTuple):
+    """What gradients are integrated with: features, answers to them, where the way begins, and seconds
+    an answer takes.
+    """
+
+    reader: FeatureReader
+    answer: AnswersFeatures
+    baseline: Baseline
+    row_s: float
 
 
 class Explainer:
@@ -76,13 +91,26 @@ class Explainer:
     @property
     def not_exact(self) -> str:
         """Why there are no exact attributions; '' where there are."""
-        if not self.stored.kind or not isinstance(self.predictor.runtime, EncodesInputs):
+        runtime = self.predictor.runtime
+        if self.stored.kind not in stored_file.SUMS or not isinstance(runtime, EncodesInputs):
             return "a model that is no sum of trees or of weighted columns"
         if MODEL not in self._files:  # an installed runtime has another file in its place
             return "a bundle without the graph"
         if self.stored.several:
             return "features that are made of several columns"
         return ""
+
+    @property
+    def not_gradients(self) -> str:
+        """Why no gradients can be integrated; '' where they can."""
+        runtime = self.predictor.runtime
+        if self.stored.kind != "network" or not isinstance(runtime, EncodesInputs):
+            return "a model that is no network of table columns"
+        if MODEL not in self._files or PARITY not in self._files:
+            return "a bundle without the graph, or without stored rows"
+        if runtime.depends_on_batch:
+            return "a network that computes in 8-bit integers, whose answers are steps"
+        return "features that are made of several columns" if self.stored.several else ""
 
     @property
     def not_sampled(self) -> str:
@@ -110,13 +138,13 @@ class Explainer:
         """Raises RowError for rows that do not fit, for a method that this model does not have, and
         for more work than `effort` allows.
         """
-        exact = self._chosen(method)
+        chosen = self._chosen(method)
         feeds = self.predictor.front_end.feeds(rows, extra)
         if not len(next(iter(feeds.values()))):
             raise RowError("rows", "at least one row", "none", "Give a row.")
         effort = effort or ExplainEffort()
         with np.errstate(over="ignore", invalid="ignore"):  # told below
-            found = self.exact(feeds, effort) if exact else self.sampled(feeds, effort)
+            found = chosen(feeds, effort)
         self._must_be_finite(found)
         return found
 
@@ -132,9 +160,11 @@ class Explainer:
             )
 
     def check(self, rows: Sequence[Mapping[str, Any]]) -> bool:
-        """Whether there are exact attributions; those of the first of `rows` add up to the answers.
-        Raises BundleError.
+        """Whether there are exact attributions; those of the first of `rows` add up to the answers. Of a
+        network the graph has the features that gradients are integrated over. Raises BundleError.
         """
+        if not self.not_gradients:
+            _ = self._path
         if self.not_exact:
             return False
         self.exact(
@@ -142,8 +172,13 @@ class Explainer:
         )
         return True
 
-    def _chosen(self, method: Method) -> bool:
-        """Whether exactly. Raises RowError."""
+    def _chosen(self, method: Method) -> Callable[[Feeds, ExplainEffort], Attributions]:
+        """Raises RowError for a method that this model does not have."""
+        if method == "gradients":
+            if reason := self.not_gradients:
+                expected = "a network of table columns, whose gradients are integrated"
+                raise RowError("the method", expected, reason, SAMPLED)
+            return self.gradients
         if method == "exact" and self.not_exact:
             raise RowError(
                 "the method",
@@ -152,7 +187,7 @@ class Explainer:
                 SAMPLED,
             )
         if method != "sampled" and not self.not_exact:
-            return True
+            return self.exact
         if self.not_sampled:
             raise RowError(
                 "this model",
@@ -160,7 +195,7 @@ class Explainer:
                 self.not_sampled,
                 "Look at the report: it has the importances of columns.",
             )
-        return False
+        return self.sampled
 
     def faithfulness(
         self, rows: RawRows, method: Method = "auto", effort: ExplainEffort | None = None
@@ -184,7 +219,8 @@ class Explainer:
         rows = int(min(len(found), effort.seconds / max(a_row_s, 1e-9)))
         if rows < 1:
             raise self._too_much(1, a_row_s, effort)
-        return faithfulness.measure(self.players, dict(found.predictions.feeds), found, rows)
+        feeds = dict(found.predictions.feeds)
+        return faithfulness.measure(faithfulness.table_rows(self.players, feeds, found, rows))
 
     def exact(self, feeds: Feeds, effort: ExplainEffort) -> Attributions:
         """Of what the front end made."""
@@ -220,7 +256,7 @@ class Explainer:
             one = {name: array[row : row + 1] for name, array in feeds.items()}
             end = started + effort.seconds * (row + 1) / rows
             found.append(sampled(players, one, SamplingEffort(effort.rows, end, effort.seed)))
-        scale: Scale = self._output.name if self._output is not None else "value"  # type: ignore[assignment]
+        scale: Scale = self.output_name  # type: ignore[assignment]
         base, contributions = (
             np.stack([each.base for each in found]),
             np.stack([each.values for each in found]),
@@ -237,6 +273,79 @@ class Explainer:
             error=np.stack([each.error for each in found]),
             asked=sum(each.asked for each in found),
         )
+
+    def gradients(self, feeds: Feeds, effort: ExplainEffort) -> Attributions:
+        """Of what the front end made, row after row: integrated from the mean of the stored rows."""
+        started, path = time.monotonic(), self._path
+        x = path.reader.read(self.predictor.runtime, feeds)
+        expected_s = len(x) * least_asked(path.baseline) * path.row_s
+        if expected_s > effort.seconds:
+            raise self._too_much(len(x), expected_s, effort)
+        found = []
+        for row, each in enumerate(np.asarray(x, dtype=np.float64)):
+            end = started + effort.seconds * (row + 1) / len(x)
+            one = SamplingEffort(effort.rows, end, effort.seed)
+            found.append(integrated(path.answer, each, path.baseline, one))
+        values = np.stack([each.values for each in found])
+        contributions = np.zeros((len(x), len(self.columns), values.shape[2]))
+        arrays = self.stored.arrays
+        for place, source in zip(arrays["place"], arrays["source"], strict=True):
+            contributions[:, source] += values[:, place]
+        base = np.stack([each.base for each in found])
+        scale: Scale = self.output_name  # type: ignore[assignment]
+        return Attributions(
+            method="gradients",
+            scale=scale,
+            columns=self.columns,
+            outputs=self.outputs,
+            base=base,
+            contributions=contributions,
+            prediction=base + contributions.sum(axis=1),
+            predictions=self.predictor.run(feeds),
+            asked=sum(each.asked for each in found),
+            integration_error=np.stack([each.error for each in found]),
+            held=self.held,
+        )
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Columns of texts and files, which stay as they are where gradients are integrated."""
+        inputs = self.predictor.signature.inputs
+        return frozenset(each.name for each in inputs if each.type not in PLAIN_KINDS)
+
+    @property
+    def _path(self) -> FeaturePath:
+        with self._lock:
+            return self._opened_path
+
+    @cached_property
+    def _opened_path(self) -> FeaturePath:
+        """Raises BundleError."""
+        stored, runtime = self.stored, self.predictor.runtime
+        kind, place = FLOAT if stored.single else DOUBLE, stored.arrays["place"]
+        named = NamedFeatures(stored.value, kind, stored.width)
+        model = CheckedModel.of(self._files[MODEL], self._where)
+        try:
+            answer = AnswersFeatures.of(
+                model, named, self.output_name, runtime.rows_at_once, self._where
+            )
+        except WireError as error:
+            raise BundleError(
+                self._where, f"the graph that {EXPLAIN} was written with", str(error), AGAIN
+            ) from None
+        reader = FeatureReader.of(model, named, self._where)
+        x = np.asarray(reader.read(runtime, self.background), dtype=np.float64)
+        held, code = np.ones(stored.width, dtype=bool), np.zeros(stored.width, dtype=bool)
+        held[place], code[place] = False, stored.arrays["code"] > 0
+        started = time.perf_counter()
+        answer(x)
+        row_s = (time.perf_counter() - started) / len(x)
+        return FeaturePath(reader, answer, Baseline.of(x, code, held), row_s)
+
+    @property
+    def output_name(self) -> str:
+        """Of the output that is explained: probability, decision or value."""
+        return "value" if self._output is None else self._output.name
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -276,8 +385,7 @@ class Explainer:
 
     def answer(self, feeds: Feeds) -> Floats:
         """[rows, outputs] probabilities, decisions or values."""
-        name = "value" if self._output is None else self._output.name
-        return np.asarray(self.predictor.run(feeds).outputs[name], dtype=np.float64)
+        return np.asarray(self.predictor.run(feeds).outputs[self.output_name], dtype=np.float64)
 
     @property
     def _sum(self) -> Sum:
@@ -285,8 +393,8 @@ class Explainer:
             return self._opened[0]
 
     @cached_property
-    def _opened(self) -> tuple[Sum, Any]:
-        """The sum, and a session that gives its features. Raises BundleError."""
+    def _opened(self) -> tuple[Sum, FeatureReader]:
+        """The sum, and what reads its features. Raises BundleError."""
         model = CheckedModel.of(self._files[MODEL], self._where)
         try:
             found = sum_of(self.stored, model)
@@ -294,39 +402,20 @@ class Explainer:
             raise BundleError(
                 self._where, f"the graph that {EXPLAIN} was written with", str(error), AGAIN
             ) from None
-        is_input = found.value in model.graph.inputs
-        session = None
-        if not is_input:
-            session = model.session_of(found.value, found.elem_type, self._where)
-        return found, session
+        named = NamedFeatures(found.value, found.elem_type, len(self.stored.arrays["source"]))
+        return found, FeatureReader.of(model, named, self._where)
 
     def _features(self, feeds: Feeds) -> npt.NDArray[Any]:
         """[rows, features] as the model sees them."""
-        runtime = self.predictor.runtime
         with self._lock:
-            found, session = self._opened
-        rows, parts = len(next(iter(feeds.values()))), []
-        for start in range(0, rows, runtime.rows_at_once):
-            some = {
-                name: array[start : start + runtime.rows_at_once] for name, array in feeds.items()
-            }
-            given = runtime.encoded(some, start + 1) if isinstance(runtime, EncodesInputs) else some
-            with answering(self._where):
-                parts.append(
-                    given[found.value] if session is None else session.run(None, dict(given))[0]
-                )
-        features = np.concatenate(parts)
-        if features.shape[1] != len(self.stored.arrays["source"]):
-            found_text = f"{features.shape[1]:,}"
-            raise BundleError(self._where, "a column for every feature", found_text, AGAIN)
-        return features
+            reader = self._opened[1]
+        return reader.read(self.predictor.runtime, feeds)
 
     def _check(self, scores: Floats, predictions: Predictions) -> None:
         """The sum is the answer. Raises BundleError for a file of another model."""
-        name = "value" if self._output is None else self._output.name
         if self.stored.calibrated:
             return
-        told, found = predictions.outputs[name], answers(self.stored.link, scores)
+        told, found = predictions.outputs[self.output_name], answers(self.stored.link, scores)
         worst = np.abs(told - found).max(initial=0.0) if told.shape == found.shape else np.inf
         if not worst <= APART * max(1.0, float(np.abs(told).max(initial=0.0))):
             raise BundleError(

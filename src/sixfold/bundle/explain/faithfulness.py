@@ -1,15 +1,18 @@
-"""Whether attributions tell what the model looks at: deletion and insertion curves (Petsiuk et al.,
-2018, there of pixels), against a random order of the columns.
+"""Whether explanations tell what the model looks at: deletion and insertion curves (Petsiuk et al.,
+2018, there of pixels), against a random order.
 
-Deletion: columns become those of stored rows, the one that adds most first. Insertion: from stored
-rows, columns become those of the explained row, in the same order. What is drawn is how far the
-answer is from the one to the whole row, as a share of how far that of no column is: 0 is the same
-answer. Good attributions move it soon: the area of deletion is large, that of insertion small.
+Deletion: what is told of (columns, or pieces of a text, an image or a recording) is taken away, that
+which adds most first. Insertion: from nothing, all is put in, in the same order. What is drawn is
+how far the answer is from the one to the whole row, as a share of how far that of nothing is: 0 is
+the same answer. Good explanations move it soon: the area of deletion is large, that of insertion
+small.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +20,34 @@ import numpy.typing as npt
 from sixfold.bundle.explain.attributions import Attributions, Floats
 from sixfold.bundle.explain.sampling import Players
 from sixfold.bundle.frontend import Feeds
+from sixfold.core.errors import RowError
 
 STORED: Final = 10  # rows that columns are taken from, for each explained one
 STEPS: Final = 20  # of a curve, at most
 ROWS: Final = 50  # that are looked at
 
 
+class Game(Protocol):
+    """One row, of which parts can be taken away."""
+
+    @property
+    def count(self) -> int:
+        """Parts."""
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, parts] which are kept → [n, K]."""
+
+
+class JudgedRow(NamedTuple):
+    """A row, how much each of its parts is said to add [parts], and of which output."""
+
+    game: Game
+    sizes: Floats
+    output: int
+
+
 class Faithfulness(NamedTuple):
-    """Curves over `shares` of the columns, means over `rows` rows, and those of a random order."""
+    """Curves over `shares` of the parts, means over `rows` rows, and those of a random order."""
 
     rows: int
     shares: Floats
@@ -38,11 +61,11 @@ class Faithfulness(NamedTuple):
         names = ("deletion", "insertion", "random_deletion", "random_insertion")
         return {name: float(np.trapezoid(getattr(self, name), self.shares)) for name in names}
 
-    def sentence(self) -> str:
-        """In words."""
+    def sentence(self, what: str = "columns") -> str:
+        """In words; `what` is taken away."""
         area = self.areas()
         return (
-            f"Faithfulness over {self.rows:,} rows: taking columns away in the order of their contributions moves "
+            f"Faithfulness over {self.rows:,} rows: taking {what} away in the order of their contributions moves "
             f"the answer by {area['deletion']:.2f} of its way on average ({area['random_deletion']:.2f} in a random "
             f"order, more is better); putting them in leaves {area['insertion']:.2f} of it "
             f"({area['random_insertion']:.2f} in a random order, less is better)."
@@ -59,38 +82,77 @@ class Faithfulness(NamedTuple):
 
 
 def answered(columns: int) -> int:
-    """Rows that the model answers for one row."""
-    return 4 * STORED * (min(STEPS, columns) + 1)
+    """Rows that the model answers for one row of a table."""
+    return STORED * answered_pieces(columns)
 
 
-def measure(players: Players, feeds: Feeds, found: Attributions, most: int = ROWS) -> Faithfulness:
-    """Of the first rows of `found`, at most `most`, which are those of `feeds`, and of the output
-    that each is told of.
+def answered_pieces(pieces: int) -> int:
+    """Rows that the model answers for one row of so many pieces."""
+    return 4 * (min(STEPS, pieces) + 1)
+
+
+def measure(rows: Iterable[JudgedRow]) -> Faithfulness:
+    """Of rows that may have different numbers of parts. Raises RowError where none has a part."""
+    rng, grid = np.random.default_rng(0), np.linspace(0.0, 1.0, STEPS + 1)
+    curves: list[Floats] = []
+    shares: list[Floats] = []
+    weight = 0.0
+    for game, sizes, output in rows:
+        count = game.count
+        if not count:
+            continue
+        steps = np.unique(np.linspace(0, count, min(STEPS, count) + 1).round().astype(int))
+        own = np.zeros((4, len(steps)))
+        orders = np.argsort(-np.abs(sizes), kind="stable"), rng.permutation(count)
+        for number, order in enumerate(orders):
+            turn = np.argsort(order)
+            inserted = game.answers(turn[None] < steps[:, None])[:, output]
+            deleted = game.answers(turn[None] >= steps[:, None])[:, output]
+            own[2 * number] = np.abs(deleted - deleted[0])
+            own[2 * number + 1] = np.abs(inserted - inserted[-1])
+        weight += float(np.abs(inserted[0] - inserted[-1]))
+        curves.append(own)
+        shares.append(steps / count)
+    if not curves:
+        raise RowError("rows", "a row with something to take away", "none", "Give other rows.")
+    if any(len(each) != len(shares[0]) or (each != shares[0]).any() for each in shares):
+        curves = [
+            np.stack([np.interp(grid, own, line) for line in lines])
+            for own, lines in zip(shares, curves, strict=True)
+        ]
+        shares = [grid]
+    mean = np.sum(curves, axis=0) / max(weight, np.finfo(np.float64).tiny)
+    return Faithfulness(len(curves), shares[0], mean[0], mean[1], mean[2], mean[3])
+
+
+@dataclass(frozen=True)
+class TableGame:
+    """Columns of a row become those of the stored rows `base`; the answer is the mean over them."""
+
+    players: Players
+    row: Feeds
+    base: npt.NDArray[np.int64]
+
+    @property
+    def count(self) -> int:
+        """Raw columns."""
+        return len(self.players.columns)
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, columns] → [n, K]."""
+        taken, base = np.repeat(kept, len(self.base), axis=0), np.tile(self.base, len(kept))
+        found = self.players.answer(self.players.mixed(self.row, taken, base))
+        return np.asarray(found.reshape(len(kept), len(self.base), -1).mean(axis=1))
+
+
+def table_rows(players: Players, feeds: Feeds, found: Attributions, most: int) -> list[JudgedRow]:
+    """The first rows of `found`, at most `most`, which are those of `feeds`, and of the output that
+    each is told of.
     """
-    rng, rows = np.random.default_rng(0), min(len(found), ROWS, most)
-    count = len(players.columns)
-    steps = np.unique(np.linspace(0, count, min(STEPS, count) + 1).round().astype(int))
-    curves = np.zeros((4, len(steps)))
-    weight = np.zeros(1)
+    rng, rows = np.random.default_rng(1), min(len(found), ROWS, most)
+    judged = []
     for row, output in enumerate(found.places(None)[:rows]):
         one = {name: array[row : row + 1] for name, array in feeds.items()}
-        base = rng.permutation(players.rows)[:STORED]
-        size = np.abs(found.contributions[row, :, output])
-        for number, order in enumerate((np.argsort(-size, kind="stable"), rng.permutation(count))):
-            turn = np.argsort(order)
-            inserted = _answers(players, one, turn[None] < steps[:, None], base)[:, output]
-            deleted = _answers(players, one, turn[None] >= steps[:, None], base)[:, output]
-            curves[2 * number] += np.abs(deleted - deleted[0])
-            curves[2 * number + 1] += np.abs(inserted - inserted[-1])
-        weight += np.abs(inserted[0] - inserted[-1])
-    curves /= max(float(weight[0]), np.finfo(np.float64).tiny)
-    return Faithfulness(rows, steps / count, curves[0], curves[1], curves[2], curves[3])
-
-
-def _answers(
-    players: Players, row: Feeds, taken: npt.NDArray[np.bool_], base: npt.NDArray[np.int64]
-) -> Floats:
-    """[steps, K] the mean answer over the stored rows `base`, with the columns `taken` [steps, C]."""
-    mixed = players.mixed(row, np.repeat(taken, len(base), axis=0), np.tile(base, len(taken)))
-    found = players.answer(mixed)
-    return np.asarray(found.reshape(len(taken), len(base), -1).mean(axis=1))
+        game = TableGame(players, one, rng.permutation(players.rows)[:STORED])
+        judged.append(JudgedRow(game, found.contributions[row, :, output], output))
+    return judged

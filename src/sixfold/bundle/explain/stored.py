@@ -18,15 +18,18 @@ import numpy.typing as npt
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 
-Sum = Literal["", "trees", "mean of trees", "linear"]
+Sum = Literal["", "trees", "mean of trees", "linear", "network"]
+SUMS: Final = frozenset({"trees", "mean of trees", "linear"})
 Link = Literal["identity", "sigmoid", "softmax", "share"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=100)
 TYPES: Final = {"U8": "u1", "U16": "<u2", "U32": "<u4", "I32": "<i4", "F64": "<f8"}
 NAMES: Final = {  # array → the types that it may have, its dimensions
+    "code": (("U8",), 1),
     "cover": (("U8", "U16", "U32"), 1),
     "source": (("I32",), 1),
     "weights": (("F64",), 2),
     "mean": (("F64",), 1),
+    "place": (("I32",), 1),
     "bias": (("F64",), 1),
 }
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
@@ -34,14 +37,16 @@ AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe 
 
 @dataclass(frozen=True)
 class Stored:
-    """`kind`: of which parts the score is a sum, '' where it is none that is known; `link`: from
-    scores to outputs, `calibrated` where something follows. `value`: the features in the graph.
+    """`kind`: of which parts the score is a sum, '' where it is none that is known, `network` where
+    answers follow its `width` features smoothly; `link`: from scores to outputs, `calibrated` where
+    something follows. `value`: the features in the graph; `single`: whether these are float32.
 
     `cover`: [leaves] training rows of the graph's leaves. `source`: int32 [features] the number of
     the raw column that a feature comes from, -1 where it is made of several. Of a linear model
-    `weights` [features, scores], `bias` [scores], and `mean` [features] over the training rows.
-    `real`: so many of the stored rows, the first
-    ones, are rows of the training table.
+    `weights` [features, scores], `bias` [scores], and `mean` [features] over the training rows. Of
+    a network `source` is of the features of plain columns alone, which are at `place`; `code` is 1
+    for codes of categories. `real`: so many of the stored rows, the first ones, are rows of the
+    training table.
     """
 
     kind: Sum = ""
@@ -49,6 +54,8 @@ class Stored:
     calibrated: bool = False
     value: str = ""
     real: int = 0
+    single: bool = False
+    width: int = 0
     arrays: dict[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
@@ -63,8 +70,10 @@ class Stored:
 
     def packed(self) -> bytes:
         """The content of the file; equal ones have equal bytes."""
+        told = {"single": str(int(self.single)), "width": str(self.width)} if self.width else {}
         header: dict[str, Any] = {
             "__metadata__": {
+                **told,
                 "kind": self.kind,
                 "link": self.link,
                 "calibrated": str(int(self.calibrated)),
@@ -140,6 +149,8 @@ def _read(content: bytes) -> Stored:
             told["calibrated"] == "1",
             told["value"],
             int(told["real"]),
+            told.get("single") == "1",
+            int(told.get("width", "0")),
             arrays,
         )
     )
@@ -151,6 +162,7 @@ def _checked(stored: Stored) -> Stored:
     if not isinstance(stored.value, str) or stored.real < 0:
         raise ValueError("a value without a name, or a negative number of rows")
     needed = {"": set[str](), "linear": {"source", "weights", "mean", "bias"}}
+    needed["network"] = {"source", "place", "code"}
     if set(stored.arrays) != needed.get(stored.kind, {"source", "cover"}):
         raise ValueError(f"the arrays {sorted(stored.arrays)} of {stored.kind or 'no sum'}")
     if stored.kind == "linear":
@@ -159,6 +171,12 @@ def _checked(stored: Stored) -> Stored:
         finite = all(np.isfinite(found[name]).all() for name in ("weights", "mean", "bias"))
         if len(widths) > 1 or found["weights"].shape[1:] != found["bias"].shape or not finite:
             raise ValueError("weights and means that do not belong together")
+    if stored.kind == "network":
+        place = stored.arrays["place"]
+        lengths = {len(stored.arrays[name]) for name in ("source", "place", "code")}
+        ordered = len(place) and place[0] >= 0 and (np.diff(place) > 0).all()
+        if len(lengths) > 1 or not ordered or place[-1] >= stored.width:
+            raise ValueError("features and codes that do not belong together")
     if "cover" in stored.arrays and stored.arrays["cover"].min(initial=1) < 1:
         raise ValueError("a leaf without training rows")
     return stored

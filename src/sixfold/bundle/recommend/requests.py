@@ -13,7 +13,7 @@ class RecommendRequest:
     """`user`: by name, None for nobody that is known; `items`: what they did since, or all of it of
     somebody new. `count`: items wanted. `allowed`: None for all; `blocked`: none of these. `exclude_seen`:
     whether what they did is left out. `similar_to`: instead, items that are like this one. `because`:
-    whether what an answer is due to is told.
+    whether what an answer is due to is told; `explain`: and how much of it.
     """
 
     user: str | None = None
@@ -24,15 +24,27 @@ class RecommendRequest:
     exclude_seen: bool = True
     similar_to: str | None = None
     because: bool = False
+    explain: bool = False
+
+
+@dataclass(frozen=True)
+class ItemPart:
+    """What an item of the history adds to a score."""
+
+    item: str
+    adds: float
 
 
 @dataclass(frozen=True)
 class RecommendedItem:
-    """`score`: comparable within one answer; `because`: items of the history that add most to it."""
+    """`score`: comparable within one answer; `because`: items of the history that add most to it;
+    `parts`: what each adds, the largest first, where it was asked for and something adds up.
+    """
 
     item: str
     score: float
     because: tuple[str, ...] = ()
+    parts: tuple[ItemPart, ...] = ()
 
 
 @dataclass(frozen=True)

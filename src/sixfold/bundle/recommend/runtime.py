@@ -13,6 +13,7 @@ from sixfold.bundle.recommend.histories import Float32, Histories
 from sixfold.bundle.recommend.ranking import first_items, scored
 from sixfold.bundle.recommend.requests import (
     Basis,
+    ItemPart,
     RecommendAnswer,
     RecommendedItem,
     RecommendRequest,
@@ -24,6 +25,7 @@ from sixfold.core.errors import BundleError
 
 LISTED: Final = 10  # items that `predict` answers with
 REASONS: Final = 3  # items of a history that are told as reasons
+MOST_PARTS: Final = 50  # and of which it is told how much they add
 
 
 class RecommenderRuntime:
@@ -64,10 +66,17 @@ class RecommenderRuntime:
         self._allow(scores, request.allowed)
         chosen = first_items(scores[None], request.count)[0]
         chosen = chosen[np.isfinite(scores[chosen])]
-        reasons = self._reasons(request, history, chosen, basis)
+        parts = self._parts(request, history, chosen, basis)
         items = tuple(
-            RecommendedItem(self.items[code], float(scores[code]), why)
-            for code, why in zip(chosen.tolist(), reasons, strict=True)
+            RecommendedItem(
+                self.items[code],
+                float(scores[code]),
+                tuple(part.item for part in each[:REASONS] if part.adds > 0)
+                if request.because
+                else (),
+                each[:MOST_PARTS] if request.explain else (),
+            )
+            for code, each in zip(chosen.tolist(), parts, strict=True)
         )
         return RecommendAnswer(items, basis, tuple(dict.fromkeys(unknown)))
 
@@ -139,18 +148,22 @@ class RecommenderRuntime:
         others[codes] = False
         scores[others] = -np.inf
 
-    def _reasons(
+    def _parts(
         self, request: RecommendRequest, history: Histories, chosen: Codes, basis: Basis
-    ) -> list[tuple[str, ...]]:
-        """Of each chosen item those of the history that add most to its score."""
-        none: list[tuple[str, ...]] = [() for _ in chosen]
-        if not request.because or basis not in ("user", "session") or not len(history.items):
+    ) -> list[tuple[ItemPart, ...]]:
+        """Of each chosen item what those of the history add to its score, the largest first."""
+        none: list[tuple[ItemPart, ...]] = [() for _ in chosen]
+        asked = request.because or request.explain
+        if not asked or basis not in ("user", "session") or not len(history.items):
             return none
-        parts = self._scorer.contributions(history, chosen)
-        if parts is None:
+        adds = self._scorer.contributions(history, chosen)
+        if adds is None:
             return none
-        order = np.argsort(-parts, axis=1, kind="stable")[:, :REASONS]
+        order = np.argsort(-adds, axis=1, kind="stable")[:, :MOST_PARTS]
         return [
-            tuple(self.items[history.items[entry]] for entry in entries if parts[row, entry] > 0)
+            tuple(
+                ItemPart(self.items[history.items[entry]], float(adds[row, entry]))
+                for entry in entries
+            )
             for row, entries in enumerate(order.tolist())
         ]

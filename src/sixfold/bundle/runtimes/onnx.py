@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -15,7 +14,6 @@ from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.manifest import LARGEST, MODEL, Sealed
 from sixfold.bundle.modality_reader import (
     DecodesFiles,
-    InputEncoder,
     input_names,
     modalities,
     reader_of,
@@ -23,7 +21,7 @@ from sixfold.bundle.modality_reader import (
 from sixfold.bundle.one_row import OneRow
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.predictor import Predictor
-from sixfold.bundle.runtime import Arrays, Outputs, Runtime
+from sixfold.bundle.runtime import Arrays, EncodedColumn, Outputs, Runtime
 from sixfold.bundle.transcription.runtime import TranscriptionRuntime, described_decoder
 from sixfold.core.errors import BundleError
 from sixfold.recipe.ctc_decoder import DECODER
@@ -88,7 +86,10 @@ class OnnxRuntime:
 
     def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
         """One call of onnxruntime."""
-        given = self.encoded(feeds, first_row) if self.encoders else feeds
+        return self.answered(self.encoded(feeds, first_row) if self.encoders else feeds)
+
+    def answered(self, given: Arrays) -> Outputs:
+        """One call of onnxruntime, of inputs of the graph."""
         with answering(self._where):
             return self._named(self._session.run(self._names, given))
 
@@ -154,18 +155,6 @@ def _check_classes(checked: CheckedModel, signature: Signature, where: str) -> N
         raise BundleError(
             where, f"the classes {list(signature.classes)[:8]}", f"{list(found)[:8]}", MISMATCH
         )
-
-
-@dataclass(frozen=True)
-class EncodedColumn:
-    """An input of the graph that an encoder makes of a raw column: column `place` of what the front
-    end reads into `group`.
-    """
-
-    name: str
-    group: str
-    place: int
-    encoder: InputEncoder
 
 
 def check_interface(session: Any, signature: Signature, where: str) -> tuple[EncodedColumn, ...]:

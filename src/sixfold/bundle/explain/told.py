@@ -1,0 +1,91 @@
+"""What is told of answers: contributions of columns, pieces of texts, images and recordings, or
+both, as records. The same for the command line and for the server.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
+from sixfold.bundle.explain.faithfulness import Faithfulness
+from sixfold.bundle.explain.occlusion import faithful, not_occluded, occluded, taken
+from sixfold.bundle.frontend import Extra, RawRows
+from sixfold.bundle.predictions import Predictions
+
+AskedMethod = Literal["auto", "exact", "sampled", "gradients", "occlusion"]
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """One record a row; `asked`: rows that the model answered for them."""
+
+    records: list[dict[str, Any]]
+    predictions: Predictions
+    asked: int
+
+
+@dataclass(frozen=True)
+class FaithfulnessTold:
+    """`what` was taken away."""
+
+    found: Faithfulness
+    what: str
+
+    def sentence(self) -> str:
+        """In words."""
+        return self.found.sentence(self.what)
+
+
+def is_explained(explainer: Explainer) -> bool:
+    """Whether anything can be told of its answers."""
+    return explainer.is_possible or not not_occluded(explainer)
+
+
+def explanations(
+    explainer: Explainer,
+    rows: RawRows,
+    method: AskedMethod = "auto",
+    effort: ExplainEffort | None = None,
+    extra: Extra = "ignore",
+    output: str | None = None,
+) -> Explanations:
+    """`auto`: contributions of the columns where these can be told and there are several, and the
+    pieces of texts, images and recordings where there are any. Raises RowError.
+    """
+    effort = effort or ExplainEffort()
+    if method != "occlusion" and not _has_pieces(explainer, method):
+        found = explainer.explain(rows, method, effort, extra)
+        return Explanations(found.records(output), found.predictions, found.asked)
+    columns = method == "auto" and explainer.is_possible and len(explainer.columns) > 1
+    half = replace(effort, seconds=effort.seconds / 2) if columns else effort
+    pieces = occluded(explainer, rows, half, extra, plain=not columns)
+    if not columns:
+        return Explanations(pieces.records(output), pieces.predictions, pieces.asked)
+    found = explainer.explain(rows, "auto", half, extra)
+    records = [
+        {**record, "pieces": pieces.pieces(row, at)}
+        for row, (record, at) in enumerate(
+            zip(found.records(output), pieces.places(output), strict=True)
+        )
+    ]
+    return Explanations(records, found.predictions, found.asked + pieces.asked)
+
+
+def faithfulness_of(
+    explainer: Explainer,
+    rows: RawRows,
+    method: AskedMethod = "auto",
+    effort: ExplainEffort | None = None,
+) -> FaithfulnessTold:
+    """Of pieces where there are any, of columns otherwise. Raises RowError."""
+    effort = effort or ExplainEffort()
+    if method != "occlusion" and not _has_pieces(explainer, method):
+        return FaithfulnessTold(explainer.faithfulness(rows, method, effort), "columns")
+    half = replace(effort, seconds=effort.seconds / 2)
+    found = occluded(explainer, rows, half, plain=method == "occlusion")
+    return FaithfulnessTold(faithful(found, half), taken(found))
+
+
+def _has_pieces(explainer: Explainer, method: AskedMethod) -> bool:
+    return method == "auto" and not not_occluded(explainer)

@@ -1,0 +1,157 @@
+"""Which tokens of a prompt an answer depends on: each is left out, and the log-probability of the
+same answer is computed again (Li, Monroe and Jurafsky, 2016).
+
+change = log p(answer | prompt) - log p(answer | prompt without the token), in nats: above 0 where
+the token made the answer more probable. The runtime does not hand out attention, so there is no
+rollout of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from sixfold.bundle.language.answer_text import NEAR
+from sixfold.bundle.language.model import LanguageRuntime
+from sixfold.bundle.language.requests import GenerationRequest, Sampling
+from sixfold.core.errors import RowError
+
+HOW: Final = "tokens left out one after the other: what the answer's log-probability loses"
+MOST_PIECES: Final = 256  # of a prompt; a longer one is cut into as many runs of tokens
+LEAST_PIECES: Final = 8
+ANSWER_TOKENS: Final = 16  # that are generated where no answer is given
+
+
+@dataclass(frozen=True)
+class TokenChanges:
+    """`texts` and `changes` [pieces] of the prompt, in nats; `answer`: its text; `logprob`: of all
+    tokens of the answer, and `without_prompt` the same without the prompt's text, None where nothing
+    would be left.
+    """
+
+    texts: tuple[str, ...]
+    changes: tuple[float, ...]
+    answer: str
+    logprob: float
+    without_prompt: float | None
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        pairs = zip(self.texts, self.changes, strict=True)
+        return {
+            "method": HOW,
+            "answer": self.answer,
+            "logprob": self.logprob,
+            "without_prompt": self.without_prompt,
+            "tokens": [{"text": text, "change": change} for text, change in pairs],
+        }
+
+
+def changes(
+    model: LanguageRuntime, prompt: str, answer: str | None = None, seconds: float = 60.0
+) -> TokenChanges:
+    """Of the user's message, where the model has a chat template, else of the text to go on with.
+    `answer`: None for the most probable one, of up to 16 tokens.
+
+    Raises RowError for a prompt or an answer without tokens or beyond the context, and where it
+    would take longer than `seconds`.
+    """
+    asked = AskedPrompt.of(model, prompt)
+    told = _answer(model, asked.ids, answer)
+    limit, found = model.tokens.context, len(asked.ids) + len(told)
+    if found >= limit:
+        raise RowError(
+            "the prompt",
+            f"fewer than {limit:,} tokens with its answer",
+            f"{found:,}",
+            "Shorten it.",
+        )
+    started = time.perf_counter()
+    whole = _logprob(model, asked.ids, told)
+    a_piece_s = time.perf_counter() - started
+    pieces = asked.pieces(int(min(MOST_PIECES, seconds / max(a_piece_s, 1e-9))))
+    if len(pieces) < min(LEAST_PIECES, asked.stop - asked.start):
+        expected_s = f"about {LEAST_PIECES * a_piece_s:.1f} s"
+        raise RowError("explain", f"at most {seconds:g} s of work", expected_s, "Raise the time.")
+    lost = tuple(whole - _logprob(model, asked.without(piece), told) for piece in pieces)
+    nothing = asked.without(range(asked.start, asked.stop))
+    return TokenChanges(
+        texts=tuple(_text(model, [asked.ids[at] for at in piece]) for piece in pieces),
+        changes=lost,
+        answer=model.tokens.decode(told, asked.ids[-NEAR:]),
+        logprob=whole,
+        without_prompt=_logprob(model, nothing, told) if nothing else None,
+    )
+
+
+@dataclass(frozen=True)
+class AskedPrompt:
+    """The tokens of what is asked; those of the user's own text are from `start` up to `stop`."""
+
+    ids: tuple[int, ...]
+    start: int
+    stop: int
+
+    @classmethod
+    def of(cls, model: LanguageRuntime, prompt: str) -> AskedPrompt:
+        """Raises RowError for a text without tokens, or of one token alone."""
+        tokens = model.tokens
+        if tokens.template is None:
+            ids, around = tokens.prompt(prompt), tokens.prompt("")
+        else:
+            ids, around = (
+                tokens.chat([{"role": "user", "content": text}]) for text in (prompt, "")
+            )
+        start = _alike(ids, around)
+        behind = _alike(ids[::-1], around[::-1])
+        stop = len(ids) - min(behind, len(around) - start)
+        if stop <= start or len(ids) < 2:
+            raise RowError(
+                "the prompt", "a text of at least two tokens", repr(prompt[:60]), "Write one."
+            )
+        return cls(tuple(ids), start, stop)
+
+    def pieces(self, most: int) -> list[range]:
+        """Runs of tokens, each of one where there are not more than `most`."""
+        count = min(self.stop - self.start, most)
+        bounds = np.linspace(self.start, self.stop, count + 1).round().astype(int).tolist()
+        return [range(bounds[at], bounds[at + 1]) for at in range(count)]
+
+    def without(self, piece: range) -> tuple[int, ...]:
+        """The other tokens."""
+        return (*self.ids[: piece.start], *self.ids[piece.stop :])
+
+
+def _alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _answer(model: LanguageRuntime, ids: tuple[int, ...], answer: str | None) -> tuple[int, ...]:
+    """Raises RowError for one without tokens."""
+    if answer is not None:
+        found = tuple(model.tokens.plain.encode(answer, add_special_tokens=False).ids)
+    else:
+        request = GenerationRequest(
+            ids, ANSWER_TOKENS, Sampling(temperature=0), end=model.tokens.end
+        )
+        found = tuple(each for each in model.complete(request).ids if each not in model.tokens.end)
+    if not found:
+        raise RowError("the answer", "a text", "none", "Give one with --answer.")
+    return found
+
+
+def _logprob(model: LanguageRuntime, ids: Sequence[int], answer: tuple[int, ...]) -> float:
+    """Of all tokens of the answer, in nats."""
+    whole = (*ids, *answer)
+    request = GenerationRequest(whole, 1, Sampling(temperature=0), logprobs=True, echo=True)
+    return float(sum(model.complete(request).logprobs[len(ids) : len(whole)]))
+
+
+def _text(model: LanguageRuntime, ids: Sequence[int]) -> str:
+    return b"".join(map(model.tokens.token_bytes, ids)).decode("utf-8", "replace")

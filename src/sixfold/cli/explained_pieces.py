@@ -1,0 +1,53 @@
+"""Pieces of texts, images and recordings in a terminal: which words, where, when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sixfold.core.visible import one_line
+
+SHOWN: Final = 20  # words
+BAR: Final = 24  # characters
+
+
+def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
+    """Lines of one explanation."""
+    plain = {
+        name: told["change"]
+        for name, told in record.get("pieces", {}).items()
+        if told["kind"] == "value"
+    }
+    for name, told in record.get("pieces", {}).items():
+        if told["kind"] == "text":
+            words = [(each["text"].strip(), each["change"]) for each in told["words"]]
+            words.sort(key=lambda each: -abs(each[1]))
+            yield one_line(f"{name}: words, those that change the answer most first")
+            yield from bars(words[:SHOWN])
+        elif told["kind"] == "image":
+            pixels = f"{told['height']} × {told['width']} pixels"
+            yield one_line(f"{name}: patches of the {pixels} that the model sees")
+            for row in told["changes"]:
+                yield "  " + " ".join(f"{value:>+7.3f}" for value in row)
+        elif told["kind"] == "audio":
+            yield one_line(f"{name}: windows of time of what the model hears")
+            yield from bars(list(_windows(told)))
+    if plain:
+        yield "columns, each against its usual value"
+        yield from bars(sorted(plain.items(), key=lambda each: -abs(each[1])))
+
+
+def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    count, start = len(told["changes"]), told["from"]
+    step = (told["to"] - start) / max(1, count)
+    for number, value in enumerate(told["changes"]):
+        yield f"{start + number * step:.3f} to {start + (number + 1) * step:.3f} s", value
+
+
+def bars(values: list[tuple[str, float]]) -> Iterator[str]:
+    """Names, numbers with sign, and bars as long as the numbers are large."""
+    widest = max((abs(value) for _, value in values), default=0.0) or 1.0
+    width = min(32, max((len(name) for name, _ in values), default=0))
+    for name, value in values:
+        bar = ("+" if value > 0 else "-") * round(BAR * abs(value) / widest)
+        yield one_line(f"  {name:{width}.60} {value:>+11.4g}  {bar}").rstrip()
