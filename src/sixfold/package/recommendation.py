@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.manifest import PARITY, Sealed
+from sixfold.bundle.recommend.histories import Histories
 from sixfold.bundle.recommend.parity import StoredRequest, packed
 from sixfold.bundle.recommend.ranking import exclude, first_items, scored
 from sixfold.bundle.recommend.requests import RecommendRequest
@@ -24,8 +25,8 @@ from sixfold.package import planned, receipt, report
 from sixfold.package.made import Made, settled
 from sixfold.package.receipt import ModelScores, RunClock, qualities
 from sixfold.parts.interactions import ITEM, USER, Interactions
-from sixfold.parts.recommender import LISTED, Recommender
-from sixfold.parts.table import Dataset
+from sixfold.parts.recommender import BLOCK_BYTES, LISTED, Recommender
+from sixfold.parts.table import Dataset, IntArray
 from sixfold.plan.run_context import DataSplit, RunContext
 from sixfold.prepare.interactions import InteractionPreparer
 from sixfold.recipe.receipt import Cost, Receipt
@@ -109,18 +110,28 @@ def stored_requests(model: Model, seed: int) -> list[StoredRequest]:
     firsts = np.concatenate([before.items_of(user)[:LISTED] for user in range(count)])
     sessions = Interactions(short.astype(np.int32), firsts, count, len(preparer.items)).histories()
     found = []
+    at_once = max(1, BLOCK_BYTES // (4 * len(preparer.items)))
     for codes, histories, known in ((users, before, True), (np.full(count, -1), sessions, False)):
-        scores = scored(fitted.scorer, codes, histories, fitted.popularity)
-        exclude(scores, histories)
-        lists = first_items(scores, LISTED)
-        for row, own in enumerate(lists):
-            kept = own[np.isfinite(scores[row, own])]
-            answer = _named(kept, preparer.items)
-            numbers = tuple(float(each) for each in scores[row, kept])
-            who = preparer.users[users[row]] if known else None
-            items = () if known else _named(histories.items_of(row), preparer.items)
-            found.append(StoredRequest(user=who, items=items, answer=answer, scores=numbers))
+        for first in range(0, count, at_once):
+            some = np.arange(first, min(first + at_once, count))
+            answers = _answers(model, codes[some], histories.take(some))
+            for row, (answer, scores) in zip(some.tolist(), answers, strict=True):
+                who = preparer.users[users[row]] if known else None
+                items = () if known else _named(histories.items_of(row), preparer.items)
+                found.append(StoredRequest(user=who, items=items, answer=answer, scores=scores))
     return found
+
+
+def _answers(
+    model: Model, users: IntArray, histories: Histories
+) -> Iterator[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Of each user the first items, and their scores."""
+    preparer, fitted = _parts(model)
+    scores = scored(fitted.scorer, users, histories, fitted.popularity)
+    exclude(scores, histories)
+    for own, first in zip(scores, first_items(scores, LISTED), strict=True):
+        kept = first[np.isfinite(own[first])]
+        yield _named(kept, preparer.items), tuple(own[kept].tolist())
 
 
 def signature_of(training: Dataset, recipe: Recipe) -> Signature:
@@ -162,6 +173,7 @@ def _receipt(
         rows_holdout=held_out.table.rows,
         metric=metrics[0],
         quality=qualities(metrics, winner.plan.baseline, before, after),
+        baseline_is="giving everybody the popular items",
         before=costs[0],
         after=costs[1],
         steps=compressed.steps,

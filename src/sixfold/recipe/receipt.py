@@ -21,7 +21,7 @@ class Quality(Section):
     holdout_before: float | None = None
     holdout_after: float | None = None
     baseline: float | None = Field(
-        None, description="Mean over the folds of a model that ignores the features."
+        None, description="Mean over the folds of what `Receipt.baseline_is` says."
     )
 
 
@@ -146,6 +146,7 @@ class Receipt(Section):
     rows_holdout: int
     metric: str
     quality: tuple[Quality, ...]
+    baseline_is: str = Field("ignoring the columns", description="What the baseline does.")
     nested: Nested | None = Field(None, description="Where `evaluate.nested` asks for it.")
     before: Cost
     after: Cost
