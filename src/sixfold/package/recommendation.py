@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.manifest import PARITY, Sealed
-from sixfold.bundle.recommend.histories import Histories
+from sixfold.bundle.recommend.histories import Histories, nothing_done
 from sixfold.bundle.recommend.parity import StoredRequest, packed
 from sixfold.bundle.recommend.ranking import exclude, first_items, scored
 from sixfold.bundle.recommend.requests import RecommendRequest
 from sixfold.bundle.recommend.runtime import RecommenderRuntime
+from sixfold.bundle.recommend.scorers import ReadsUsers
 from sixfold.bundle.recommend.stored import StoredRecommender
 from sixfold.bundle.runtimes.recommender import FILE, Settings
 from sixfold.compress.compress import Compressed
@@ -24,6 +25,7 @@ from sixfold.evaluate.model import Model
 from sixfold.package import planned, receipt, report
 from sixfold.package.made import Made, settled
 from sixfold.package.receipt import ModelScores, RunClock, qualities
+from sixfold.package.user_features import example_features, feature_arrays
 from sixfold.parts.interactions import ITEM, USER, Interactions
 from sixfold.parts.recommender import BLOCK_BYTES, LISTED, Recommender
 from sixfold.parts.table import Dataset, IntArray
@@ -59,16 +61,18 @@ def make(run: RunContext, data: DataSplit, winner: Winner, compressed: Compresse
     """Write out, score the holdout, time, prove."""
     clock = RunClock(run.limits.started, run.limits.deadline(1.0))
     duration_s, model = clock.spent_s(), compressed.model
-    file = stored_recommender(model).packed()
+    read = feature_arrays(_parts(model)[0], data.training, run.loaded.recipe)
+    file = stored_recommender(model, read).packed()
     signature = signature_of(data.training, run.loaded.recipe)
     requests = stored_requests(model, run.context.seed)
+    requests += requests_with_features(model, data.training)
     files = {FILE: file, PARITY: packed(requests)}
     served = Settings().open(Sealed(Path("bundle"), "recommender", files), signature)
     worst = served.prove(files[PARITY], PARITY).worst
     after = receipt.counted(_timed(served, requests, len(file)), model)
     costs = (after, after)
     if winner.model is not model:
-        old = stored_recommender(winner.model)
+        old = stored_recommender(winner.model, read)
         timed = _timed(RecommenderRuntime(old), requests, len(old.packed()))
         costs = (receipt.counted(timed, winner.model), after)
     made = _receipt(run.loaded.recipe, data, winner, compressed, costs)
@@ -81,13 +85,15 @@ def make(run: RunContext, data: DataSplit, winner: Winner, compressed: Compresse
     return Made(files, signature, content.model_copy(update={"recommended": shown}))
 
 
-def stored_recommender(model: Model) -> StoredRecommender:
-    """The model as its file holds it. Raises TypeError for what is no recommender."""
+def stored_recommender(
+    model: Model, read: Mapping[str, npt.NDArray[np.uint8]] | None = None
+) -> StoredRecommender:
+    """The model as its file holds it. `read`: what reads features of users. Raises TypeError for what is no recommender."""
     preparer, fitted = _parts(model)
     return StoredRecommender(
         fitted.kind,
         fitted.options,
-        fitted.arrays,
+        {**fitted.arrays, **(read or {})},
         preparer.users,
         preparer.items,
         fitted.seen,
@@ -119,6 +125,24 @@ def stored_requests(model: Model, seed: int) -> list[StoredRequest]:
                 who = preparer.users[users[row]] if known else None
                 items = () if known else _named(histories.items_of(row), preparer.items)
                 found.append(StoredRequest(user=who, items=items, answer=answer, scores=scores))
+    return found
+
+
+def requests_with_features(model: Model, training: Dataset) -> list[StoredRequest]:
+    """Of nobody who is known, with features that some users of training have."""
+    preparer, fitted = _parts(model)
+    rows = example_features(preparer, training)
+    if not rows or not isinstance(fitted.scorer, ReadsUsers):
+        return []
+    side = training.table.sides[USER]
+    places = side.places(preparer.users)
+    places = places[places < len(side.keys)][: len(rows)]
+    x = preparer.features[USER].transform(side.table.take(places))
+    scores = fitted.scorer.with_users(x).scores(np.arange(len(rows)), nothing_done(len(rows)))
+    found = []
+    for own, first, features in zip(scores, first_items(scores, LISTED), rows, strict=True):
+        answer, numbers = _named(first, preparer.items), tuple(own[first].tolist())
+        found.append(StoredRequest(features=features, answer=answer, scores=numbers))
     return found
 
 

@@ -76,6 +76,21 @@ class TableFile(Section):
     )
 
 
+class FeatureTable(TableFile):
+    """Of task: recommendation, what is known of users, or of items: a row each."""
+
+    key: str | None = Field(
+        None,
+        min_length=1,
+        description="The column that names the user, or the item. Left out: as in data.interactions.",
+    )
+    types: dict[
+        str,
+        Annotated[str, AfterValidator(column_kind), name_of("modality", *PLAIN_KINDS, IDENTIFIER)],
+    ] = Field(default_factory=dict, description="Column types that overrule what was detected.")
+    drop: tuple[str, ...] = Field((), description="Columns that are not used.")
+
+
 class Data(TableFile):
     """Step 0: where the rows are and what is predicted."""
 
@@ -85,6 +100,13 @@ class Data(TableFile):
     )
     interactions: InteractionColumns | None = Field(
         None, description="User, item and rating of task: recommendation; else `user` and `item`."
+    )
+    users: FeatureTable | None = Field(
+        None, description="Features of users, for the family two_tower."
+    )
+    items: FeatureTable | None = Field(
+        None,
+        description="Features of items, also of items that nobody had yet, which are candidates, too.",
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."

@@ -24,6 +24,8 @@ KEYS: Final = {
     "blocked": "a list of names that are not answered",
     "exclude_seen": "true or false: whether what the user did is left out; true where it is left out",
     "because": "true or false: whether to tell what an item is due to",
+    "features": "a mapping of what is known of the user, by the columns of data.users: for somebody new, or in the place of "
+    "what was known in training",
 }
 
 
@@ -48,6 +50,15 @@ class RecommendBody:
             expected = f"a list of at most {MOST_LISTED:,} names"
             raise RowError(key, expected, found, "Send a list, or leave it out.")
         return tuple(_name(one, f"{key}, entry {at}", kind) for at, one in enumerate(value, 1))
+
+    def mapping(self, key: str) -> dict[str, Any] | None:
+        """Raises RowError."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise RowError(
+                key, "a mapping of names to values", shown(value), "Send {}, or leave it out."
+            )
+        return value
 
     def flag(self, key: str, default: bool) -> bool:
         """Raises RowError."""
@@ -87,6 +98,7 @@ def read_request(value: Any, model: RecommenderRuntime) -> RecommendRequest:
         body.flag("exclude_seen", True),
         similar,
         body.flag("because", False),
+        body.mapping("features"),
     )
 
 

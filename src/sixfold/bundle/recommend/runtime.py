@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from sixfold.bundle.recommend.requests import (
     RecommendedItem,
     RecommendRequest,
 )
-from sixfold.bundle.recommend.scorers import Codes, scorer_of
+from sixfold.bundle.recommend.scorers import Codes, ReadsUsers, Scorer, scorer_of
 from sixfold.bundle.recommend.stored import StoredRecommender
+from sixfold.bundle.recommend.user_features import UserFeatures
 from sixfold.bundle.runtime import Arrays, Outputs, Proved
-from sixfold.core.errors import BundleError
+from sixfold.core.errors import BundleError, RowError
 
 LISTED: Final = 10  # items that `predict` answers with
 REASONS: Final = 3  # items of a history that are told as reasons
@@ -32,12 +33,13 @@ class RecommenderRuntime:
     rows_at_once = 256
     depends_on_batch = False
 
-    def __init__(self, stored: StoredRecommender) -> None:
+    def __init__(self, stored: StoredRecommender, where: str = "the recommender") -> None:
         self._seen, self.items = stored.seen, stored.items
         self.user_type, self.item_type = stored.user_type, stored.item_type
         self._users = {name: code for code, name in enumerate(stored.users)}
         self._codes = {name: code for code, name in enumerate(stored.items)}
         self._scorer = scorer_of(stored.kind, stored.arrays, stored.options)
+        self._features = UserFeatures.of(stored.arrays, where)
         self._popularity: Float32 = (stored.user_counts / max(1, len(stored.users))).astype(
             np.float32
         )
@@ -101,12 +103,29 @@ class RecommenderRuntime:
     def _for_user(self, request: RecommendRequest) -> tuple[Float32, Basis, Histories]:
         code = -1 if request.user is None else self._users.get(request.user, -1)
         history = self._history(code, request.items)
-        asked = np.array([-1 if request.items else code], dtype=np.int64)
-        scores = scored(self._scorer, asked, history, self._popularity)[0]
+        scorer = self._scorer
         basis: Basis = "user" if code >= 0 else "popularity"
+        if request.features is not None:
+            scorer, code = self._with_features(request.features), 0
+            basis = "user" if basis == "user" else "features"
+        elif request.items and not isinstance(scorer, ReadsUsers):
+            code = -1  # the vector of the user is that of what they did in training
+        asked = np.array([code], dtype=np.int64)
+        scores = scored(scorer, asked, history, self._popularity)[0]
         if any(name in self._codes for name in request.items):
             basis = "session"
         return scores, basis, history
+
+    def _with_features(self, values: Mapping[str, Any]) -> Scorer:
+        """For one user of whom these are known. Raises RowError."""
+        if self._features is None or not isinstance(self._scorer, ReadsUsers):
+            raise RowError(
+                "features",
+                "none, as this model reads no features of users",
+                "some",
+                "Leave them out, or train two_tower with data.users.",
+            )
+        return self._scorer.with_users(self._features.read(values))
 
     def _similar(self, name: str) -> tuple[Float32, Basis, Histories]:
         """What is asked about counts as seen; of an item that is not known, the popular ones."""
