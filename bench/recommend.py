@@ -74,29 +74,27 @@ def measure(
 ) -> Iterator[Result]:
     """Seconds of both, then scores of users × items, `chosen` of each, then bytes of `rows` with so many items."""
     yield _beside_implicit(_Work(users, items, each), factors, iterations, rounds)
-    yield from _beside_the_optimum(_Work(*chosen))
+    yield from _beside_the_optimum(_Work(*chosen, asked=chosen[2] // 5))
     yield from _memory(families, rows, catalog)
 
 
 class _Work:
-    """Of each user the last five choices are asked, and the others train."""
+    """Of each user the last choices, `asked` of them, are asked for, and the others train."""
 
-    def __init__(self, users: int, items: int, each: int, seed: int = 0) -> None:
+    def __init__(self, users: int, items: int, each: int, asked: int = 5, seed: int = 0) -> None:
         self.title = f"{users:,} users × {items:,} items, {each} each"
-        self.settings, self.kept = (
-            Settings(users=users, items=items, each=each, seed=seed),
-            1 - 5 / each,
-        )
+        self.settings = Settings(users=users, items=items, each=each, seed=seed)
+        self.kept = 1 - asked / each
         source = f"planted:{users}x{items}x{each}"
         table = load(Data(source=source, time="time", seed=seed), "recommendation", Path()).table
         order = np.lexsort((table.columns["time"].values, table.columns[USER].values))
         place = np.arange(len(order)) % each
-        train, held = (np.sort(order[place < each - 5]), np.sort(order[place >= each - 5]))
+        last = place >= each - asked
+        train, held = np.sort(order[~last]), np.sort(order[last])
         self.preparer, self.x, _ = fit_interactions(table.take(train), Prepare())
-        asked = as_interactions(self.preparer.transform(table.take(held)))
-        self.asked = asked.take(
-            np.flatnonzero((asked.items >= 0) & (asked.users < len(self.preparer.users)))
-        )
+        found = as_interactions(self.preparer.transform(table.take(held)))
+        known = (found.items >= 0) & (found.users < len(self.preparer.users))
+        self.asked = found.take(np.flatnonzero(known))
 
     @property
     def fit(self) -> Fit:

@@ -28,7 +28,7 @@ data:
   users: {source: users.csv, types: {note: text}}
   items: {source: items.csv}
 build: [{family: two_tower, width: 8, hidden: 8, negatives: 16}, {family: popularity}]
-train: {epochs: 12, batch_size: 64, optimizer: {name: adam, learning_rate: 0.01}}
+train: {epochs: 40, batch_size: 64, optimizer: {name: adam, learning_rate: 0.01}}
 evaluate: {folds: 2, metrics: [mrr, ndcg_at_10]}
 """
 

@@ -20,7 +20,9 @@ USERS = "user,age,plan,note\n1.0,30,free,\n3,,paid,likes long walks\n9,50,free,\
 ITEMS = "sku,price,kind\na,1.5,x\nb,2.5,y\nnew,9,x\n"
 
 
-def loaded(folder: Path, users: str = USERS, items: str = ITEMS, **section: Any) -> Dataset:
+def loaded(
+    folder: Path, users: str = USERS, items: str = ITEMS, section: dict[str, Any] | None = None
+) -> Dataset:
     for name, text in (("seen", SEEN), ("users", users), ("items", items)):
         (folder / f"{name}.csv").write_text(text)
     asked = {
@@ -28,7 +30,7 @@ def loaded(folder: Path, users: str = USERS, items: str = ITEMS, **section: Any)
         "time": "time",
         "users": {"source": "users.csv", "types": {"note": "text"}},
         "items": {"source": "items.csv", "key": "sku"},
-        **section,
+        **(section or {}),
     }
     return load(Data.model_validate(asked), "recommendation", folder)
 
@@ -78,7 +80,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no key": (
         {"items": ITEMS.replace("sku", "sk")},
-        "items.csv, data.items: expected the name of a column; found 'sku'. Did you mean 'sk'? All: sk, price, kind.",
+        "items.csv, data.items: expected the name of a column; found 'sku'. Did you mean 'sk'? All: kind, price, sk.",
     ),
     "nothing besides": (
         {"items": "sku\na\n"},
@@ -96,10 +98,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", BAD)
 def test_what_cannot_be_used_is_told(tmp_path: Path, case: str) -> None:
     changes, message = BAD[case]
-    section = changes.pop("section", {})
     with pytest.raises(DataError) as found:
-        loaded(tmp_path, **changes, **section)
-    assert str(found.value) == message
+        loaded(tmp_path, **changes)
+    assert str(found.value).replace(f"{tmp_path}/", "") == message
 
 
 def test_other_tables_have_no_sides(tmp_path: Path) -> None:

@@ -57,6 +57,8 @@ def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
         tail.append(f"{_sentence(receipt.baseline_is)} gives {first.metric} {first.baseline:.4g}.")
     if receipt.http is not None and receipt.http.why:
         tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
+    if receipt.neighbors is not None:
+        tail.append(receipt.neighbors.sentence())
     if receipt.parity_rows:
         tail.append(_agreement(receipt))
     return "\n".join(

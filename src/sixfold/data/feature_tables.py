@@ -18,7 +18,8 @@ from sixfold.data.source import Raw, find
 from sixfold.parts.interactions import ITEM, USER
 from sixfold.parts.table import Column, Dataset, KeyedTable, Table
 from sixfold.recipe.interactions import InteractionColumns
-from sixfold.recipe.schema import Data, FeatureTable, TableFile
+from sixfold.recipe.schema import Data
+from sixfold.recipe.table_files import FeatureTable, TableFile
 
 TAKEN: Final = frozenset({"number", "category", "boolean", "date", "text"})
 SHOWN: Final = 8  # columns in a sentence
@@ -86,7 +87,7 @@ class _FeatureRows:
                 "none",
                 "Name one in types, or leave the table out.",
             )
-        return KeyedTable(keys, Table(columns, len(keys) + 1), self.raw.where)
+        return KeyedTable(keys, Table(columns, len(keys) + 1), self.asked.source)
 
     def _keys(self, key: str, of: Column) -> tuple[str, ...]:
         held = texts(key, self.raw.columns[key], self.reading)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.manifest import PARITY, Sealed
+from sixfold.bundle.recommend import item_index
 from sixfold.bundle.recommend.histories import Histories, nothing_done
 from sixfold.bundle.recommend.parity import StoredRequest, packed
 from sixfold.bundle.recommend.ranking import exclude, first_items, scored
@@ -31,7 +33,7 @@ from sixfold.parts.recommender import BLOCK_BYTES, LISTED, Recommender
 from sixfold.parts.table import Dataset, IntArray
 from sixfold.plan.run_context import DataSplit, RunContext
 from sixfold.prepare.interactions import InteractionPreparer
-from sixfold.recipe.receipt import Cost, Receipt
+from sixfold.recipe.receipt import Cost, NeighborSearch, Receipt
 from sixfold.recipe.report import ReportedItem, ReportedUser
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import CATEGORIES, Input, Output, Signature
@@ -42,6 +44,7 @@ Names = npt.NDArray[np.object_]
 TIMED: Final = 200  # requests
 TIMED_S: Final = 2.0
 BATCH: Final = 64  # users at once
+COMPARED: Final = 500  # requests, of approximate neighbors
 SHOWN: Final = 5  # items of a user in the report
 LONGEST: Final = 60  # characters of a name there
 ENGINES: Final = ("sixfold", "numpy", "scipy")
@@ -76,7 +79,12 @@ def make(run: RunContext, data: DataSplit, winner: Winner, compressed: Compresse
         timed = _timed(RecommenderRuntime(old), requests, len(old.packed()))
         costs = (receipt.counted(timed, winner.model), after)
     made = _receipt(run.loaded.recipe, data, winner, compressed, costs)
-    told = {"parity_rows": len(requests), "parity_worst": worst, "duration_s": round(duration_s, 2)}
+    told: dict[str, Any] = {
+        "parity_rows": len(requests),
+        "parity_worst": worst,
+        "duration_s": round(duration_s, 2),
+    }
+    told["neighbors"] = neighbor_search(served, requests)
     made = settled(made.model_copy(update=told), winner)
     lines = planned.lines(run.folder, run.limits.started)
     findings = report.Findings((), run.folder.history(), model.fitted, 0, lines)
@@ -235,6 +243,49 @@ def _latencies(served: RecommenderRuntime, asked: Sequence[Names]) -> list[float
             break
     found: list[float] = np.percentile(taken, [50, 99]).tolist()
     return found
+
+
+class _TimedLists(NamedTuple):
+    """The items of each request; the median of the times."""
+
+    lists: list[set[str]]
+    p50_ms: float
+
+
+def _timed_lists(model: RecommenderRuntime, requests: Sequence[StoredRequest]) -> _TimedLists:
+    lists, taken = [], []
+    for one in requests[::-1][:COMPARED]:
+        started = time.perf_counter()
+        answer = model.recommend(one.request())
+        taken.append(1e3 * (time.perf_counter() - started))
+        lists.append({item.item for item in answer.items})
+    return _TimedLists(lists, float(np.median(taken)))
+
+
+def neighbor_search(
+    served: RecommenderRuntime, requests: Sequence[StoredRequest]
+) -> NeighborSearch | None:
+    """How much of the exact answers approximate neighbors find; None for few items, and where they cannot be found here."""
+    many = len(served.items) > item_index.FROM and served.can_be_searched
+    if not many or not item_index.is_installed():
+        return None
+    started = time.perf_counter()
+    approximate = served.searching("approximate")
+    build_s = time.perf_counter() - started
+    exact, near = _timed_lists(served, requests), _timed_lists(approximate, requests)
+    shares = [
+        len(one & other) / max(1, len(one))
+        for one, other in zip(exact.lists, near.lists, strict=True)
+    ]
+    library = item_index.LIBRARY
+    return NeighborSearch(
+        library=f"{library} {version(library)}",
+        requests=len(shares),
+        recall=float(np.mean(shares)),
+        p50_ms=near.p50_ms,
+        exact_p50_ms=exact.p50_ms,
+        build_s=round(build_s, 2),
+    )
 
 
 def _users(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sixfold.data.signature import inputs
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.interactions import USER
+from sixfold.parts.packed import packed
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.parts.table import Column, Dataset
 from sixfold.prepare.interactions import InteractionPreparer
@@ -35,7 +36,7 @@ def feature_arrays(
     )
     signature = _signature(preparer, training, recipe, names)
     return {
-        "feature_graph": _bytes(graph.model().SerializeToString(deterministic=True)),
+        "feature_graph": _bytes(packed(graph.model())),
         "feature_inputs": _bytes(signature.model_dump_json().encode()),
     }
 

@@ -47,7 +47,8 @@ def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
         **protocol.inferences,
     }
     if isinstance(runtime, Recommends):
-        inferences[RECOMMEND] = Recommendations(server, runtime.recommender())
+        model = runtime.recommender().searching(settings.neighbors)
+        inferences[RECOMMEND] = Recommendations(server, model)
     routes = [*_pages(server), *protocol.routes()]
     routes += [
         Route(path, inference, methods=["POST"]) for path, inference in inferences.items()

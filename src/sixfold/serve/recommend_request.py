@@ -87,8 +87,10 @@ def read_request(value: Any, model: RecommenderRuntime) -> RecommendRequest:
     body, kind = RecommendBody(value), model.item_type
     user, similar = body.name("user", model.user_type), body.name("similar_to", kind)
     items = body.names("items", kind)
-    if similar is not None and (user is not None or items):
-        raise RowError("similar_to", "no user and no items beside it", "both", "Ask two questions.")
+    features = body.mapping("features")
+    if similar is not None and (user is not None or items or features is not None):
+        expected = "no user, no items and no features beside it"
+        raise RowError("similar_to", expected, "both", "Ask two questions.")
     return RecommendRequest(
         user,
         items or (),
@@ -98,7 +100,7 @@ def read_request(value: Any, model: RecommenderRuntime) -> RecommendRequest:
         body.flag("exclude_seen", True),
         similar,
         body.flag("because", False),
-        body.mapping("features"),
+        features,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -71,8 +72,8 @@ def test_it_answers_as_the_bundle_does(shop: GatewayWorld, bundle: Bundle) -> No
         assert (status, json.loads(body)) == (200, expected(bundle, asked))
         assert headers["content-type"] == "application/json"
         assert headers["x-request-id"].startswith("req-")
-    client = Client(f"http://127.0.0.1:{shop.port}", shop.key)
-    assert client.recommend("shop", ASKED) == expected(bundle, ASKED)
+    with closing(Client(f"http://127.0.0.1:{shop.port}", shop.key)) as client:
+        assert client.recommend("shop", ASKED) == expected(bundle, ASKED)
     status, _, body = shop.ask("POST", PATH, b'{"k": 0}')
     assert (status, json.loads(body)["error"]["where"]) == (422, "k")
     assert shop.ask("GET", PATH)[0] == 405

@@ -54,6 +54,10 @@ class TwoTowers(nn.Module):
     items of the batch, the same ones in each row; and gives the loss of each row, [B].
     """
 
+    user_facts: torch.Tensor
+    item_facts: torch.Tensor
+    correction: torch.Tensor
+
     def __init__(self, shape: TowerShape, facts: TowerFacts) -> None:
         super().__init__()
         self.shape = shape
@@ -64,8 +68,8 @@ class TwoTowers(nn.Module):
         self.user_narrow = nn.Linear(shape.hidden, shape.width)
         self.item_wide = nn.Linear(wide, shape.hidden) if wide else None
         self.item_narrow = nn.Linear(shape.hidden, shape.width) if wide else None
-        self.register_buffer("user_facts", torch.from_numpy(facts.users))
-        self.register_buffer("item_facts", torch.from_numpy(facts.items))
+        self.register_buffer("user_facts", torch.from_numpy(facts.users.copy()))
+        self.register_buffer("item_facts", torch.from_numpy(facts.items.copy()))
         rare = np.log(np.maximum(facts.shares, np.finfo(np.float32).tiny))
         self.register_buffer("correction", torch.from_numpy(rare.astype(np.float32)))
 
@@ -108,7 +112,7 @@ class TwoTowers(nn.Module):
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """What it learned, by the names of the bundle: of items the vectors that the tower makes."""
         with torch.no_grad():
-            codes = torch.arange(len(self.own)).split(AT_ONCE)
+            codes = torch.split(torch.arange(len(self.own)), AT_ONCE)  # type: ignore[no-untyped-call]
             items = torch.cat([self.item_vectors(some) for some in codes])
         found: dict[str, Any] = {
             "item_factors": items,

@@ -58,6 +58,18 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
+class ScoresByVectors(Protocol):
+    """Ability of a scorer: a score is the product of two vectors."""
+
+    def queries(self, users: Codes, histories: Histories) -> Float32:
+        """[users, width]: `scores` is their product with `searched`."""
+
+    @property
+    def searched(self) -> Float32:
+        """[items, width]"""
+
+
+@runtime_checkable
 class ReadsUsers(Protocol):
     """Ability of a scorer: it reads features of users, and so answers for one that is not known, too."""
 
@@ -158,6 +170,18 @@ class FactorScorer:
         if self.bias is not None:
             found += self.bias
         return found
+
+    def queries(self, users: Codes, histories: Histories) -> Float32:
+        """As `ScoresByVectors`."""
+        found = self.vectors(users, histories)
+        ones = np.ones((len(found), 1), dtype=np.float32)
+        return found if self.bias is None else np.concatenate([found, ones], axis=1)
+
+    @property
+    def searched(self) -> Float32:
+        """As `ScoresByVectors`."""
+        bias = self.bias
+        return self.items if bias is None else np.column_stack([self.items, bias])
 
     def vectors(self, users: Codes, histories: Histories) -> Float32:
         """[users, factors]"""

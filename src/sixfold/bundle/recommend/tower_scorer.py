@@ -44,6 +44,15 @@ class TowerScorer:
         found: Float32 = self.vectors(users, histories) @ self.items.T
         return found
 
+    def queries(self, users: Codes, histories: Histories) -> Float32:
+        """As `ScoresByVectors`."""
+        return self.vectors(users, histories)
+
+    @property
+    def searched(self) -> Float32:
+        """As `ScoresByVectors`."""
+        return self.items
+
     def vectors(self, users: Codes, histories: Histories) -> Float32:
         """float32 [users, width], of length 1."""
         means = np.zeros((histories.count, self.histories.shape[1]), dtype=np.float32)
