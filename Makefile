@@ -92,7 +92,7 @@ $(VENV)/.postgres: | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[train,speech,language,language-serve,service,s3,oidc,otel,ray,ray-serve,test,dev]'
+	$(INSTALL) --editable '.[train,speech,recommend,language,language-serve,service,s3,oidc,otel,ray,ray-serve,test,dev]'
 	@touch $@ $(VENV)/.train $(VENV)/.language $(VENV)/.service
 
 .venv-bench/.done: pyproject.toml constraints.txt bench/constraints.txt

@@ -21,6 +21,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "item_knn": {"neighbors": 20, "shrink": 2.0},
     "als": {"factors": 6, "iterations": 4},
     "bpr": {"factors": 6, "epochs": 4, "batch_size": 64},
+    "two_tower": {"width": 8, "hidden": 8, "length": 6, "negatives": 16},
     "sasrec": {"width": 8, "layers": 1, "length": 6, "negatives": 16},
 }
 SECTION = Data(source="table", time="time")

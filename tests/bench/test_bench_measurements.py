@@ -72,9 +72,19 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"cross_val_score(Ridge) a penalty", "RidgeCV"},
     ),
     "recommend": (
-        {"users": 60, "items": 40, "each": 12, "factors": 4, "iterations": 2},
+        {
+            "users": 60,
+            "items": 40,
+            "each": 12,
+            "factors": 4,
+            "iterations": 2,
+            "chosen": (60, 40, 12),
+            "families": ("popularity",),
+            "rows": 2_000,
+            "catalog": 50,
+        },
         {"SAME": 0.9},
-        {"the planted scores"},
+        {"the planted scores", "2 GiB"},
     ),
     "svm_grid": ({"rows": 300, "features": 5, "folds": 2}, {}, {"GridSearchCV(SVC, n_jobs=2)"}),
     "boosting_folds": (

@@ -88,7 +88,7 @@ WAYS = (
 OF_TOKENS = ("text_cnn", "text_encoder")
 RULED = "refused by a rule of recipe/"
 OTHERWISE = {
-    **dict.fromkeys(("als", "bpr", "item_knn", "popularity", "sasrec"), RULED),
+    **dict.fromkeys(("als", "bpr", "item_knn", "popularity", "sasrec", "two_tower"), RULED),
     "audio_cnn": "its losses are those of cnn: both are modules",
     "cnn": "its losses, below",
     "ctc": "its losses are weighed as those of cnn: both are modules",

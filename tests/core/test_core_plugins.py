@@ -61,6 +61,7 @@ def test_a_kind_is_its_folder() -> None:
         "text_cnn",
         "text_encoder",
         "tree",
+        "two_tower",
     ]
     for kind in KINDS.values():
         modules = [

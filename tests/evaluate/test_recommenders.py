@@ -14,6 +14,7 @@ import torch
 
 from evaluating import saved
 from interaction_tables import QUICK, candidate, of_rows, planted, recommender
+from sixfold.bundle.recommend.tower_scorer import TOWER
 from sixfold.evaluate import scoring
 from sixfold.evaluate.baseline import baseline
 from sixfold.evaluate.cross_validation import cross_validate
@@ -118,6 +119,11 @@ def plain_row(fitted: Any, row: Any, user: int | None) -> Any:
         table[near.users(), near.items] = near.weights
         return row @ table
     items = fitted.arrays["item_factors"].astype(np.float64)
+    if fitted.kind == "towers":
+        mean = fitted.arrays["history_factors"][row > 0].mean(axis=0)
+        wide, bias, narrow, last = (fitted.arrays[name].astype(np.float64) for name in TOWER)
+        own = np.maximum(mean @ wide + bias, 0) @ narrow + last
+        return items @ own / np.linalg.norm(own)
     if "projection" in fitted.arrays:
         own = row @ items / np.sqrt(np.count_nonzero(row)) @ fitted.arrays["projection"]
         own = own if user is None else fitted.arrays["user_factors"][user]

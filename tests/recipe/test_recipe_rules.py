@@ -134,6 +134,23 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         ],
     ),
     (
+        recommendation_rules.interactions_are_recommended,
+        {"data.users": {"source": "u.csv"}, "data.items": {"source": "i.csv"}},
+        [
+            f"data.{part}: expected the task recommendation, for {part}; found a task that is inferred. Leave {part} out, or "
+            "say task: recommendation."
+            for part in ("users", "items")
+        ],
+    ),
+    (
+        recommendation_rules.features_are_read,
+        {**OF_INTERACTIONS, "data.users": {"source": "u.csv"}},
+        [
+            "data.users: expected a family that reads features of users, in build; found als. Add two_tower, or leave users "
+            "out."
+        ],
+    ),
+    (
         recommendation_rules.interactions_are_several_columns,
         {**OF_INTERACTIONS, "data.time": "t", "data.interactions": {"user": "t", "item": "item"}},
         [
@@ -467,7 +484,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
             "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, ctc, fusion, image_encoder, language, mlp, "
-            "residual_mlp, sasrec, tabm, text_cnn, text_encoder); found tree. Remove quantize, or use fixed_point."
+            "residual_mlp, sasrec, tabm, text_cnn, text_encoder, two_tower); found tree. Remove quantize, or use fixed_point."
         ],
     ),
     (

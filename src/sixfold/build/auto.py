@@ -193,12 +193,18 @@ COSTS = {
     "item_knn": ExpectedCost(0.5, 200.0, of="rows"),
     "als": ExpectedCost(0.5, 250.0, of="rows"),
     "bpr": ExpectedCost(1.0, 700.0, of="rows"),
+    "two_tower": ExpectedCost(3.0, 3_000.0, of="rows"),  # guessed
 }
 RECOMMENDERS: tuple[Candidate, ...] = (
     ("popularity", {}, "always: what every recommender has to beat"),
     ("item_knn", {}, "items that the same users have: fast, and each answer can be explained"),
     ("als", {}, "factors of users and items: what users have in common beyond single items"),
     ("bpr", {}, "factors that rank what a user has above what they have not"),
+)
+TOWERS: Candidate = (
+    "two_tower",
+    {},
+    "features of users or items: it answers for those that are new, too",
 )
 
 
@@ -316,7 +322,7 @@ def _wanted(dataset: Dataset) -> list[Candidate]:
     if dataset.target.task == "generation":
         return [("language", {}, "a language model from scratch, as large as the texts suggest")]
     if dataset.target.task == "recommendation":
-        return list(RECOMMENDERS)
+        return [*RECOMMENDERS, *([TOWERS] if dataset.table.sides else [])]
     if dataset.target.task == "reconstruction":
         return [
             (

@@ -25,7 +25,7 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.core import archive, encoding, strict_json, workbook
 from sixfold.core.errors import DataError, RowError, SixfoldError, SystemFault, did_you_mean
 from sixfold.core.paths import sync_folder, system_fault
-from sixfold.recipe.schema import TableFile
+from sixfold.recipe.table_files import TableFile
 
 CHUNK: Final = 4096  # rows in memory at once; measured: no faster above
 CHUNK_FILES: Final = 64  # where a value is a file: an image of 224 × 224 takes 1.2 MB as doubles

@@ -54,14 +54,20 @@ def text(receipt: Receipt, verdict: Sequence[str] = ()) -> str:
     expected = [sentence for sentence in expected if sentence not in verdict]
     tail = [f"  {'+' if step.accepted else '-'} {step.sentence()}" for step in receipt.steps]
     if first is not None and first.baseline is not None:
-        tail.append(f"Ignoring the columns gives {first.metric} {first.baseline:.4g}.")
+        tail.append(f"{_sentence(receipt.baseline_is)} gives {first.metric} {first.baseline:.4g}.")
     if receipt.http is not None and receipt.http.why:
         tail.append(f"Latency over HTTP was not measured: {receipt.http.why}.")
+    if receipt.neighbors is not None:
+        tail.append(receipt.neighbors.sentence())
     if receipt.parity_rows:
         tail.append(_agreement(receipt))
     return "\n".join(
         map(one_line, [*verdict, *([""] if verdict else []), *head, *body, *tail, *expected])
     )
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _costs(cost: Cost) -> dict[str, str]:

@@ -27,6 +27,7 @@ from sixfold.data.documents import (
     stored_rows,
     text_column,
 )
+from sixfold.data.feature_tables import with_features
 from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.interactions import interaction_dataset
@@ -57,7 +58,8 @@ def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None =
     where the recipe names what is not there, or BudgetError for a table that takes more.
     """
     memory = memory or MemoryLimit.of(None)
-    return dataset_of(read_rows(data, task, base, memory), data, task, memory)
+    found = dataset_of(read_rows(data, task, base, memory), data, task, memory)
+    return with_features(found, data, base, memory)
 
 
 def read_rows(data: Data, task: Task | None, base: Path, memory: MemoryLimit) -> Raw:
@@ -74,7 +76,8 @@ def from_frame(frame: pd.DataFrame, data: Data, task: Task | None) -> Dataset:
     """The same for a pandas DataFrame; `data.source` is not looked at, the index is no column.
     Raises DataError.
     """
-    return dataset_of(from_pandas(frame), data, task)
+    found = dataset_of(from_pandas(frame), data, task)
+    return with_features(found, data, Path(), MemoryLimit.of(None))
 
 
 def table_like(

@@ -76,6 +76,7 @@ def measure(
         rows_holdout=held_out.table.rows,
         metric=metrics[0],
         quality=qualities(metrics, winner.plan.baseline, scored[0], scored[1]),
+        baseline_is="giving each byte its share",
         before=costs[0],
         after=costs[1],
         divergence=_divergence(before, after, held_out),

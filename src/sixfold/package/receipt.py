@@ -219,16 +219,14 @@ def versions(engines: Sequence[str] = ENGINES) -> dict[str, str]:
     return {name: version(name) for name in engines}
 
 
-def verdict(
-    receipt: Receipt, runner_up: str | None, ignorant: str = "ignoring the columns"
-) -> tuple[str, ...]:
-    """The result in sentences. `ignorant`: what the baseline does."""
-    first = receipt.quality[0]
+def verdict(receipt: Receipt, runner_up: str | None) -> tuple[str, ...]:
+    """The result in sentences."""
+    first, baseline = receipt.quality[0], receipt.baseline_is
     before, after = (
         float(np.mean(scores))
         for scores in (first.folds_before, first.folds_after or first.folds_before)
     )
-    chance = f", where {ignorant} gives {first.baseline:.4g}" if first.baseline is not None else ""
+    chance = f", where {baseline} gives {first.baseline:.4g}" if first.baseline is not None else ""
     served = f"; {after:.4g} after compression" if f"{after:.4g}" != f"{before:.4g}" else ""
     sentences = [
         f"{receipt.candidate} was chosen: {first.metric} {before:.4g} over {len(first.folds_before)} folds{chance}{served}."
@@ -249,7 +247,7 @@ def verdict(
         f"The served model: {size}" + (f" ({larger} before compression)." if receipt.steps else ".")
     )
     if first.baseline is not None and not _beats(first, after):
-        sentences.append(f"It is no better than {ignorant}: do not use it.")
+        sentences.append(f"It is no better than {baseline}: do not use it.")
     return tuple(sentences)
 
 
@@ -344,6 +342,8 @@ def measure(
         duration_s=round(duration_s, 2),
         how=_how(recipe.data.test, runtime, isinstance(after.fitted, Decodes)),
     )
+    if after.task == "transcription":
+        receipt = receipt.model_copy(update={"baseline_is": "saying nothing"})
     return Measured(new, signature, receipt, parity)
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.manifest import PARITY, Sealed
+from sixfold.bundle.recommend import item_index
+from sixfold.bundle.recommend.histories import Histories, nothing_done
 from sixfold.bundle.recommend.parity import StoredRequest, packed
 from sixfold.bundle.recommend.ranking import exclude, first_items, scored
 from sixfold.bundle.recommend.requests import RecommendRequest
 from sixfold.bundle.recommend.runtime import RecommenderRuntime
+from sixfold.bundle.recommend.scorers import ReadsUsers
 from sixfold.bundle.recommend.stored import StoredRecommender
 from sixfold.bundle.runtimes.recommender import FILE, Settings
 from sixfold.compress.compress import Compressed
@@ -23,12 +27,13 @@ from sixfold.evaluate.model import Model
 from sixfold.package import planned, receipt, report
 from sixfold.package.made import Made, settled
 from sixfold.package.receipt import ModelScores, RunClock, qualities
+from sixfold.package.user_features import example_features, feature_arrays
 from sixfold.parts.interactions import ITEM, USER, Interactions
-from sixfold.parts.recommender import LISTED, Recommender
-from sixfold.parts.table import Dataset
+from sixfold.parts.recommender import BLOCK_BYTES, LISTED, Recommender
+from sixfold.parts.table import Dataset, IntArray
 from sixfold.plan.run_context import DataSplit, RunContext
 from sixfold.prepare.interactions import InteractionPreparer
-from sixfold.recipe.receipt import Cost, Receipt
+from sixfold.recipe.receipt import Cost, NeighborSearch, Receipt
 from sixfold.recipe.report import ReportedItem, ReportedUser
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import CATEGORIES, Input, Output, Signature
@@ -39,6 +44,7 @@ Names = npt.NDArray[np.object_]
 TIMED: Final = 200  # requests
 TIMED_S: Final = 2.0
 BATCH: Final = 64  # users at once
+COMPARED: Final = 500  # requests, of approximate neighbors
 SHOWN: Final = 5  # items of a user in the report
 LONGEST: Final = 60  # characters of a name there
 ENGINES: Final = ("sixfold", "numpy", "scipy")
@@ -58,20 +64,27 @@ def make(run: RunContext, data: DataSplit, winner: Winner, compressed: Compresse
     """Write out, score the holdout, time, prove."""
     clock = RunClock(run.limits.started, run.limits.deadline(1.0))
     duration_s, model = clock.spent_s(), compressed.model
-    file = stored_recommender(model).packed()
+    read = feature_arrays(_parts(model)[0], data.training, run.loaded.recipe)
+    file = stored_recommender(model, read).packed()
     signature = signature_of(data.training, run.loaded.recipe)
     requests = stored_requests(model, run.context.seed)
+    requests += requests_with_features(model, data.training)
     files = {FILE: file, PARITY: packed(requests)}
     served = Settings().open(Sealed(Path("bundle"), "recommender", files), signature)
     worst = served.prove(files[PARITY], PARITY).worst
     after = receipt.counted(_timed(served, requests, len(file)), model)
     costs = (after, after)
     if winner.model is not model:
-        old = stored_recommender(winner.model)
+        old = stored_recommender(winner.model, read)
         timed = _timed(RecommenderRuntime(old), requests, len(old.packed()))
         costs = (receipt.counted(timed, winner.model), after)
     made = _receipt(run.loaded.recipe, data, winner, compressed, costs)
-    told = {"parity_rows": len(requests), "parity_worst": worst, "duration_s": round(duration_s, 2)}
+    told: dict[str, Any] = {
+        "parity_rows": len(requests),
+        "parity_worst": worst,
+        "duration_s": round(duration_s, 2),
+    }
+    told["neighbors"] = neighbor_search(served, requests)
     made = settled(made.model_copy(update=told), winner)
     lines = planned.lines(run.folder, run.limits.started)
     findings = report.Findings((), run.folder.history(), model.fitted, 0, lines)
@@ -80,13 +93,15 @@ def make(run: RunContext, data: DataSplit, winner: Winner, compressed: Compresse
     return Made(files, signature, content.model_copy(update={"recommended": shown}))
 
 
-def stored_recommender(model: Model) -> StoredRecommender:
-    """The model as its file holds it. Raises TypeError for what is no recommender."""
+def stored_recommender(
+    model: Model, read: Mapping[str, npt.NDArray[np.uint8]] | None = None
+) -> StoredRecommender:
+    """The model as its file holds it. `read`: what reads features of users. Raises TypeError for what is no recommender."""
     preparer, fitted = _parts(model)
     return StoredRecommender(
         fitted.kind,
         fitted.options,
-        fitted.arrays,
+        {**fitted.arrays, **(read or {})},
         preparer.users,
         preparer.items,
         fitted.seen,
@@ -109,18 +124,46 @@ def stored_requests(model: Model, seed: int) -> list[StoredRequest]:
     firsts = np.concatenate([before.items_of(user)[:LISTED] for user in range(count)])
     sessions = Interactions(short.astype(np.int32), firsts, count, len(preparer.items)).histories()
     found = []
+    at_once = max(1, BLOCK_BYTES // (4 * len(preparer.items)))
     for codes, histories, known in ((users, before, True), (np.full(count, -1), sessions, False)):
-        scores = scored(fitted.scorer, codes, histories, fitted.popularity)
-        exclude(scores, histories)
-        lists = first_items(scores, LISTED)
-        for row, own in enumerate(lists):
-            kept = own[np.isfinite(scores[row, own])]
-            answer = _named(kept, preparer.items)
-            numbers = tuple(float(each) for each in scores[row, kept])
-            who = preparer.users[users[row]] if known else None
-            items = () if known else _named(histories.items_of(row), preparer.items)
-            found.append(StoredRequest(user=who, items=items, answer=answer, scores=numbers))
+        for first in range(0, count, at_once):
+            some = np.arange(first, min(first + at_once, count))
+            answers = _answers(model, codes[some], histories.take(some))
+            for row, (answer, scores) in zip(some.tolist(), answers, strict=True):
+                who = preparer.users[users[row]] if known else None
+                items = () if known else _named(histories.items_of(row), preparer.items)
+                found.append(StoredRequest(user=who, items=items, answer=answer, scores=scores))
     return found
+
+
+def requests_with_features(model: Model, training: Dataset) -> list[StoredRequest]:
+    """Of nobody who is known, with features that some users of training have."""
+    preparer, fitted = _parts(model)
+    rows = example_features(preparer, training)
+    if not rows or not isinstance(fitted.scorer, ReadsUsers):
+        return []
+    side = training.table.sides[USER]
+    places = side.places(preparer.users)
+    places = places[places < len(side.keys)][: len(rows)]
+    x = preparer.features[USER].transform(side.table.take(places))
+    scores = fitted.scorer.with_users(x).scores(np.arange(len(rows)), nothing_done(len(rows)))
+    found = []
+    for own, first, features in zip(scores, first_items(scores, LISTED), rows, strict=True):
+        answer, numbers = _named(first, preparer.items), tuple(own[first].tolist())
+        found.append(StoredRequest(features=features, answer=answer, scores=numbers))
+    return found
+
+
+def _answers(
+    model: Model, users: IntArray, histories: Histories
+) -> Iterator[tuple[tuple[str, ...], tuple[float, ...]]]:
+    """Of each user the first items, and their scores."""
+    preparer, fitted = _parts(model)
+    scores = scored(fitted.scorer, users, histories, fitted.popularity)
+    exclude(scores, histories)
+    for own, first in zip(scores, first_items(scores, LISTED), strict=True):
+        kept = first[np.isfinite(own[first])]
+        yield _named(kept, preparer.items), tuple(own[kept].tolist())
 
 
 def signature_of(training: Dataset, recipe: Recipe) -> Signature:
@@ -162,6 +205,7 @@ def _receipt(
         rows_holdout=held_out.table.rows,
         metric=metrics[0],
         quality=qualities(metrics, winner.plan.baseline, before, after),
+        baseline_is="giving everybody the popular items",
         before=costs[0],
         after=costs[1],
         steps=compressed.steps,
@@ -199,6 +243,49 @@ def _latencies(served: RecommenderRuntime, asked: Sequence[Names]) -> list[float
             break
     found: list[float] = np.percentile(taken, [50, 99]).tolist()
     return found
+
+
+class _TimedLists(NamedTuple):
+    """The items of each request; the median of the times."""
+
+    lists: list[set[str]]
+    p50_ms: float
+
+
+def _timed_lists(model: RecommenderRuntime, requests: Sequence[StoredRequest]) -> _TimedLists:
+    lists, taken = [], []
+    for one in requests[::-1][:COMPARED]:
+        started = time.perf_counter()
+        answer = model.recommend(one.request())
+        taken.append(1e3 * (time.perf_counter() - started))
+        lists.append({item.item for item in answer.items})
+    return _TimedLists(lists, float(np.median(taken)))
+
+
+def neighbor_search(
+    served: RecommenderRuntime, requests: Sequence[StoredRequest]
+) -> NeighborSearch | None:
+    """How much of the exact answers approximate neighbors find; None for few items, and where they cannot be found here."""
+    many = len(served.items) > item_index.FROM and served.can_be_searched
+    if not many or not item_index.is_installed():
+        return None
+    started = time.perf_counter()
+    approximate = served.searching("approximate")
+    build_s = time.perf_counter() - started
+    exact, near = _timed_lists(served, requests), _timed_lists(approximate, requests)
+    shares = [
+        len(one & other) / max(1, len(one))
+        for one, other in zip(exact.lists, near.lists, strict=True)
+    ]
+    library = item_index.LIBRARY
+    return NeighborSearch(
+        library=f"{library} {version(library)}",
+        requests=len(shares),
+        recall=float(np.mean(shares)),
+        p50_ms=near.p50_ms,
+        exact_p50_ms=exact.p50_ms,
+        build_s=round(build_s, 2),
+    )
 
 
 def _users(

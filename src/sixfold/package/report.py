@@ -40,13 +40,9 @@ CURVE_POINTS = 200
 MOST_RESIDUALS = 8  # targets whose residuals are drawn
 MOST_POINTS = 100_000  # of all learning curves, those of the best candidates first: a reader of a bundle bounds report.json
 MOST_SCORES = 100_000  # of folds on the leaderboard, the best candidates first
-# What a baseline does.
-IGNORANT: Final = {
-    "generation": "giving each byte its share",
-    "recommendation": "giving everybody the popular items",
-    "transcription": "saying nothing",
-}
-UNDRAWN: Final = frozenset(IGNORANT)  # tasks whose predictions are no values
+UNDRAWN: Final = frozenset(
+    {"generation", "recommendation", "transcription"}
+)  # tasks whose predictions are no values
 DRAWN_DIGITS = 6  # of a chart's points: a chart is some hundred pixels wide
 
 
@@ -96,11 +92,7 @@ def report(receipt: Receipt, training: Dataset, compared: Winner, found: Finding
     ]  # their candidates and epochs are their own
     winner = ranked[0]
     return Report(
-        verdict=verdict(
-            receipt,
-            _runner_up(ranked, training, receipt.metric, folds),
-            IGNORANT.get(training.target.task, "ignoring the columns"),
-        ),
+        verdict=verdict(receipt, _runner_up(ranked, training, receipt.metric, folds)),
         notes=(*texts([event for event in history if "fold" not in event], "note"), *short),
         warnings=texts(everything, "warning"),
         columns=columns(training.table),

@@ -62,6 +62,7 @@ class Needs(NamedTuple):
     audio: str = "mel_statistics"  # what recordings become
     documents: DocumentNeeds | None = None  # of a family that learns texts themselves
     interactions: bool = False  # of a family that learns who did what
+    side_features: bool = False  # and what is known of users and items
 
 
 @dataclass(frozen=True)

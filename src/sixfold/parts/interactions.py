@@ -7,7 +7,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from sixfold.bundle.recommend.histories import Histories
+from sixfold.bundle.recommend.histories import Float32, Histories
 from sixfold.parts.fit import Fit
 from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import CodeArray, FloatArray, IntArray
@@ -26,6 +26,8 @@ class Interactions(StoredFeatures):
     `users`: int32 [rows], from 0; of rows that were not trained on, numbers from `user_count` up are
     users that are not known. `items`: int32 [rows], -1 for one that is not known. `times`: float64
     [rows], None: the order of the rows. `weights`: float64 [rows], how much each counts; None: once.
+    `user_features`: float32 [users + 1, features], a row for each known user, then for each of the others, and one
+    for anybody else; `item_features`: float32 [items, features]. None: there are none, or they are not read.
     """
 
     users: CodeArray
@@ -34,6 +36,8 @@ class Interactions(StoredFeatures):
     item_count: int
     times: FloatArray | None = None
     weights: FloatArray | None = None
+    user_features: Float32 | None = None
+    item_features: Float32 | None = None
 
     @property
     def shape(self) -> tuple[int, int]:

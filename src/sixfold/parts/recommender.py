@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.recommend import ranking
 from sixfold.bundle.recommend.histories import Float32, Histories
-from sixfold.bundle.recommend.scorers import Scorer, decoded, scorer_of
+from sixfold.bundle.recommend.scorers import ReadsUsers, Scorer, decoded, scorer_of
 from sixfold.bundle.recommend.stored import Kind
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph
@@ -24,6 +24,7 @@ GIVEN: Final = (
     0.8  # of the interactions of a user that is not known, the earlier ones; the rest is asked
 )
 LISTED: Final = 10  # items of a list, of which novelty and coverage tell
+GIVEN_FEATURES: Final = "user_features"  # an array that was not learned
 BLOCK_BYTES: Final = 32 << 20  # of scores of some users
 USER, RANK, NOVELTY, FRESH = range(len(RANKING))
 
@@ -62,7 +63,9 @@ class Recommender(State):
     def parameters(self) -> dict[str, FloatArray]:
         """What was learned."""
         real = {
-            name: array for name, array in decoded(self.arrays).items() if array.dtype.kind == "f"
+            name: array
+            for name, array in decoded(self.arrays).items()
+            if array.dtype.kind == "f" and name != GIVEN_FEATURES
         }
         return {name: array.astype(np.float64) for name, array in real.items()}
 
@@ -96,10 +99,12 @@ class Recommender(State):
         rows = as_interactions(x)
         found = np.zeros((len(rows), len(RANKING)))
         found[:, USER] = rows.users
-        asked = self._asked(rows)
+        asked, scorer = self._asked(rows), self.scorer
+        if rows.user_features is not None and isinstance(scorer, ReadsUsers):
+            scorer = scorer.with_users(rows.user_features)
         listed = np.zeros(rows.item_count, dtype=np.bool_)
         for block in asked.blocks(max(1, BLOCK_BYTES // (4 * rows.item_count))):
-            scores = ranking.scored(self.scorer, block.codes, block.histories, self.popularity)
+            scores = ranking.scored(scorer, block.codes, block.histories, self.popularity)
             ranking.exclude(scores, block.histories)
             known = block.items >= 0
             own = np.full(len(block.items), MISSED)
@@ -116,7 +121,9 @@ class Recommender(State):
 
     def _novelty(self, lists: IntArray) -> FloatArray:
         """[users] mean of −log2 of the share of users that have each item of a list."""
-        found: FloatArray = -np.log2(self.popularity[lists].astype(np.float64)).mean(axis=1)
+        one = 1 / max(1, len(self.starts) - 1)  # what nobody had counts as if one had it
+        shares = np.maximum(self.popularity[lists].astype(np.float64), one)
+        found: FloatArray = -np.log2(shares).mean(axis=1)
         return found
 
     def _asked(self, x: Interactions) -> _Asked:
@@ -135,7 +142,8 @@ class Recommender(State):
         asked = np.flatnonzero(~given & ~seen)
         again[asked[np.unique(pairs[asked], return_index=True)[1]]] = False
         kept = ~given & ~seen & ~(again & (items >= 0))
-        codes = np.where(numbers < x.user_count, numbers, -1)
+        read = x.user_count if x.user_features is None else len(x.user_features) - 1
+        codes = np.where(numbers < read, numbers, -1)
         return _Asked(codes, before, order[kept], own[kept], items[kept])
 
     def _before(

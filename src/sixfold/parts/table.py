@@ -134,13 +134,30 @@ class Column(State):
 
 
 @dataclass(frozen=True)
+class KeyedTable(State):
+    """What is known of users, or of items, one of each `keys`; the last row of `table`, without a key, is of
+    one of whom nothing is known. `source`: what it was read from.
+    """
+
+    keys: tuple[str, ...]
+    table: Table
+    source: str = ""
+
+    def places(self, names: Sequence[str]) -> IntArray:
+        """[names] rows of `table`, the last one where there is none."""
+        known = {key: place for place, key in enumerate(self.keys)}
+        return np.array([known.get(name, len(self.keys)) for name in names], dtype=np.int64)
+
+
+@dataclass(frozen=True)
 class Table(State):
     """Named columns of equal length: what `data` reads and what a preparer takes. Never holds the
-    target.
+    target. `sides`: of interactions what is known of users and of items, by the name of their column.
     """
 
     columns: Mapping[str, Column]
     rows: int
+    sides: Mapping[str, KeyedTable] = field(default_factory=dict)
 
     def take(self, rows: IntArray) -> Table:
         """The same table at `rows`, in that order: a view. A view of a view has rows of the first
@@ -153,7 +170,7 @@ class Table(State):
             if id(own) not in shared:
                 shared[id(own)] = rows if own is None else own[rows]
             columns[name] = column._viewed(shared[id(own)])
-        return Table(columns, len(rows))
+        return Table(columns, len(rows), self.sides)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from sixfold.evaluate.fold import Fold
 from sixfold.parts import state
 from sixfold.parts.modality import is_modality, modality_of
 from sixfold.parts.state import State
-from sixfold.parts.table import Dataset, FloatArray
+from sixfold.parts.table import Dataset, FloatArray, Table
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.section import Section
 from sixfold.recipe.strategy import Strategy
@@ -91,14 +91,10 @@ def digest(dataset: Dataset) -> str:
     same digest.
     """
     sha = hashlib.sha256()
-    for name, column in dataset.table.columns.items():
-        sha.update(
-            json.dumps([name, column.kind, column.levels_in_digest, column.level_type]).encode()
-        )
-        sha.update(np.ascontiguousarray(column.values).data)
-        if is_modality(column.kind):  # what its files hold now
-            for content in modality_of(column.kind).contents(column):
-                sha.update(hashlib.sha256(content).digest())
+    _add_columns(sha, dataset.table)
+    for name, side in dataset.table.sides.items():
+        sha.update(json.dumps([name, side.keys]).encode())
+        _add_columns(sha, side.table)
     target = dataset.target
     told: list[object] = [target.task, target.names, target.classes, target.class_type]
     told += [target.quantiles] if target.quantiles else []
@@ -109,6 +105,17 @@ def digest(dataset: Dataset) -> str:
         if order is not None:
             sha.update(np.ascontiguousarray(order).data)
     return sha.hexdigest()
+
+
+def _add_columns(sha: hashlib._Hash, table: Table) -> None:
+    for name, column in table.columns.items():
+        sha.update(
+            json.dumps([name, column.kind, column.levels_in_digest, column.level_type]).encode()
+        )
+        sha.update(np.ascontiguousarray(column.values).data)
+        if is_modality(column.kind):  # what its files hold now
+            for content in modality_of(column.kind).contents(column):
+                sha.update(hashlib.sha256(content).digest())
 
 
 def joint_digest(training: Dataset, held_out: Dataset) -> str:

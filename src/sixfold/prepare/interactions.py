@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import numpy as np
 
+from sixfold.bundle.recommend.histories import Float32
 from sixfold.core.errors import RecipeError
 from sixfold.core.values import LevelType
 from sixfold.parts.fit import FeatureGroup, Features
@@ -23,15 +24,22 @@ ALL: Final = 1 << 40  # rows at once: what a list of a user holds depends on all
 
 @dataclass(frozen=True)
 class InteractionPreparer(State):
-    """The names of the codes: of items the one with the most users first. It answers what a `Preparer`
-    does.
+    """The names of the codes: of items the one with the most users first, after the `had` ones those that
+    nobody had. `features`: a `Preparer` of what is known of users, or of items, by the name of their
+    column. It answers what a `Preparer` does.
     """
 
     users: tuple[str, ...]
     items: tuple[str, ...]
+    had: int
     user_type: LevelType = "text"
     item_type: LevelType = "text"
     notes: tuple[str, ...] = ()
+    features: dict[str, Any] = field(default_factory=dict)
+
+    def trained_names(self, part: str) -> tuple[str, ...]:
+        """Of the users, or of the items, that the training rows have."""
+        return self.users if part == USER else self.items[: self.had]
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -74,7 +82,27 @@ class InteractionPreparer(State):
         names = np.unique(user.values[unknown], return_inverse=True)[1]
         users[unknown] = len(self.users) + names
         times, ratings = (_numbers(table, name) for name in (TIME, RATING))
-        return Interactions(users, items, len(self.users), len(self.items), times, ratings)
+        others = [user.levels[code] for code in np.unique(user.values[unknown]).tolist()]
+        return Interactions(
+            users,
+            items,
+            len(self.users),
+            len(self.items),
+            times,
+            ratings,
+            self.side_features(table, USER, (*self.users, *others, "")),
+            self.side_features(table, ITEM, self.items),
+        )
+
+    def side_features(self, table: Table, part: str, names: Sequence[str]) -> Float32 | None:
+        """float32 [names, features] of users, or items; of a name that is not there as of one of whom nothing is
+        known. None where none are read.
+        """
+        if part not in self.features:
+            return None
+        side = table.sides[part]
+        found: Float32 = self.features[part].transform(side.table.take(side.places(names)))
+        return found
 
     def batches(self, table: Table) -> Iterator[tuple[slice, Features]]:
         """The same."""
@@ -96,7 +124,11 @@ def fit_interactions(
         )
     user, item = table.columns[USER], table.columns[ITEM]
     users = tuple(user.levels[code] for code in np.unique(user.values).tolist())
-    found = InteractionPreparer(users, _by_users(user, item), user.level_type, item.level_type)
+    items = _by_users(user, item)
+    others = sorted(set(table.sides[ITEM].keys) - set(items)) if ITEM in table.sides else []
+    found = InteractionPreparer(
+        users, (*items, *others), len(items), user.level_type, item.level_type
+    )
     return found, found.coded(table), np.arange(table.rows, dtype=np.int64)
 
 

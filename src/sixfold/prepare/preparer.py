@@ -159,7 +159,7 @@ def fit(
     """
     check_columns(prepare, table)
     if needs.interactions:
-        return fit_interactions(table, prepare)
+        return _fit_interactions(table, prepare, needs, seed)
     if needs.documents is not None:
         about = Training((), outputs(target), target.task, seed)
         return fit_documents(table, prepare, needs.documents, about)
@@ -202,6 +202,27 @@ def fit(
     result = features if sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
+
+
+def _fit_interactions(
+    table: Table, prepare: Prepare, needs: Needs, seed: int
+) -> tuple[InteractionPreparer, Features, IntArray]:
+    """With what is known of users and items, where the family reads it: fitted on those who are in the training
+    rows, each once.
+    """
+    found, x, rows = fit_interactions(table, prepare)
+    if not needs.side_features or not table.sides:
+        return found, x, rows
+    own, features = needs._replace(interactions=False, side_features=False), {}
+    for part, side in table.sides.items():
+        places = side.places(found.trained_names(part))
+        places = places[places < len(side.keys)]
+        if len(places):
+            known, nothing = side.table.take(places), np.zeros(len(places))
+            target = Target("regression", nothing, (part,))
+            features[part] = fit(known, target, prepare, own, derive(seed, part))[0]
+    found = replace(found, features=features)
+    return found, found.coded(table), rows
 
 
 def _fit_blocks(

@@ -37,6 +37,7 @@ from sixfold.recipe.schema import (
 from sixfold.recipe.serving import Serve
 from sixfold.recipe.space import Range, Search
 from sixfold.recipe.strategy import AskedStrategy
+from sixfold.recipe.table_files import FeatureTable
 from sixfold.recipe.task import Quantiles
 
 REFERENCE_FILE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "recipe.md"
@@ -44,6 +45,7 @@ SECTIONS: tuple[type[BaseModel], ...] = (
     Recipe,
     Quantiles,
     Data,
+    FeatureTable,
     ReadFile,
     Marks,
     Prepare,

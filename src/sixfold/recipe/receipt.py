@@ -21,7 +21,7 @@ class Quality(Section):
     holdout_before: float | None = None
     holdout_after: float | None = None
     baseline: float | None = Field(
-        None, description="Mean over the folds of a model that ignores the features."
+        None, description="Mean over the folds of what `Receipt.baseline_is` says."
     )
 
 
@@ -137,6 +137,27 @@ class Nested(Section):
         return f"Choosing among {among} candidates made the winner's mean {much}: {means}."
 
 
+class NeighborSearch(Section):
+    """Of a recommender of many items: approximate neighbors beside a look at all of them, asked the same."""
+
+    library: str = Field(description="What finds them, with its version.")
+    requests: int = Field(ge=1)
+    recall: float = Field(
+        ge=0, le=1, description="Of the exact first ten items the share that is found, the mean."
+    )
+    p50_ms: float = Field(description="Of one request.")
+    exact_p50_ms: float
+    build_s: float = Field(description="To make the index, when the bundle is loaded.")
+
+    def sentence(self) -> str:
+        """What terminal and report say."""
+        return (
+            f"Approximate neighbors ({self.library}): {self.recall:.2%} of the exact first ten items of "
+            f"{self.requests:,} requests, {self.p50_ms:.2f} ms instead of {self.exact_p50_ms:.2f} ms each; made in "
+            f"{self.build_s:.1f} s at the start."
+        )
+
+
 class Receipt(Section):
     """Everything that was measured in this run, on this machine, on rows the model had not seen."""
 
@@ -146,6 +167,7 @@ class Receipt(Section):
     rows_holdout: int
     metric: str
     quality: tuple[Quality, ...]
+    baseline_is: str = Field("ignoring the columns", description="What the baseline does.")
     nested: Nested | None = Field(None, description="Where `evaluate.nested` asks for it.")
     before: Cost
     after: Cost
@@ -155,6 +177,9 @@ class Receipt(Section):
         "before, in nats a token, on documents held out.",
     )
     http: OverHttp | None = Field(None, description="Of the served model, after compression.")
+    neighbors: NeighborSearch | None = Field(
+        None, description="Of a recommender of more than 100,000 items."
+    )
     steps: tuple[Step, ...] = ()
     parity_rows: int = 0
     parity_worst: float = 0.0

@@ -11,17 +11,19 @@ from sixfold.recipe.yaml_nodes import Document, Path
 
 Problems = Iterator[RecipeError]
 TASK = "recommendation"
+WITHOUT_FEATURES = frozenset({"popularity", "item_knn", "als", "bpr", "sasrec"})
 
 
 def interactions_are_recommended(recipe: Recipe, document: Document) -> Problems:
     """Other tasks have columns, of which none is a user."""
-    if recipe.data.interactions is not None and recipe.task_name != TASK:
-        yield RecipeError(
-            document.place(("data", "interactions")),
-            "the task recommendation, for interactions",
-            str(recipe.task_name or "a task that is inferred"),
-            "Leave interactions out, or say task: recommendation.",
-        )
+    for key in ("interactions", "users", "items"):
+        if getattr(recipe.data, key) is not None and recipe.task_name != TASK:
+            yield RecipeError(
+                document.place(("data", key)),
+                f"the task recommendation, for {key}",
+                str(recipe.task_name or "a task that is inferred"),
+                f"Leave {key} out, or say task: recommendation.",
+            )
 
 
 def interactions_are_several_columns(recipe: Recipe, document: Document) -> Problems:
@@ -78,7 +80,20 @@ def interactions_have_no_other_parts(recipe: Recipe, document: Document) -> Prob
             )
 
 
+def features_are_read(recipe: Recipe, document: Document) -> Problems:
+    """Features of users are nothing but what a family reads; those of items say which items there are, too."""
+    families = recipe.families or []
+    if recipe.data.users is not None and families and set(families) <= WITHOUT_FEATURES:
+        yield RecipeError(
+            document.place(("data", "users")),
+            "a family that reads features of users, in build",
+            ", ".join(families),
+            "Add two_tower, or leave users out.",
+        )
+
+
 RULES = (
+    features_are_read,
     interactions_are_recommended,
     interactions_are_several_columns,
     interactions_have_no_other_parts,

@@ -41,39 +41,13 @@ from sixfold.recipe.plugin_fields import (
     name_of,
     plugin,
 )
-from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.reporting import Reporting
 from sixfold.recipe.section import Section
 from sixfold.recipe.serving import Serve
 from sixfold.recipe.space import Search
+from sixfold.recipe.table_files import FeatureTable, TableFile
 from sixfold.recipe.task import OWN_RUNTIMES, QuantileRegression, TaskName
 from sixfold.recipe.text_filters import TextFilters
-
-
-class TableFile(Section):
-    """Which table, and how it is read."""
-
-    source: str = Field(
-        description="A file (csv, tsv, parquet, jsonl, xlsx; .gz, .zip), or PLUGIN:NAME such as sklearn:digits."
-    )
-    separator: str | None = Field(
-        None, min_length=1, max_length=1, description="Field separator of a text file."
-    )
-    header: bool = Field(
-        True,
-        description="Whether the first line of a csv, tsv or xlsx names its columns. false: it is a row.",
-    )
-    names: tuple[str, ...] = Field(
-        (),
-        description="Names of the columns of a file without a header. Left out: column_1, column_2, …",
-    )
-    sheet: str | None = Field(
-        None, min_length=1, description="Sheet of an Excel file. Left out: the first."
-    )
-    read: ReadFile = Field(
-        default_factory=ReadFile,
-        description="Encoding of a text file, and the marks of numbers in text.",
-    )
 
 
 class Data(TableFile):
@@ -85,6 +59,13 @@ class Data(TableFile):
     )
     interactions: InteractionColumns | None = Field(
         None, description="User, item and rating of task: recommendation; else `user` and `item`."
+    )
+    users: FeatureTable | None = Field(
+        None, description="Features of users, for the family two_tower."
+    )
+    items: FeatureTable | None = Field(
+        None,
+        description="Features of items, also of items that nobody had yet, which are candidates, too.",
     )
     missing: tuple[str, ...] = Field(
         ("", "NA", "N/A", "NaN", "nan", "null", "None"), description="Tokens read as missing."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from sixfold.core.units import size_bytes
 from sixfold.recipe.plugin_fields import name_of
 from sixfold.recipe.section import Section
+
+Neighbors = Literal["auto", "exact", "approximate"]
 
 
 class Serve(Section):
@@ -24,6 +26,11 @@ class Serve(Section):
     )
     max_rows: int = Field(10_000, ge=1, description="Rows a request.")
     max_body: str = Field("8MiB", description="Bytes a request.")
+    neighbors: Neighbors = Field(
+        "auto",
+        description="How POST /recommend finds the best items: exact looks at all, approximate at some that usearch finds, auto "
+        "at some of more than 100,000 where usearch is installed.",
+    )
     runtime: Annotated[str, name_of("runtime")] | None = Field(
         None,
         description="What answers for the bundle, here and wherever it is loaded. Left out: onnx; language for "

@@ -50,7 +50,8 @@ def create(bundle: Bundle, settings: Serve, hosts: Hosts | None = None) -> App:
     }
     routes = [*_pages(server), *protocol.routes()]
     if isinstance(runtime, Recommends):
-        inferences[RECOMMEND] = Recommendations(server, runtime.recommender())
+        model = runtime.recommender().searching(settings.neighbors)
+        inferences[RECOMMEND] = Recommendations(server, model)
     if isinstance(runtime, Transcribes):
         inferences[TRANSCRIBE] = Transcriptions(server, runtime.transcriber())
         routes += model_routes(server)

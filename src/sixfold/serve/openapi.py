@@ -197,8 +197,8 @@ def _recommend() -> dict[str, Any]:
         },
         "responses": {
             "200": {
-                "description": "`items`, the best first, each with its `score`; `basis`: user, session, similar or popularity; "
-                "`unknown`: names that the model does not know."
+                "description": "`items`, the best first, each with its `score`; `basis`: user, session, similar, features or "
+                "popularity; `unknown`: names that the model does not know."
             }
         }
         | _errors(),

@@ -26,6 +26,8 @@ KEYS: Final = {
     "exclude_seen": "true or false: whether what the user did is left out; true where it is left out",
     "because": "true or false: whether to tell what an item is due to",
     "explain": "true or false: whether to tell how much each item that the user had adds to a score",
+    "features": "a mapping of what is known of the user, by the columns of data.users: for somebody new, or in the place of "
+    "what was known in training",
 }
 
 
@@ -50,6 +52,15 @@ class RecommendBody:
             expected = f"a list of at most {MOST_LISTED:,} names"
             raise RowError(key, expected, found, "Send a list, or leave it out.")
         return tuple(_name(one, f"{key}, entry {at}", kind) for at, one in enumerate(value, 1))
+
+    def mapping(self, key: str) -> dict[str, Any] | None:
+        """Raises RowError."""
+        value = self.values.get(key)
+        if value is not None and not isinstance(value, dict):
+            raise RowError(
+                key, "a mapping of names to values", shown(value), "Send {}, or leave it out."
+            )
+        return value
 
     def flag(self, key: str, default: bool) -> bool:
         """Raises RowError."""
@@ -78,8 +89,10 @@ def read_request(value: Any, model: RecommenderRuntime) -> RecommendRequest:
     body, kind = RecommendBody(value), model.item_type
     user, similar = body.name("user", model.user_type), body.name("similar_to", kind)
     items = body.names("items", kind)
-    if similar is not None and (user is not None or items):
-        raise RowError("similar_to", "no user and no items beside it", "both", "Ask two questions.")
+    features = body.mapping("features")
+    if similar is not None and (user is not None or items or features is not None):
+        expected = "no user, no items and no features beside it"
+        raise RowError("similar_to", expected, "both", "Ask two questions.")
     return RecommendRequest(
         user,
         items or (),
@@ -90,6 +103,7 @@ def read_request(value: Any, model: RecommenderRuntime) -> RecommendRequest:
         similar,
         body.flag("because", False),
         body.flag("explain", False),
+        features,
     )
 
 

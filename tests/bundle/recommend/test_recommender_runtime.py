@@ -165,7 +165,7 @@ def test_contributions_add_up_to_the_score(model: Model) -> None:
     asked = np.arange(len(fitted.user_counts))
     parts = fitted.scorer.contributions(history, asked)
     if parts is None:
-        assert fitted.kind in ("popularity", "sequence")
+        assert fitted.kind in ("popularity", "sequence", "towers")
         return
     scores = fitted.scorer.scores(np.array([-1]), history)[0]
     bias = fitted.arrays.get("item_bias", np.zeros(len(scores)))

@@ -49,6 +49,12 @@ class Histories:
         return np.repeat(np.arange(self.count), self.lengths())
 
 
+def nothing_done(users: int) -> Histories:
+    """Of so many users who did nothing."""
+    starts = np.zeros(users + 1, dtype=np.int64)
+    return Histories(starts, np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.float32))
+
+
 def joined(parts: Sequence[Histories]) -> Histories:
     """The users of all parts, one part after the other."""
     lengths = np.concatenate([part.lengths() for part in parts])

@@ -1,6 +1,6 @@
 """The proof that the served recommender is the trained one: requests, with the answers that the code which trained gave.
 
-`parity.jsonl.gz`: one JSON object a request: `user` or `items`, and the names and scores of the first items.
+`parity.jsonl.gz`: one JSON object a request: `user`, `items` or `features`, and the names and scores of the first items.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ class StoredRequest(Section):
 
     user: str | None = None
     items: tuple[str, ...] = Field((), max_length=MOST_ITEMS)
+    features: dict[str, float | bool | str] | None = None
     answer: tuple[str, ...] = Field(max_length=MOST_ITEMS)
     scores: tuple[float, ...] = Field(max_length=MOST_ITEMS)
 
     def request(self) -> RecommendRequest:
         """What is asked."""
-        return RecommendRequest(self.user, self.items, max(1, len(self.answer)))
+        return RecommendRequest(
+            self.user, self.items, max(1, len(self.answer)), features=self.features
+        )
 
     def difference(self, found: RecommendAnswer) -> float:
         """The largest difference of a score, place by place, as a part of the largest score; infinite

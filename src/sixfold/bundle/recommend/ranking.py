@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.recommend.histories import Float32, Histories
 from sixfold.bundle.recommend.scorers import Codes, Scorer
+
+SORTED: Final = 1 << 21  # scores that are put in order at once: their places take 8 bytes each
 
 
 def scored(scorer: Scorer, users: Codes, histories: Histories, popularity: Float32) -> Float32:
@@ -24,7 +28,16 @@ def exclude(scores: Float32, histories: Histories) -> None:
 
 def first_items(scores: Float32, count: int) -> Codes:
     """[users, count] codes, the best first; of equal scores the smaller code is first."""
-    count = min(count, scores.shape[1])
+    users, items = scores.shape
+    found = np.empty((users, min(count, items)), dtype=np.int64)
+    at_once = max(1, SORTED // max(1, items))
+    for first in range(0, users, at_once):
+        some = slice(first, first + at_once)
+        found[some] = _first_items(scores[some], found.shape[1])
+    return found
+
+
+def _first_items(scores: Float32, count: int) -> Codes:
     chosen = np.argpartition(-scores, count - 1, axis=1)[:, :count].astype(np.int64)
     own = np.take_along_axis(scores, chosen, axis=1)
     last = own.min(axis=1)

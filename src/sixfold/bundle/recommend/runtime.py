@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from sixfold.bundle.recommend import parity
+from sixfold.bundle.recommend import item_index, parity
 from sixfold.bundle.recommend.histories import Float32, Histories
+from sixfold.bundle.recommend.item_index import ItemIndex
 from sixfold.bundle.recommend.ranking import first_items, scored
 from sixfold.bundle.recommend.requests import (
     Basis,
@@ -18,14 +21,43 @@ from sixfold.bundle.recommend.requests import (
     RecommendedItem,
     RecommendRequest,
 )
-from sixfold.bundle.recommend.scorers import Codes, scorer_of
+from sixfold.bundle.recommend.scorers import Codes, ReadsUsers, Scorer, ScoresByVectors, scorer_of
 from sixfold.bundle.recommend.stored import StoredRecommender
+from sixfold.bundle.recommend.user_features import UserFeatures
 from sixfold.bundle.runtime import Arrays, Outputs, Proved
-from sixfold.core.errors import BundleError
+from sixfold.core.errors import BundleError, RowError, SystemFault
+from sixfold.recipe.serving import Neighbors
 
 LISTED: Final = 10  # items that `predict` answers with
 REASONS: Final = 3  # items of a history that are told as reasons
 MOST_PARTS: Final = 50  # and of which it is told how much they add
+
+
+class _BestItems(NamedTuple):
+    """The best first. `codes`: int64 [items]; `scores`: float32 [items]."""
+
+    codes: Codes
+    scores: Float32
+
+
+@dataclass(frozen=True)
+class _AskedUser:
+    """One user, `users`: the code, as `scorer` takes it."""
+
+    scorer: Scorer
+    users: Codes
+    history: Histories
+    basis: Basis
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether nothing is known: then the popular items are answered."""
+        return bool(self.users[0] < 0 and not len(self.history.items))
+
+    def scores(self, popularity: Float32) -> Float32:
+        """float32 [items]"""
+        found: Float32 = scored(self.scorer, self.users, self.history, popularity)[0]
+        return found
 
 
 class RecommenderRuntime:
@@ -34,12 +66,14 @@ class RecommenderRuntime:
     rows_at_once = 256
     depends_on_batch = False
 
-    def __init__(self, stored: StoredRecommender) -> None:
+    def __init__(self, stored: StoredRecommender, where: str = "the recommender") -> None:
         self._seen, self.items = stored.seen, stored.items
         self.user_type, self.item_type = stored.user_type, stored.item_type
         self._users = {name: code for code, name in enumerate(stored.users)}
         self._codes = {name: code for code, name in enumerate(stored.items)}
         self._scorer = scorer_of(stored.kind, stored.arrays, stored.options)
+        self._index: ItemIndex | None = None
+        self._features = UserFeatures.of(stored.arrays, where)
         self._popularity: Float32 = (stored.user_counts / max(1, len(stored.users))).astype(
             np.float32
         )
@@ -55,30 +89,61 @@ class RecommenderRuntime:
         if request.similar_to is not None:
             scores, basis, history = self._similar(request.similar_to)
             unknown += [] if request.similar_to in self._codes else [request.similar_to]
+            best = self._best(scores, request, history)
         else:
-            scores, basis, history = self._for_user(request)
+            asked = self._asked(request)
+            basis, history = asked.basis, asked.history
+            best = self._nearest(asked, request) or self._best(
+                asked.scores(self._popularity), request, history
+            )
             if request.user is not None and request.user not in self._users:
                 unknown.insert(0, request.user)
-        left_out = [code for code in map(self._codes.get, request.blocked) if code is not None]
-        if request.exclude_seen:
-            left_out += history.items.tolist()
-        scores[left_out] = -np.inf
-        self._allow(scores, request.allowed)
-        chosen = first_items(scores[None], request.count)[0]
-        chosen = chosen[np.isfinite(scores[chosen])]
-        parts = self._parts(request, history, chosen, basis)
+        parts = self._parts(request, history, best.codes, basis)
         items = tuple(
             RecommendedItem(
                 self.items[code],
-                float(scores[code]),
+                score,
                 tuple(part.item for part in each[:REASONS] if part.adds > 0)
                 if request.because
                 else (),
                 each[:MOST_PARTS] if request.explain else (),
             )
-            for code, each in zip(chosen.tolist(), parts, strict=True)
+            for code, score, each in zip(
+                best.codes.tolist(), best.scores.tolist(), parts, strict=True
+            )
         )
         return RecommendAnswer(items, basis, tuple(dict.fromkeys(unknown)))
+
+    @property
+    def can_be_searched(self) -> bool:
+        """Whether approximate neighbors can be found: where a score is a product of two vectors."""
+        return isinstance(self._scorer, ScoresByVectors)
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether it looks at some items alone."""
+        return self._index is not None
+
+    def searching(self, neighbors: Neighbors) -> RecommenderRuntime:
+        """The same, which looks for the nearest items as `serve.neighbors` says. Raises SystemFault where approximate ones are
+        asked for, and cannot be found.
+        """
+        found = copy.copy(self)
+        many = len(self.items) > item_index.FROM and item_index.is_installed()
+        if neighbors == "approximate" and not self.can_be_searched:
+            raise SystemFault(
+                "serve.neighbors: approximate",
+                "a model whose scores are products of vectors (als, bpr, sasrec, two_tower)",
+                "another one",
+                "Set serve.neighbors to auto, or to exact.",
+            )
+        wanted = neighbors == "approximate" or (neighbors == "auto" and many)
+        scorer = self._scorer
+        if wanted and isinstance(scorer, ScoresByVectors):
+            found._index = ItemIndex(scorer.searched)
+        else:
+            found._index = None
+        return found
 
     def predict(self, feeds: Arrays, first_row: int = 1) -> Outputs:
         """For each user the first items, as a JSON list."""
@@ -107,15 +172,59 @@ class RecommenderRuntime:
         told = f"{len(requests):,} stored requests answered again, largest relative difference of a score {worst:.1e}"
         return Proved(len(requests), worst, told)
 
-    def _for_user(self, request: RecommendRequest) -> tuple[Float32, Basis, Histories]:
+    def _left_out(self, request: RecommendRequest, history: Histories) -> list[int]:
+        found = [code for code in map(self._codes.get, request.blocked) if code is not None]
+        return found + (history.items.tolist() if request.exclude_seen else [])
+
+    def _best(self, scores: Float32, request: RecommendRequest, history: Histories) -> _BestItems:
+        """Of all items, whose `scores` are changed."""
+        scores[self._left_out(request, history)] = -np.inf
+        self._allow(scores, request.allowed)
+        chosen = first_items(scores[None], request.count)[0]
+        chosen = chosen[np.isfinite(scores[chosen])]
+        return _BestItems(chosen, scores[chosen])
+
+    def _nearest(self, asked: _AskedUser, request: RecommendRequest) -> _BestItems | None:
+        """Of those that are found without a look at all; None where that is not asked for, or finds too few."""
+        index, scorer = self._index, asked.scorer
+        if index is None or request.allowed is not None or asked.is_cold:
+            return None
+        if not isinstance(scorer, ScoresByVectors):
+            return None
+        left_out = np.unique(np.array(self._left_out(request, asked.history), dtype=np.int64))
+        query = scorer.queries(asked.users, asked.history)[0]
+        codes = index.nearest(query, request.count + len(left_out))
+        codes = np.setdiff1d(codes, left_out)
+        if len(codes) < min(request.count, len(self.items) - len(left_out)):
+            return None
+        scores = index.vectors[codes] @ query
+        first = np.lexsort((codes, -scores))[: request.count]
+        return _BestItems(codes[first], scores[first])
+
+    def _asked(self, request: RecommendRequest) -> _AskedUser:
         code = -1 if request.user is None else self._users.get(request.user, -1)
         history = self._history(code, request.items)
-        asked = np.array([-1 if request.items else code], dtype=np.int64)
-        scores = scored(self._scorer, asked, history, self._popularity)[0]
+        scorer = self._scorer
         basis: Basis = "user" if code >= 0 else "popularity"
+        if request.features is not None:
+            scorer, code = self._with_features(request.features), 0
+            basis = "user" if basis == "user" else "features"
+        elif request.items and not isinstance(scorer, ReadsUsers):
+            code = -1  # the vector of the user is that of what they did in training
         if any(name in self._codes for name in request.items):
             basis = "session"
-        return scores, basis, history
+        return _AskedUser(scorer, np.array([code], dtype=np.int64), history, basis)
+
+    def _with_features(self, values: Mapping[str, Any]) -> Scorer:
+        """For one user of whom these are known. Raises RowError."""
+        if self._features is None or not isinstance(self._scorer, ReadsUsers):
+            raise RowError(
+                "features",
+                "none, as this model reads no features of users",
+                "some",
+                "Leave them out, or train two_tower with data.users.",
+            )
+        return self._scorer.with_users(self._features.read(values))
 
     def _similar(self, name: str) -> tuple[Float32, Basis, Histories]:
         """What is asked about counts as seen; of an item that is not known, the popular ones."""

@@ -1,4 +1,4 @@
-"""From what users did to a score of every item: three ways, of which a family learns the arrays.
+"""From what users did to a score of every item: ways, of which a family learns the arrays.
 
 A matrix of users and items is made for some users at a time, never of all.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.recommend.histories import Float32, Histories
 from sixfold.bundle.recommend.sequence_scorer import SequenceScorer
+from sixfold.bundle.recommend.tower_scorer import TOWER, TowerScorer
 
 Codes = npt.NDArray[np.int64]
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -54,6 +55,26 @@ class Scorer(Protocol):
         """[items, entries] what each entry of one user's history adds to the scores of `items`; None
         where nothing adds.
         """
+
+
+@runtime_checkable
+class ScoresByVectors(Protocol):
+    """Ability of a scorer: a score is the product of two vectors."""
+
+    def queries(self, users: Codes, histories: Histories) -> Float32:
+        """[users, width]: `scores` is their product with `searched`."""
+
+    @property
+    def searched(self) -> Float32:
+        """[items, width]"""
+
+
+@runtime_checkable
+class ReadsUsers(Protocol):
+    """Ability of a scorer: it reads features of users, and so answers for one that is not known, too."""
+
+    def with_users(self, features: Float32) -> Scorer:
+        """The same for other users: float32 [users + 1, features], as `Interactions.user_features`."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +170,18 @@ class FactorScorer:
         if self.bias is not None:
             found += self.bias
         return found
+
+    def queries(self, users: Codes, histories: Histories) -> Float32:
+        """As `ScoresByVectors`."""
+        found = self.vectors(users, histories)
+        ones = np.ones((len(found), 1), dtype=np.float32)
+        return found if self.bias is None else np.concatenate([found, ones], axis=1)
+
+    @property
+    def searched(self) -> Float32:
+        """As `ScoresByVectors`."""
+        bias = self.bias
+        return self.items if bias is None else np.column_stack([self.items, bias])
 
     def vectors(self, users: Codes, histories: Histories) -> Float32:
         """[users, factors]"""
@@ -253,7 +286,7 @@ def decoded(arrays: Arrays) -> Arrays:
 
 
 def scorer_of(kind: str, arrays: Arrays, options: Mapping[str, float]) -> Scorer:
-    """`kind`: popularity, neighbors, factors or sequence; the arrays have the names of the scorer's fields.
+    """`kind`: popularity, neighbors, factors, sequence or towers; the arrays have the names of the scorer's fields.
     Raises KeyError for one that is not there. Vectors may come in 8 bits.
     """
     arrays = decoded(arrays)
@@ -274,6 +307,9 @@ def scorer_of(kind: str, arrays: Arrays, options: Mapping[str, float]) -> Scorer
         }
         start, positions = layers.pop("start"), layers.pop("positions")
         return SequenceScorer(items, start, positions, layers, int(options["heads"]))
+    if kind == "towers":
+        tower = {name: arrays[name] for name in TOWER}
+        return TowerScorer(items, arrays["history_factors"], arrays["user_features"], tower)
     wide = items.astype(np.float64)
     return FactorScorer(
         items,

@@ -41,12 +41,22 @@ class SequenceScorer:
 
     def scores(self, users: Codes, histories: Histories) -> Float32:
         """As `Scorer`: by the last items of a history, in their order."""
-        found = np.empty((histories.count, self.item_count), dtype=np.float32)
+        found: Float32 = self.queries(users, histories) @ self.items.T
+        return found
+
+    def queries(self, users: Codes, histories: Histories) -> Float32:
+        """As `ScoresByVectors`: the states of the last place."""
+        found = np.empty((histories.count, self.items.shape[1]), dtype=np.float32)
         codes = last_items(histories, len(self.positions), self.item_count)
         for first in range(0, histories.count, AT_ONCE):
             some = slice(first, first + AT_ONCE)
-            found[some] = self.states(codes[some])[:, -1] @ self.items.T
+            found[some] = self.states(codes[some])[:, -1]
         return found
+
+    @property
+    def searched(self) -> Float32:
+        """As `ScoresByVectors`."""
+        return self.items
 
     def similar(self, item: int) -> Float32 | None:
         """Cosines."""

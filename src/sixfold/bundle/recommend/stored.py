@@ -17,11 +17,12 @@ import numpy.typing as npt
 
 from sixfold.bundle.recommend.histories import Histories
 from sixfold.bundle.recommend.scorers import CODED, decoded
+from sixfold.bundle.recommend.tower_scorer import TOWER
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError
 from sixfold.core.values import LevelType
 
-Kind = Literal["popularity", "neighbors", "factors", "sequence"]
+Kind = Literal["popularity", "neighbors", "factors", "sequence", "towers"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=400)
 TYPES: Final = {"U8": "u1", "I8": "i1", "I32": "<i4", "I64": "<i8", "F32": "<f4"}
 NAMES: Final = {  # array → the type that it has, its dimensions
@@ -61,6 +62,14 @@ NAMES: Final = {  # array → the type that it has, its dimensions
     "sequence_wide_bias": ("F32", 2),
     "sequence_narrow": ("F32", 3),
     "sequence_narrow_bias": ("F32", 2),
+    "history_factors": ("F32", 2),
+    "user_features": ("F32", 2),
+    "tower_wide": ("F32", 2),
+    "tower_wide_bias": ("F32", 1),
+    "tower_narrow": ("F32", 2),
+    "tower_narrow_bias": ("F32", 1),
+    "feature_graph": ("U8", 1),
+    "feature_inputs": ("U8", 1),
 }
 OF_ALL: Final = frozenset(list(NAMES)[:8])
 OF_KIND: Final[Mapping[str, frozenset[str]]] = {
@@ -70,9 +79,13 @@ OF_KIND: Final[Mapping[str, frozenset[str]]] = {
     "sequence": frozenset(
         {"item_factors"} | {name for name in NAMES if name.startswith("sequence")}
     ),
+    "towers": frozenset({"item_factors", "history_factors", "user_features", *TOWER}),
 }
 LONGEST: Final = 4_096  # of a sequence: attention takes its square
-OPTIONAL: Final = frozenset({"item_bias", "user_factors", "projection"})  # of factors
+OPTIONAL: Final[Mapping[str, frozenset[str]]] = {
+    "factors": frozenset({"item_bias", "user_factors", "projection"}),
+    "towers": frozenset({"feature_graph", "feature_inputs"}),  # of features of users, both or none
+}
 OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "factors": ("confidence", "regularization"),
     "sequence": ("heads",),
@@ -173,7 +186,7 @@ def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> St
     if kind not in get_args(Kind) or not set(arrays) >= OF_ALL:
         raise ValueError("another kind of scores, or arrays that are missing")
     plain = _plain(scores)
-    allowed = OF_KIND[kind] | (OPTIONAL if kind == "factors" else frozenset())
+    allowed = OF_KIND[kind] | OPTIONAL.get(kind, frozenset())
     if not OF_KIND[kind] <= set(plain) <= allowed:
         raise ValueError(f"the arrays {sorted(plain)} of {kind}")
     users, items = (_read_names(arrays, part) for part in ("user", "item"))
@@ -181,7 +194,7 @@ def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> St
     _check_histories(seen, len(users), len(items))
     _check_scores(kind, plain, len(users), len(items))
     counts = arrays["user_counts"]
-    if len(counts) != len(items) or counts.min(initial=1) < 1:
+    if len(counts) != len(items) or counts.min(initial=1) < 0:
         raise ValueError("counts of other items")
     types = [told["user_type"], told["item_type"]]
     if not set(types) <= set(get_args(LevelType)):
@@ -237,12 +250,15 @@ def _check_scores(
         "user_factors": (users, width),
         "projection": (width, width),
         **_sequence_shapes(width, length, layers),
+        **(_tower_shapes(arrays, users, items, width) if kind == "towers" else {}),
     }
     if kind != "popularity" and not width:
         raise ValueError("factors of no numbers")
     for name, array in arrays.items():
         if array.shape != shapes[name] or not np.isfinite(array).all():
             raise ValueError(f"{name} of another shape, or of no numbers")
+    if ("feature_graph" in arrays) != ("feature_inputs" in arrays):
+        raise ValueError("features of users without what makes them")
 
 
 def _sequence_shapes(width: int, length: int, layers: int) -> dict[str, tuple[int, ...]]:
@@ -261,6 +277,24 @@ def _sequence_shapes(width: int, length: int, layers: int) -> dict[str, tuple[in
         "narrow": (layers, 4 * width, width),
     }
     return {f"sequence_{name}": shape for name, shape in found.items()}
+
+
+def _tower_shapes(
+    arrays: Mapping[str, npt.NDArray[Any]], users: int, items: int, width: int
+) -> dict[str, tuple[int, ...]]:
+    """Of the arrays of a tower of users: what it reads is the mean of a history, and features."""
+    inner, features = arrays["history_factors"].shape[1], arrays["user_features"].shape[1]
+    hidden = arrays["tower_wide"].shape[1]
+    return {
+        "history_factors": (items, inner),
+        "user_features": (users + 1, features),
+        "tower_wide": (inner + features, hidden),
+        "tower_wide_bias": (hidden,),
+        "tower_narrow": (hidden, width),
+        "tower_narrow_bias": (width,),
+        "feature_graph": arrays.get("feature_graph", np.empty(0)).shape,
+        "feature_inputs": arrays.get("feature_inputs", np.empty(0)).shape,
+    }
 
 
 def _check_heads(heads: float, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

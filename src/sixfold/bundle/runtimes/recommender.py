@@ -24,4 +24,5 @@ class Settings(Section):
 
     def open(self, sealed: Sealed, signature: Signature) -> RecommenderRuntime:
         """Raises BundleError for a file that Sixfold does not write."""
-        return RecommenderRuntime(stored.read(sealed.files[FILE], str(sealed.folder / FILE)))
+        where = str(sealed.folder / FILE)
+        return RecommenderRuntime(stored.read(sealed.files[FILE], where), where)

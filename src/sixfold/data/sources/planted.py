@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,13 @@ SPAN_S: Final = 180 * 86_400
 BLOCK: Final = 1 << 22  # scores at once
 
 FloatArray = npt.NDArray[np.float64]
+
+
+class PlantedItems(NamedTuple):
+    """`factors`: [items, FACTORS]; `popularity`: [items], which is added to their product with a user's."""
+
+    factors: FloatArray
+    popularity: FloatArray
 
 
 class Settings(Section):
@@ -76,10 +83,20 @@ class Settings(Section):
     def scores(self) -> Iterator[FloatArray]:
         """[some users, items] after one another: what the choices follow."""
         rng = np.random.default_rng(derive(self.seed, "planted", "factors"))
-        items = rng.standard_normal((self.items, FACTORS))
-        popularity = rng.standard_normal(self.items)
+        items, popularity = self._items(rng)
         at_once = max(1, BLOCK // self.items)
         for first in range(0, self.users, at_once):
             count = min(at_once, self.users - first)
             users = rng.standard_normal((count, FACTORS))
             yield SHARPNESS / np.sqrt(FACTORS) * (users @ items.T) + popularity
+
+    def planted_items(self) -> PlantedItems:
+        """What the scores are made of, besides the users' factors, which are of the standard normal distribution."""
+        rng = np.random.default_rng(derive(self.seed, "planted", "factors"))
+        items, popularity = self._items(rng)
+        return PlantedItems(SHARPNESS / np.sqrt(FACTORS) * items, popularity)
+
+    def _items(self, rng: np.random.Generator) -> PlantedItems:
+        return PlantedItems(
+            rng.standard_normal((self.items, FACTORS)), rng.standard_normal(self.items)
+        )

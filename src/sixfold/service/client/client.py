@@ -191,6 +191,14 @@ class Client:
         answer: dict[str, Any] = self._http.call("POST", path, {"rows": rows})
         return answer
 
+    def recommend(self, name: str, request: dict[str, Any]) -> dict[str, Any]:
+        """The best items, by a deployed recommender. `request`: as `POST /recommend` of `sixfold serve` takes it: user, items,
+        similar_to, k, and so on. Waits while it starts.
+        """
+        path = f"/models/{quote(name, safe='')}/recommend"
+        answer: dict[str, Any] = self._http.call("POST", path, request)
+        return answer
+
     def keys(self) -> Iterator[dict[str, Any]]:
         """Newest first."""
         return self._pages("/api/v1/keys", {})

@@ -49,6 +49,9 @@ from sixfold.telemetry.requests import REQUEST_ID, observed
 
 INFERENCE: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
 MODELS: Final = b"/models/"
+COMPARED: Final = frozenset(
+    {b"/predict", b"/recommend"}
+)  # answers of a shadow, with those that were given
 ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (VERSION_HEADER.lower().encode(), __version__.encode()),
@@ -264,7 +267,7 @@ async def _heard_by_nobody(
                 answer.close()
                 raise
     route.count(shadow, status, time.perf_counter() - started)
-    if status == 200 and asked.target == b"/predict":
+    if status == 200 and asked.target in COMPARED:
         route.shadow.sample(await given, heard)
 
 

@@ -17,8 +17,8 @@ SAME: Final = 1e-6  # of a number, relative: two versions of one model differ in
 
 @dataclass
 class ShadowWatch:
-    """`rows`: that both answered; `same`: of them, with the same label, or the same numbers within a millionth. `difference`: the
-    mean of the numbers' absolute differences; None where there are none.
+    """`rows`: that both answered; `same`: of them, with the same label, the same numbers within a millionth, or the same
+    recommended items in the same order. `difference`: the mean of the numbers' absolute differences; None where there are none.
     """
 
     rows: int = 0
@@ -66,9 +66,11 @@ class ShadowWatch:
 
 
 def _answers(answer: bytes) -> list[Any]:
-    """A label, a value, or several by their names for each row; none of what is no answer to rows."""
+    """A label, a value, or several by their names for each row; of a recommendation the one list; none of what is neither."""
     try:
-        found = json.loads(answer)["predictions"]
-        return [one["label"] if "label" in one else one["value"] for one in found]
+        whole = json.loads(answer)
+        if "items" in whole:
+            return [[one["item"] for one in whole["items"]]]
+        return [one["label"] if "label" in one else one["value"] for one in whole["predictions"]]
     except (ValueError, KeyError, TypeError, RecursionError):
         return []
