@@ -112,7 +112,7 @@ class TwoTowers(nn.Module):
     def arrays(self) -> dict[str, npt.NDArray[np.float32]]:
         """What it learned, by the names of the bundle: of items the vectors that the tower makes."""
         with torch.no_grad():
-            codes = torch.split(torch.arange(len(self.own)), AT_ONCE)  # type: ignore[no-untyped-call]
+            codes = torch.split(torch.arange(len(self.own)), AT_ONCE)
             items = torch.cat([self.item_vectors(some) for some in codes])
         found: dict[str, Any] = {
             "item_factors": items,
