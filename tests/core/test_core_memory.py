@@ -18,7 +18,7 @@ def test_the_peak_stays_when_memory_is_given_back() -> None:
     held = held_bytes()
     del large
     assert held - before > 150 << 20
-    assert peak_bytes() >= held
+    assert peak_bytes() > held - (1 << 20)  # each is counted a page or some later
     assert held_bytes() < held - (100 << 20)
 
 

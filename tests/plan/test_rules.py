@@ -283,6 +283,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "prepare/features/ngrams.py:fit": "what the rows of a fit show",
     "prepare/documents.py": "of language models; refused in tests of their own",
     "select/comparison.py:searched": "time, while a run goes on",
+    "select/around.py": "time, while a run goes on",
     "select/nested.py": "after training",
     "select/comparison.py:refit_end": "time, while a run goes on",
     "compress/retraining.py:_check_time": "time, while a run goes on",

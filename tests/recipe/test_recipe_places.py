@@ -82,7 +82,7 @@ def test_where_a_key_belongs(sections: dict[str, Any], text: str) -> None:
         ),
         (
             {"build": [{"family": "tree"}, {"family": "svm", "dropout": 0.1}]},
-            "dropout belongs to fusion, language, mlp, residual_mlp and others: write `build: {family: fusion, dropout: 0.1}`.",
+            "dropout belongs to ctc, fusion, language, mlp and others: write `build: {family: ctc, dropout: 0.1}`.",
         ),
         (
             {"train": {"C": 1.0}, "build": [{"family": "tree"}, "svm"]},
@@ -163,7 +163,8 @@ def test_a_value_that_would_not_fit_there_is_not_told_to_be_written() -> None:
         == "hidden belongs into build: write `build: {family: mlp, hidden: …}`."
     )
     long = "x" * 200
-    assert remedy(train={"source": long}) == "source belongs into data: write `data: {source: …}`."
+    expected = "source belongs into data, data.users or data.items: write `data: {source: …}`."
+    assert remedy(train={"source": long}) == expected
 
 
 def test_file_line_and_column_stay(tmp_path: Path) -> None:

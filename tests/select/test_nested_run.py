@@ -422,7 +422,7 @@ def test_a_search_that_ends_early_in_an_outer_fold_is_none(
 
     def late(work: RunContext, rows: DataSplit) -> Any:
         over = SimpleNamespace(is_over=lambda: True, trials_left=0)
-        monkeypatch.setattr(comparison, "_Clock", lambda end, trials: over)
+        monkeypatch.setattr(comparison, "TrialClock", lambda end, trials: over)
         return plain(work, rows)
 
     monkeypatch.setattr(pipeline, "choose_again", late)
