@@ -94,7 +94,6 @@ SECTIONS = {
     "train",
     "evaluate",
     "compress",
-    "budget",
 }
 texts = st.one_of(st.sampled_from(ODD), st.text(st.characters(), min_size=1, max_size=40))
 

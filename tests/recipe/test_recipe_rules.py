@@ -328,7 +328,11 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.served_limits_need_a_graph,
-        {**OF_INTERACTIONS, "budget": {"bundle": "5MB", "latency": "1ms"}},
+        {
+            **OF_INTERACTIONS,
+            "evaluate": {"metrics": ["mrr"]},
+            "budget": {"bundle": "5MB", "latency": "1ms"},
+        },
         [
             f"budget.{key}: expected a task whose model is one graph; found the task recommendation. Leave it out."
             for key in ("bundle", "latency")
