@@ -13,6 +13,7 @@ from sixfold.build.auto import (
     COSTS,
     INNER,
     RECOMMENDERS,
+    TOGETHER,
     USED,
     Candidate,
     calibrated,
@@ -96,18 +97,27 @@ def test_nobody_is_cut_short_by_what_was_expected(rows: int, training_s: float) 
     """Time left is given out in equal parts, in this order: each part is enough, were the costs the
     truth.
     """
-    chosen = candidates(dataset(rows), training_s)
-    costs = [
-        expected_s(name, dataset(rows), 4.0) * times_as_long(options) for name, options, _ in chosen
-    ]
-    if len(costs) == 1:
+    data, costs = dataset(rows), dict[str, float]()
+    chosen = candidates(data, training_s)
+    for number, (name, options, _) in enumerate(chosen):
+        work = name if name in TOGETHER else f"{name} {number}"
+        cost = expected_s(name, data, 4.0) * times_as_long(options)
+        costs[work] = costs.get(work, 0.0) + cost
+    if len(chosen) == 1:
         assert chosen[0][0] == "linear"  # kept however short the time is
         return
     left = USED * training_s
-    assert sum(costs) <= left
-    for number, cost in enumerate(costs):
+    assert sum(costs.values()) <= left
+    for number, cost in enumerate(costs.values()):
         assert cost <= left / (len(costs) - number) + 1e-9
         left -= cost
+
+
+def test_settings_that_are_trained_as_one_are_known() -> None:
+    settings = {
+        name for name, _, _ in [*portfolio(dataset(3000)), *portfolio(dataset(3000, "regression"))]
+    }
+    assert {name for name in settings if FAMILY.load(name).shared} == TOGETHER
 
 
 def test_costs_follow_rows_columns_classes_and_folds() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -150,6 +150,8 @@ def around(family: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
 
 # Of the families that are tried, those of which each value or quantile of a row takes a fit.
 ONE_BY_ONE = frozenset({"boosting", "svm", "kernel_ridge"})
+# And those of which the portfolio's settings are trained as one piece of work.
+TOGETHER = frozenset({"boosting", "kernel_ridge", "linear", "svm"})
 LEARN_QUANTILES = frozenset({"linear", "boosting", "mlp", "residual_mlp", "tabm"})
 
 
@@ -235,7 +237,15 @@ def candidates(
             continue
         left -= cost
         chosen.append((cost, one))
-    return [one for _, one in sorted(chosen, key=lambda pair: pair[0])]
+    return [one for _, one in sorted(chosen, key=lambda pair: _together_s(pair, chosen))]
+
+
+def _together_s(pair: tuple[float, Candidate], chosen: Sequence[tuple[float, Candidate]]) -> float:
+    """Seconds of a candidate and of those that are trained with it."""
+    family = pair[1][0]
+    if family not in TOGETHER:
+        return pair[0]
+    return sum(cost for cost, one in chosen if one[0] == family)
 
 
 def expected_s(
