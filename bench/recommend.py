@@ -43,11 +43,12 @@ from sixfold.runs.context import Context
 
 SAME = 0.01  # NDCG@10 of both, relative
 ALPHA, PENALTY, STEPS = 10.0, 1.0, 3
-# Chosen on the choices of seed 1; what is measured has the seed 0.
+# Chosen on the choices of seed 1, of a few settings each (factors, confidence, regularization, iterations; rate); what is
+# measured has the seed 0. As many factors as are planted, and one for popularity, were best; the rest moved 0.3 points.
 TUNED: dict[str, Any] = {
     "item_knn": item_knn.Settings(neighbors=10_000),
-    "als": als.Settings(factors=9, confidence=2.0, iterations=30),
-    "bpr": bpr.Settings(factors=9, epochs=60, regularization=0.002),
+    "als": als.Settings(factors=9, confidence=2.0),
+    "bpr": bpr.Settings(factors=9, regularization=0.002),
 }
 AT_ONCE, SOLVED = 256, 25  # users, and steps of Fisher's scoring: then it moves no more
 LARGE = {"train": {"epochs": 1}}  # how often what is learned is seen does not change what it takes
@@ -56,6 +57,7 @@ MEMORY: dict[str, dict[str, Any]] = {
     "item_knn": {},
     "als": {},
     "bpr": {},
+    "two_tower": LARGE,
     "sasrec": LARGE,
 }
 

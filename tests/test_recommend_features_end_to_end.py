@@ -19,6 +19,7 @@ from sixfold.core.errors import BundleError
 from sixfold.recipe.load import load
 from sixfold.serve.app import create
 
+pytestmark = pytest.mark.slow
 RECIPE = """version: 1
 name: features
 task: recommendation
