@@ -24,7 +24,7 @@ from sixfold.bundle.load import Bundle
 from sixfold.bundle.load import load as load_bundle
 from sixfold.bundle.manifest import read as read_manifest
 from sixfold.bundle.verify import verify
-from sixfold.cli import group
+from sixfold.cli import group, receipt_table
 from sixfold.core.errors import BudgetError
 from sixfold.recipe.load import load
 from sixfold.recipe.receipt import Receipt
@@ -93,7 +93,8 @@ def test_receipt_and_report(done: pipeline.Run) -> None:
     assert all(user.had and len(user.gets) == 5 for user in report.recommended)
     page = (done.bundle / "report.html").read_text()
     assert "Who gets what" in page
-    assert "giving everybody the popular items" in page
+    assert "giving everybody the popular items" in page and "ignoring the" not in page
+    assert "Giving everybody the popular items gives ndcg_at_10" in receipt_table.text(receipt)
 
 
 def test_the_bundle_is_proved_again(done: pipeline.Run) -> None:
