@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -237,15 +237,9 @@ def candidates(
             continue
         left -= cost
         chosen.append((cost, one))
-    return [one for _, one in sorted(chosen, key=lambda pair: _together_s(pair, chosen))]
-
-
-def _together_s(pair: tuple[float, Candidate], chosen: Sequence[tuple[float, Candidate]]) -> float:
-    """Seconds of a candidate and of those that are trained with it."""
-    family = pair[1][0]
-    if family not in TOGETHER:
-        return pair[0]
-    return sum(cost for cost, one in chosen if one[0] == family)
+    # Settings of these families are trained as one.
+    together = {name: sum(cost for cost, one in chosen if one[0] == name) for name in TOGETHER}
+    return [one for _, one in sorted(chosen, key=lambda pair: together.get(pair[1][0], pair[0]))]
 
 
 def expected_s(

@@ -161,11 +161,8 @@ class ModuleLearner:
         self.draws = True  # as long as no step has shown that it does not
         wanted, count = self.train.batch_size, len(fit.examples)
         self.size = count if wanted == "full" else min(wanted, count)
-        self.steps, self.epochs, self.report_every = (
-            -(-count // self.size),
-            self.train.epochs,
-            self.train.report_every,
-        )
+        self.steps, self.epochs = -(-count // self.size), self.train.epochs
+        self.report_every = self.train.report_every
         shapes = optimized_shapes(self.module)
         self.strategy = fit.strategy
         self.sharded = self._shared_out() if fit.strategy.shard and ranks.count > 1 else None
@@ -346,9 +343,7 @@ class ModuleLearner:
         return True
 
     def _is_faster_halved(self, examples: BatchExamples, seed: int) -> bool:
-        """Measured on some rows of a batch, which changes nothing; not where a device would work it out by other
-        instructions: the trial alone takes longer there than some steps.
-        """
+        """Measured on some rows of a batch, which changes nothing; not where it would be emulated."""
         if not native(self.device):
             self.work.context.emit("note", text=NOT_NATIVE)
             return False
