@@ -21,7 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(autouse=True)
 def _bench(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a floor that is measured in a moment, and for the test alone."""
     monkeypatch.syspath_prepend(ROOT)
+    floor = importlib.import_module("bench.floor")
+    for name, value in (("SIDE", 128), ("LENGTH", 1 << 16), ("TRIES", 2)):
+        monkeypatch.setattr(floor, name, value)
+    monkeypatch.setattr(floor, "rates", cache(floor.rates.__wrapped__))
 
 
 @pytest.fixture
@@ -109,11 +114,8 @@ def test_amounts_are_read_by_people() -> None:
     assert amount(0.87, "accuracy") == "0.8700 accuracy"
 
 
-def test_the_floor_counts_every_product(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_floor_counts_every_product() -> None:
     floor = importlib.import_module("bench.floor")
-    for name, value in (("SIDE", 128), ("LENGTH", 1 << 16), ("TRIES", 2)):
-        monkeypatch.setattr(floor, name, value)
-    monkeypatch.setattr(floor, "rates", cache(floor.rates.__wrapped__))  # no other test has these
     forward = weights = 2 * (4 * 3 + 3 * 2)  # a multiplication and an addition each
     inputs = 2 * (3 * 2)  # nobody needs the gradient of the first layer's inputs
     assert floor.perceptron([4, 3, 2], 10) == 10 * (forward + weights + inputs)
