@@ -55,6 +55,7 @@ def frame(rows: int = 240) -> Dataset:
     return from_frame(table, Data(source="frame", target="y"), None)
 
 
+@pytest.mark.slow
 def test_a_grid_with_auto_runs_to_a_bundle(tmp_path: Path) -> None:
     """Four candidates train as one; three of their rates are found. All of them beat Adam's own in
     so few epochs.

@@ -9,6 +9,8 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 LIMIT_BYTES = 250_000_000
@@ -64,6 +66,7 @@ def test_the_base_install_is_small() -> None:
     assert 50_000_000 < total < LIMIT_BYTES, f"{total:,} bytes: {sorted(names)}"
 
 
+@pytest.mark.slow
 def test_an_install_that_serves_language_models_is_small() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
         "optional-dependencies"

@@ -39,6 +39,7 @@ def run(path: Path) -> tuple[pipeline.Run, Report, list[dict[str, Any]]]:
     return done, Report.model_validate_json(content), events
 
 
+@pytest.mark.slow
 def test_conversations_with_adapters_and_questions(tmp_path: Path) -> None:
     write_lines(tmp_path / "rows.jsonl", chats(40))
     asked = [

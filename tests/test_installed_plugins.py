@@ -155,6 +155,7 @@ def written(kept: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(kept, tmp_path / "state"))
 
 
+@pytest.mark.slow
 def test_a_state_in_a_module_that_no_plugin_imports_is_found(
     written: Path, site: dict[str, str]
 ) -> None:
@@ -178,6 +179,7 @@ OTHER_THINGS = (
 )
 
 
+@pytest.mark.slow
 def test_no_other_thing_of_the_package_can_be_named(
     kept: Path, tmp_path: Path, site: dict[str, str]
 ) -> None:

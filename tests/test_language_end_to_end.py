@@ -81,6 +81,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> pipeline.Run:
     return pipeline.run(load(write(folder)), folder / "run")
 
 
+@pytest.mark.slow
 def test_the_bundle_is_a_checkpoint_that_transformers_loads(done: pipeline.Run) -> None:
     sealed = manifest.read(done.bundle)
     assert sealed.runtime == "language"

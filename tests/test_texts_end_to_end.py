@@ -117,6 +117,7 @@ def unsure_others(found: ExampleList) -> list[str]:
     return others
 
 
+@pytest.mark.slow
 def test_embeddings_stand_beside_other_columns_and_the_encoder_in_the_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

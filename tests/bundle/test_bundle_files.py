@@ -334,6 +334,7 @@ def test_what_is_no_model_is_refused_with_a_reason() -> None:
             CheckedModel.of(content, "model.onnx")
 
 
+@pytest.mark.slow
 def test_a_kill_while_writing_never_leaves_half_a_bundle(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib; sys.path.insert(0, sys.argv[1]); import tiny_bundle\n"

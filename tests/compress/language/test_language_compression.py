@@ -55,6 +55,7 @@ def test_the_answers_stay_nearest_with_gptq(made: Any) -> None:
     assert apart["int8"] < apart["gptq"] < apart["int4"]
 
 
+@pytest.mark.slow
 def test_prunings_then_fewer_bits(made: Any) -> None:
     prune = [
         {"target": "layers", "ratio": 0.5, "epochs": 2},
@@ -71,6 +72,7 @@ def test_prunings_then_fewer_bits(made: Any) -> None:
     assert served_bytes(language(found.model)) < 0.4 * served_bytes(language(model))
 
 
+@pytest.mark.slow
 def test_training_by_the_answers_of_before_helps(made: Any) -> None:
     scores = []
     for epochs in (0, 4):

@@ -152,6 +152,7 @@ def test_sleeps_and_wakes(gate: GatewayWorld) -> None:
     assert gate.predict("ft:tiny:org:x:1")[0] == 200  # by the version's own name
 
 
+@pytest.mark.slow
 def test_a_replica_that_dies_is_replaced_and_its_requests_are_answered(gate: GatewayWorld) -> None:
     gate.up()
     (pool,) = gate.front.gateway.routes[gate.world.operator.tenant_id, "tiny"].pools.values()
@@ -195,6 +196,7 @@ def swapped_under_load(gate: GatewayWorld, least: int, clients: int = 4) -> list
     return statuses
 
 
+@pytest.mark.slow
 def test_new_versions_fail_no_request(gate: GatewayWorld) -> None:
     statuses = swapped_under_load(gate, least=500)
     assert set(statuses) == {200}
@@ -234,6 +236,7 @@ def test_a_worse_canary_is_rolled_back(
         assert {gate.predict()[0] for _ in range(20)} == {200}
 
 
+@pytest.mark.slow
 def test_a_shadow_is_asked_and_not_heard(gate: GatewayWorld) -> None:
     gate.publish()
     shadow = gate.publish(**named("tiny"))
@@ -304,6 +307,7 @@ def test_rows_asked_at_the_same_time_get_the_bytes_that_each_gets_alone(
         assert pool.batches.sent or pool.batches._paused_until > 0
 
 
+@pytest.mark.slow
 def test_drift_is_found_and_the_log_tells(tmp_path: Path) -> None:
     told = io.StringIO()
     with logs.written("json", told), gateway_world(tmp_path) as gate:

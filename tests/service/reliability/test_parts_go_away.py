@@ -60,6 +60,7 @@ def test_a_lost_database_is_told_and_jobs_go_on_when_it_is_back(
         assert submit(http).status_code == 201
 
 
+@pytest.mark.slow
 def test_a_database_file_that_is_moved_away_is_told(tmp_path: Path, bundle: Path) -> None:
     """No new empty one takes its place, in which acknowledged jobs would be missing."""
     with live_service(tmp_path, bundle, workers=0) as service, http_of(service) as http:
@@ -95,6 +96,7 @@ def fill(disk: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_full_disk_under_the_server_is_told_and_it_goes_on(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=0, disk_mb=24) as service, http_of(service) as http:
         assert service.server is not None

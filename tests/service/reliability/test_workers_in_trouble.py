@@ -40,6 +40,7 @@ def test_a_job_that_ignores_ctrl_c_is_ended_and_goes_on_when_resumed(
         assert done_again(service.noted()) == []
 
 
+@pytest.mark.slow
 def test_a_paused_job_that_is_resumed_at_once_is_no_crash(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=1, stage_s=1.0) as service:
         client = service.client()
@@ -52,6 +53,7 @@ def test_a_paused_job_that_is_resumed_at_once_is_no_crash(tmp_path: Path, bundle
         assert not any("parked" in one for one in told)
 
 
+@pytest.mark.slow
 def test_a_job_that_dies_three_times_is_parked_with_its_last_lines(
     tmp_path: Path, bundle: Path
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_job_that_dies_three_times_is_parked_with_its_last_lines(
         assert noted.count("start second") == 3
 
 
+@pytest.mark.slow
 def test_a_job_that_holds_more_than_planned_is_ended(tmp_path: Path, bundle: Path) -> None:
     """The plan says 12 MB, the process holds 400."""
     with live_service(tmp_path, bundle, workers=1, stage_s=3.0) as service:
@@ -82,6 +85,7 @@ def test_nothing_of_a_finished_job_stays_on_the_worker(tmp_path: Path, bundle: P
         until(lambda: not any(jobs.iterdir()))
 
 
+@pytest.mark.slow
 def test_a_model_of_a_job_is_whole(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=1) as service:
         client = service.client()
@@ -163,6 +167,7 @@ def test_a_recipe_of_a_newer_version_is_refused(tmp_path: Path, bundle: Path) ->
             service.transport().call("POST", "/api/v1/jobs", {"recipe": newer, "files": {}})
 
 
+@pytest.mark.slow
 def test_a_second_server_on_one_file_is_refused(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=0):
         command = [sys.executable, "-m", "sixfold", "up", "--home", str(tmp_path / "home")]
