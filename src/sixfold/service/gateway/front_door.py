@@ -1,7 +1,7 @@
 """The first hop of every request: by which name it asks, its id, and whether the gateway or the API answers it.
 
 /models/NAME/…            the deployment NAME: the path behind it goes to its replica
-/v1/chat/completions …    the deployment or model that the body's `model` names
+/v1/chat/completions …    the deployment or model that the body's `model` names, in JSON or in a form
 everything else           the API
 """
 
@@ -24,6 +24,7 @@ from sixfold import __version__
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.errors import Refusal
 from sixfold.serve.hosts import Hosts
+from sixfold.serve.multipart import FORM, boundary_of, parts
 from sixfold.service.domain.errors import (
     VERSION_HEADER,
     InvalidRequest,
@@ -47,7 +48,14 @@ from sixfold.service.gateway.wire import Headers, ReplicaAnswer, ReplicaGone, Re
 from sixfold.telemetry import logs, traces
 from sixfold.telemetry.requests import REQUEST_ID, observed
 
-INFERENCE: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+INFERENCE: Final = frozenset(
+    {
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/audio/transcriptions",
+    }
+)
 MODELS: Final = b"/models/"
 COMPARED: Final = frozenset(
     {b"/predict", b"/recommend"}
@@ -279,7 +287,7 @@ def _asked(scope: Scope, body: bytes, request_id: str) -> tuple[str, ReplicaRequ
             "the method", ", ".join(sorted(METHODS)), repr(method[:20]), "Send POST."
         )
     if scope["path"] in INFERENCE:
-        name, target = _named_model(body), scope["path"].encode()
+        name, target = _named_model(scope, body), scope["path"].encode()
     else:
         quoted, _, rest = raw[len(MODELS) :].partition(b"/")
         name, target = unquote(quoted.decode("latin-1")), b"/" + rest
@@ -293,12 +301,27 @@ def _asked(scope: Scope, body: bytes, request_id: str) -> tuple[str, ReplicaRequ
     return name, ReplicaRequest(method, target, passed, body)
 
 
-def _named_model(body: bytes) -> str:
+def _named_model(scope: Scope, body: bytes) -> str:
+    kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    if kind.partition(b";")[0].strip().lower() == FORM.encode():
+        return _name_of_form(body, kind.decode("latin-1"))
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         raise InvalidRequest("the body", "JSON", "something else", "Send a JSON object.") from None
     name = value.get("model") if isinstance(value, dict) else None
     if not isinstance(name, str) or not name:
-        raise InvalidRequest("model", "the name of a model", repr(name)[:80], "List the models.")
+        raise _no_name(repr(name)[:80])
     return name
+
+
+def _name_of_form(body: bytes, kind: str) -> str:
+    """Raises InvalidRequest, and Refusal for a body that is no form."""
+    named = [part.content for part in parts(body, boundary_of(kind)) if part.name == "model"]
+    if len(named) != 1 or not named[0]:
+        raise _no_name(f"{len(named)} of them" if named else "none")
+    return named[0].decode("utf-8", "replace")
+
+
+def _no_name(found: str) -> InvalidRequest:
+    return InvalidRequest("model", "the name of a model", found, "List the models.")
