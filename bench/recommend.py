@@ -32,6 +32,7 @@ from sixfold import pipeline
 from sixfold.build import als, bpr, item_knn
 from sixfold.bundle.recommend.histories import Histories
 from sixfold.bundle.recommend.ranking import exclude, ranks
+from sixfold.core.memory import peak_bytes
 from sixfold.data.load import load
 from sixfold.data.sources.planted import PlantedItems, Settings
 from sixfold.parts.fit import Fit
@@ -288,18 +289,12 @@ def start() -> Callable[[Answer], Answer]:
         }
         path = folder / f"{family}.yaml"
         path.write_text(json.dumps(recipe))
-        started = _peak()
+        started = peak_bytes()
         made = pipeline.run(load_recipe(path), folder / family)
         score = float(np.mean(made.receipt.quality[0].folds_before))
-        return {"peak": _peak(), "started": started, "score": score}
+        return {"peak": peak_bytes(), "started": started, "score": score}
 
     return answer
-
-
-def _peak() -> int:
-    """Bytes of this program alone."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "chosen": (60, 40, 12),
             "families": ("popularity",),
             "rows": 2_000,
-            "catalog": 50,
+            "catalog": 2_000,
         },
         {"SAME": 0.9},
         {"the planted scores", "2 GiB"},
