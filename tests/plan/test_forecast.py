@@ -483,7 +483,7 @@ MEASURE = textwrap.dedent("""
     from sixfold.evaluate.model import fit_model
     from sixfold.runs.context import Context
     build = {"family": sys.argv[2]} | ({"hidden": [16]} if sys.argv[2] == "mlp" else {})
-    (candidate,), data, folds = here.planned(150_000, build, 200, count=2)
+    (candidate,), data, folds = here.planned(150_000, build, 200)
     candidate.train.__dict__.update(epochs=1, batch_size=4096)
     found = here.forecast(candidate, data, folds, Context())
     peak = [0]  # from here on: making the table took more

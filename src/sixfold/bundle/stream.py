@@ -30,7 +30,9 @@ from sixfold.recipe.table_files import TableFile
 CHUNK: Final = 4096  # rows in memory at once; measured: no faster above
 CHUNK_FILES: Final = 64  # where a value is a file: an image of 224 × 224 takes 1.2 MB as doubles
 BATCH_BYTES: Final = 16 << 20  # of Parquet decoded at once
-BUFFER_BYTES: Final = 1 << 20  # of its file: else pyarrow reads a whole row group
+BUFFER_BYTES: Final = (
+    1 << 20
+)  # of its file: else, or with its `pre_buffer`, pyarrow reads a whole row group
 KINDS: Final = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -225,7 +227,7 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with (
             archive.seekable(path) as stream,
-            parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
+            parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
         ):
             for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
                 yield from map(_with_file_bytes, batch.to_pylist())

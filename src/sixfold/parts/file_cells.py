@@ -2,7 +2,8 @@
 which it is read alone.
 
 A Parquet file gives no single cell, so a column is written once, batch by batch, into one file of
-bytes, which is read in places.
+bytes, which is read in places. What is held is a page of the file, decoded, and a batch: how large its pages are, whoever
+wrote it has decided.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from sixfold.parts.scratch import SCRATCH
 from sixfold.parts.table import IntArray
 
 STEP_BYTES: Final = 16 << 20  # of a column decoded at once
-BUFFER_BYTES: Final = 1 << 20  # of the file: else pyarrow reads a whole column of a row group
+BUFFER_BYTES: Final = (
+    1 << 20
+)  # of the file: else, or with its `pre_buffer`, pyarrow reads a whole column of a row group
 NO_CELL: Final = -1  # length of an empty cell
 FIELD: Final = "bytes"  # of a structure that holds a file, as Hugging Face's data sets write them
 _NAME = re.compile(
@@ -187,7 +190,7 @@ def _cells(path: Path, column: str) -> Iterator[bytes | None]:
     try:
         with (
             archive.seekable(path) as stream,
-            pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
+            pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
         ):
             leaf = (
                 f"{column}.{FIELD}"

@@ -109,7 +109,7 @@ class Settings(Section):
         try:
             with (
                 DataFile(self.path, memory=limit).seekable() as stream,
-                pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES) as file,
+                pa.parquet.ParquetFile(stream, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
             ):
                 batches = file.iter_batches(batch_size=STEP_ROWS)
                 rows = (row for batch in batches for row in batch.to_pylist())

@@ -93,7 +93,7 @@ class Settings(Section):
         try:
             with (
                 DataFile(self.path, memory=limit).seekable() as stream,
-                pa.parquet.ParquetFile(stream, buffer_size=buffer) as file,
+                pa.parquet.ParquetFile(stream, buffer_size=buffer, pre_buffer=not buffer) as file,
             ):
                 if file.metadata.num_rows == 0:
                     raise DataError(str(self.path), "rows", "none", "Check the export.")
@@ -133,7 +133,10 @@ class Settings(Section):
         if repeated:
             file, step = (
                 pa.parquet.ParquetFile(
-                    stream, read_dictionary=repeated, buffer_size=reading.buffer
+                    stream,
+                    read_dictionary=repeated,
+                    buffer_size=reading.buffer,
+                    pre_buffer=not reading.buffer,
                 ),
                 min(step, FEW_ROWS),
             )
