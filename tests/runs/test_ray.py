@@ -257,6 +257,27 @@ def test_a_stage_that_no_node_has_memory_for(monkeypatch: pytest.MonkeyPatch) ->
     assert list(bridge.answers()) == []
 
 
+@pytest.mark.parametrize("refusals", [2, 3])
+def test_a_busy_cluster_is_asked_again(refusals: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    bridges = pytest.importorskip("sixfold.evaluate.ray_bridge", exc_type=ModuleNotFoundError)
+    asked: list[str] = []
+
+    def init(address: str, **options: Any) -> None:
+        asked.append(address)
+        if len(asked) <= refusals:
+            raise ConnectionAbortedError("Initialization failure from server:\nnot up in 30 s")
+
+    monkeypatch.setattr(bridges.ray, "init", init)
+    monkeypatch.setattr(bridges, "alive", lambda: [{"CPU": 2.0}])
+    bridge = bridges.Bridge({"address": None, "workers": None, "cores": 1})
+    if refusals < bridges.JOINS:
+        assert bridge.joined()["workers"] == 2
+    else:
+        with pytest.raises(SystemFault, match="from server: not up in 30 s"):
+            bridge.joined()
+    assert asked == ["local"] * min(refusals + 1, bridges.JOINS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_with_nobody(scheme: str, source: Path, tmp_path: Path) -> None:

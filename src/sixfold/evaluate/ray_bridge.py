@@ -47,6 +47,7 @@ KNOCK_S: Final = (
     5.0  # for a connection: Ray itself waits for two minutes, and then ends the process
 )
 LOOK_S: Final = 0.1  # between two looks at what has been told
+JOINS: Final = 3  # tries, each of which Ray gives half a minute
 NODES_S: Final = 2.0  # between two looks at which nodes are there
 WAIT_S: Final = 60.0  # for a node that is large enough: guessed, what an autoscaler takes
 END_S: Final = 8.0  # for Ray to end
@@ -104,10 +105,7 @@ class Bridge:
         if self.address != LOCAL:
             self._knock()
         options = {"num_cpus": cores(), "include_dashboard": False} if self.address == LOCAL else {}
-        try:
-            ray.init(self.address, log_to_driver=False, configure_logging=False, **options)
-        except (Exception, SystemExit) as error:
-            raise self._no_cluster(str(error).strip().partition("\n")[0] or repr(error)) from error
+        self._join(options)
         nodes, each = alive(), self.asked["cores"]
         total = sum(int(node.get("CPU", 0)) for node in nodes)
         workers = self.asked["workers"] or sum(int(node.get("CPU", 0)) // each for node in nodes)
@@ -121,6 +119,20 @@ class Bridge:
         where = "Ray on this machine" if self.address == LOCAL else f"Ray at {self.address}"
         count = f"{len(nodes)} node{'s' if len(nodes) > 1 else ''}, {total} cores"
         return {"workers": workers, "description": f"{where} ({count}), {workers} at a time."}
+
+    def _join(self, options: dict[str, Any]) -> None:
+        """A cluster starts a server for each of Ray's clients, and refuses one whose server is not up in half a minute: a
+        busy one is asked again. Raises SystemFault.
+        """
+        for left in reversed(range(JOINS)):
+            try:
+                ray.init(self.address, log_to_driver=False, configure_logging=False, **options)
+            except (Exception, SystemExit) as error:
+                if left and isinstance(error, ConnectionAbortedError):
+                    continue
+                told = [line.strip() for line in str(error).splitlines() if line.strip()]
+                raise self._no_cluster(" ".join(told[:2]) or repr(error)) from error
+            return
 
     def start(self, request: dict[str, Any]) -> None:
         """Where a node is large enough; else it waits for one."""
