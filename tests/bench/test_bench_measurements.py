@@ -129,7 +129,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "one_row": ({}, {"REPEATS": {1: 2}}, {"scikit-learn pipeline"}),
     "end_to_end": (
         {
-            "tasks": ("adult", "diabetes"),
+            "tasks": ("diabetes",),
             "seconds": 60,
             "peers": ("autogluon", "scikit-learn"),
             "rows": 60,

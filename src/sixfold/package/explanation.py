@@ -4,7 +4,7 @@ and what the report says of attributions.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -135,15 +135,26 @@ def _means(preparer: Preparer, training: Table) -> FloatArray:
     return total / max(1, training.rows)
 
 
-def explained(measured: Measured, kept: bytes, runtime: str, left_s: float) -> Explained | None:
+class ReportShare(NamedTuple):
+    """Of the report: seconds that are left for it, and stored rows that it may show (`report.examples`)."""
+
+    left_s: float
+    shown: int
+
+
+def explained(
+    measured: Measured, kept: bytes, runtime: str, asked: ReportShare
+) -> Explained | None:
     """What the report says of attributions of the served model, over stored training rows; None
     where they cannot be had, or not in the time that is left.
     """
     explainer = _explainer(kept, measured, runtime)
-    seconds = min(MOST_S, left_s)
+    seconds = min(MOST_S, asked.left_s)
     if not is_explained(explainer) or not measured.parity.real or seconds <= 0:
         return None
-    pieces = None if not_occluded(explainer) else _of_pieces(explainer, measured, seconds / 2)
+    pieces = None
+    if not not_occluded(explainer):
+        pieces = _of_pieces(explainer, measured, ReportShare(seconds / 2, asked.shown))
     if not explainer.is_possible or (pieces is not None and len(explainer.columns) == 1):
         return pieces
     columns = _of_columns(explainer, measured, seconds)
@@ -197,14 +208,14 @@ def _pairs(explainer: Explainer, columns: list[int], seconds: float) -> tuple[Pa
     )
 
 
-def _of_pieces(explainer: Explainer, measured: Measured, seconds: float) -> Explained | None:
+def _of_pieces(explainer: Explainer, measured: Measured, asked: ReportShare) -> Explained | None:
     """Of a model of texts, images or recordings: what some answers depend on; None of one that gives
     back what it was sent.
     """
     if explainer.predictor.signature.task == "reconstruction":
         return None
     rows = list(measured.parity.rows[: min(PIECED_ROWS, measured.parity.real)])
-    effort = ExplainEffort(seconds / 2, ANSWERS)
+    effort = ExplainEffort(asked.left_s / 2, ANSWERS)
     try:
         found = occluded(explainer, rows, effort, plain=False)
         told = faithful(found, effort)
@@ -218,7 +229,9 @@ def _of_pieces(explainer: Explainer, measured: Measured, seconds: float) -> Expl
         rows=len(found),
         columns=(Attribution(column=columns[0], mean=float(size)),) if len(columns) == 1 else (),
         faithfulness=told.sentence(taken(found)),
-        examples=tuple(_example(found, row) for row in range(min(SHOWN_ROWS, len(found)))),
+        examples=tuple(
+            _example(found, row) for row in range(min(SHOWN_ROWS, asked.shown, len(found)))
+        ),
     )
 
 

@@ -20,7 +20,7 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, planned, receipt, recommendation, report
-from sixfold.package.explanation import cohorts, explained, explanation
+from sixfold.package.explanation import ReportShare, cohorts, explained, explanation
 from sixfold.package.html import render
 from sixfold.package.kept_limits import with_limits
 from sixfold.package.made import Made, settled
@@ -152,7 +152,7 @@ def _of_graph(run: RunContext, data: DataSplit, winner: Winner, compressed: Comp
     shown = run.loaded.recipe.report.examples
     lines = planned.lines(run.folder, run.limits.started)
     told = report.Told(
-        explained(measured, kept, runtime, effort.left_s()),
+        explained(measured, kept, runtime, ReportShare(effort.left_s(), shown)),
         cohorts(data.training, winner, effort),
     )
     findings = report.Findings(
