@@ -104,22 +104,26 @@ def test_members_leave_for_the_latency_and_the_receipt_says_so(
 ) -> None:
     """Three members of a quarter of the limit each: two have half of it."""
     monkeypatch.setattr("sixfold.compress.served_cost.one_row_ms", lambda *given: 1000.0)
+    chosen = np.array([0.1, 0.85, 0.05])  # near the best, and all of them
+    monkeypatch.setattr("sixfold.select.ensemble.select", lambda predictions, score: chosen.copy())
     build = [{"family": "linear"}, {"family": "forest", "trees": 40}, {"family": "svm"}]
     asked = recipe(source, build, metrics=BOTH, calibrate="platt", threshold="f1")
-    budget = asked.recipe.budget.model_copy(update={"latency": "4s"})
-    asked = replace(asked, recipe=asked.recipe.model_copy(update={"budget": budget}))
-    run = pipeline.run(asked, tmp_path / "run")
-    assert run.receipt.candidate == "ensemble"
-    (line,) = (text for text in run.receipt.how if text.startswith("The ensemble leaves out"))
-    (weights,) = (
-        event["text"]
-        for event in events(tmp_path / "run", "note")
-        if event["text"].startswith("Ensemble: ")
-    )
-    assert weights.count(" · ") == 2
-    gone = line.removeprefix("The ensemble leaves out ").partition(":")[0]
-    assert gone in {"linear", "forest", "svm"}
-    assert gone not in weights
+
+    def weights(latency: str) -> tuple[set[str], tuple[str, ...]]:
+        budget = asked.recipe.budget.model_copy(update={"latency": latency})
+        limited = replace(asked, recipe=asked.recipe.model_copy(update={"budget": budget}))
+        run = pipeline.run(limited, tmp_path / latency)
+        assert run.receipt.candidate == "ensemble"
+        told = [event["text"] for event in events(run.folder, "note")]
+        (found,) = (text for text in told if text.startswith("Ensemble: "))
+        return {one["family"] for one in build if f"· {one['family']}" in found}, run.receipt.how
+
+    every, told = weights("60s")
+    assert len(every) == 3 and not any("leaves out" in text for text in told)
+    fewer, told = weights("4s")
+    (line,) = (text for text in told if text.startswith("The ensemble leaves out"))
+    assert every - fewer == {line.removeprefix("The ensemble leaves out ").partition(":")[0]}
+    assert len(fewer) == 2
 
 
 def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
