@@ -8,55 +8,34 @@ from urllib.parse import unquote
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from sixfold.bundle.frontend import shown
 from sixfold.bundle.transcription.runtime import TranscriptionRuntime
-from sixfold.core.errors import DataError, RowError, SixfoldError
+from sixfold.core.errors import DataError, RowError
+from sixfold.serve.body_endpoint import BodyEndpoint
 from sixfold.serve.errors import (
     JsonAnswer,
     ParameterRefusal,
     Refusal,
     error_response,
-    fault_response,
     json_response,
     to_json,
 )
 from sixfold.serve.inference import Server
-from sixfold.serve.limits import Headers
 from sixfold.serve.transcription_request import PATH as PATH
 from sixfold.serve.transcription_request import answer_of, read_transcription
 
 
-class Transcriptions:
-    """An ASGI endpoint. `model`: what answers."""
+class Transcriptions(BodyEndpoint):
+    """`model`: what answers."""
 
     def __init__(self, server: Server, model: TranscriptionRuntime) -> None:
-        self.server, self.model = server, model
+        super().__init__(server)
+        self.model = model
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it in OpenAI's form."""
-        try:
-            response: ASGIApp = await self._response(dict(scope["headers"]), receive)
-        except SixfoldError as error:
-            response = error_response(error, scope["path"])
-        except Exception:
-            await fault_response(scope["path"])(scope, receive, send)
-            raise  # for the log
-        await response(scope, receive, send)
-
-    async def _response(self, headers: Headers, receive: Receive) -> ASGIApp:
-        gate, bodies = self.server.gate, self.server.bodies
-        kind = headers.get(b"content-type", b"").decode("latin-1")
-        body = await bodies.read(headers, receive, gate.check_room)
-        try:
-            with gate.place():
-                return await gate.work(lambda: self._answer(body, kind))
-        finally:
-            if type(body) is bytearray:  # a large one
-                bodies.release(body)
-
-    def _answer(self, body: bytes | bytearray, kind: str) -> ASGIApp:
+    def answer(self, body: bytes | bytearray, kind: str) -> ASGIApp:
+        """A transcript. Raises ParameterRefusal, Refusal."""
         request = read_transcription(body, kind, self.server.bundle.name)
         try:
             found = self.model.transcribe(request.content, "file")
