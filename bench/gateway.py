@@ -40,6 +40,7 @@ START_S = 120.0
 TIMES = 20  # that each row is asked beside the others
 NAME, TOGETHER_NAME = "digits", "digits-together"
 MOST_TOGETHER = 64
+TAKEN = 40  # connections of requests alone: a replica that works in threads refuses the next one
 GATEWAY = Kind("through the gateway", "sixfold")
 ALONE = "every request alone"
 ALLOWED = "the replica itself, and the 3 ms that are allowed"
@@ -57,7 +58,7 @@ class GatewayServer(Server):
         together: bool = False,
     ) -> None:
         self.kind, self.version, self.bytes, self._owner = GATEWAY, "", 0, beside
-        self.seen = {number: [] for number in serving.CONNECTIONS}
+        self.seen = {number: [] for number in (*serving.CONNECTIONS, TAKEN)}
         if beside is None:
             self.key = _prepared(workload, place)
             self.process, self.port = _up(place)
@@ -162,7 +163,7 @@ def measure(
             except Refused as error:
                 yield Result(workload.name, kind.name, absent=f"failed: {error}", failed=True)
         quality = serving._same(servers, workload)
-        _load(servers, rounds, seconds)
+        _load([(one, number) for number in CONNECTIONS for one in servers], rounds, seconds)
         yield from _rows(servers, quality, rounds)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workload = _wide(Path(folder), wide)
@@ -170,7 +171,7 @@ def measure(
         stack.callback(alone.close)
         together = GatewayServer(workload, Path(folder), alone, together=True)
         quality = _same_together(together, workload)
-        _load([alone, together], rounds, seconds)
+        _load([(alone, TAKEN), (together, CONNECTIONS[-1])], rounds, seconds)
         yield from _rows_together(alone, together, quality, rounds)
 
 
@@ -193,26 +194,25 @@ def _wide(place: Path, width: int) -> Workload:
     return Workload(f"digits, network of 2 × {width}", made.bundle, rows, signature)
 
 
-def _load(servers: Sequence[Server], rounds: int, seconds: float) -> None:
-    """Interleaved; the first round warms."""
+def _load(servers: Sequence[tuple[Server, int]], rounds: int, seconds: float) -> None:
+    """Each with so many connections, interleaved; the first round warms."""
     for number in range(rounds + 1):
-        for connections in CONNECTIONS:
-            for server in servers:
-                with serving._awake(server):
-                    server.load(connections, seconds if number else seconds / 2)
+        for server, connections in servers:
+            with serving._awake(server):
+                server.load(connections, seconds if number else seconds / 2)
         if not number:
-            for server in servers:
-                for seen in server.seen.values():
-                    seen.clear()
+            for server, connections in servers:
+                server.seen[connections].clear()
 
 
 def _rows_together(alone: Server, together: Server, quality: str, rounds: int) -> Iterator[Result]:
     most = CONNECTIONS[-1]
-    told = f"{quality}; {serving._told(together, most)}; alone {serving._told(alone, most)}"
-    both = [one.median(most, serving._a_request) for one in (together, alone)]
+    told = f"{quality}; {serving._told(together, most)}; alone {serving._told(alone, TAKEN)}"
+    each = ((together, most), (alone, TAKEN))
+    both = [one.median(number, serving._a_request) for one, number in each]
     title = f"digits, a wide network, gateway, {most} connections, together"
     yield Result(f"{title}: a request", ALONE, *both, quality=told, target=TOGETHER, rounds=rounds)
-    p99 = [one.median(most, lambda seen: seen.p99_s) for one in (together, alone)]
+    p99 = [one.median(number, lambda seen: seen.p99_s) for one, number in each]
     yield Result(f"{title}: p99", ALONE, *p99, target=1, rounds=rounds)
 
 

@@ -14,7 +14,7 @@ import onnxruntime
 from sixfold.bundle import onnx_messages
 from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.onnx_graph import ModelGraph
-from sixfold.bundle.onnx_shapes import Shape, shapes
+from sixfold.bundle.onnx_shapes import Shape, costs, shapes
 from sixfold.parts.packed import packed
 
 
@@ -37,10 +37,10 @@ def checked(model: onnx.ModelProto, feeds: dict[str, np.ndarray[Any, Any]]) -> b
     session = onnxruntime.InferenceSession(open_model.SerializeToString(), options)
     for name, value in zip(names, session.run(names, feeds), strict=True):
         assert np.shape(value) == _of(told[name], rows), name
-    per_row = sum(
-        math.prod(_of(shape, 1)) for name, shape in told.items() if name in names or name in feeds
-    )
-    assert found.cells == per_row
+    made = [shape for name, shape in told.items() if name in names or name in feeds]
+    told_costs = costs(found.graph)
+    assert told_costs.cells == sum(math.prod(_of(shape, 1)) for shape in made)
+    assert found.row_cells == sum(math.prod(_of(one, 1)) for one in made if min(one, default=0) < 0)
     return found.content
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray import serve
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from bench.peers.onnx_rows import Model
 
@@ -22,11 +23,13 @@ class Served:
 
     async def __call__(self, request: Request) -> Any:
         rows = (await request.json())["rows"]
-        return {"predictions": self.model.records(rows)}
+        return JSONResponse({"predictions": self.model.records(rows)})
 
 
 if __name__ == "__main__":
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False)
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, logging_level="error", log_to_driver=False
+    )
     serve.start(http_options={"host": "127.0.0.1", "port": int(sys.argv[2])})
     serve.run(Served.bind(sys.argv[1]), route_prefix="/predict")
     signal.sigwait({signal.SIGTERM, signal.SIGINT})

@@ -24,13 +24,13 @@ AGAIN: Final = "Run the recipe again: Sixfold writes models that hold all of the
 
 @dataclass(frozen=True)
 class CheckedModel:
-    """`content`: the model, written anew from what was read. `cells`: those of all values of one
-    row.
+    """`content`: the model, written anew from what was read. `row_cells`: those of the values that
+    each row makes.
     """
 
     content: bytes
     graph: ModelGraph
-    cells: int
+    row_cells: int
 
     @classmethod
     def of(cls, model: bytes, where: str) -> CheckedModel:
@@ -39,7 +39,7 @@ class CheckedModel:
             message = onnx_messages.read(model)
             graph = ModelGraph.of(message)
             return cls(
-                b"".join(onnx_messages.written(message)), graph, onnx_shapes.costs(graph).cells
+                b"".join(onnx_messages.written(message)), graph, onnx_shapes.costs(graph).row_cells
             )
         except WireError as error:
             raise BundleError(

@@ -41,11 +41,12 @@ Shape = tuple[int, ...]
 @dataclass(frozen=True)
 class Costs:
     """Of one row: the cells of all values, and the products that make them; a value that needs no
-    row counts once.
+    row counts once. `row_cells`: without those values, what a further row takes.
     """
 
     cells: int
     products: int
+    row_cells: int
 
 
 def costs(graph: ModelGraph) -> Costs:
@@ -59,7 +60,7 @@ def costs(graph: ModelGraph) -> Costs:
             dim not in (None, has) for dim, has in zip(shape, found, strict=True)
         ):
             raise WireError(f"the output {onnx_graph.shown(name)} of shape {found}")
-    return Costs(walk.cells, walk.products)
+    return Costs(walk.cells, walk.products, walk.row_cells)
 
 
 def shapes(graph: ModelGraph) -> dict[str, Shape]:
@@ -95,7 +96,9 @@ class _Walk:
         stored = sum(math.prod(tensor.dims) for tensor in graph.tensors.values())
         self.most_cells = max(MOST_CELLS, CELLS_A_NUMBER * stored)
         self.most_products = max(MOST_PRODUCTS, PRODUCTS_A_NUMBER * stored)
-        self.cells = sum(abs(math.prod(self.shapes[name])) for name in graph.inputs)
+        self.cells = self.row_cells = 0
+        for name in graph.inputs:
+            self._count(self.shapes[name])
         self.products = 0
 
     def follow(self, node: Node) -> None:
@@ -117,12 +120,17 @@ class _Walk:
                     f"{node.operator} that makes {len(shape)} dimensions, or rows times rows"
                 )
             self.shapes[name] = shape
-            self.cells += abs(math.prod(shape))
+            self._count(shape)
         self.products += abs(math.prod(found[0])) * _inner(node, given)
         if self.cells > self.most_cells or self.products > self.most_products:
             raise WireError(
                 f"a row that takes more than {self.most_cells:,} cells or {self.most_products:,} products"
             )
+
+    def _count(self, shape: Shape) -> None:
+        cells = abs(math.prod(shape))
+        self.cells += cells
+        self.row_cells += cells * (min(shape, default=0) < 0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -97,11 +98,14 @@ def _must_be_guarded(service: Service, host: str) -> None:
 def _serve(asked: Up, service: Service, first: str | None) -> None:
     hosts = [*asked.allow_hosts, asked.host]
     app = create(service, asked.home.resolve(), hosts, asked.sign_on)
+    gc.collect()
+    gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     config = uvicorn.Config(
         app,
         host=asked.host,
         port=asked.port,
         http=BoundedHead,
+        ws="none",
         log_config=None,  # as all other lines of the log
         log_level="warning",
         access_log=False,

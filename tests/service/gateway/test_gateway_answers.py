@@ -103,7 +103,7 @@ def test_quotas_and_use(gate: GatewayWorld) -> None:
     service, operator = gate.world.service, gate.world.operator
     key, key_id = gate.predict_key()
     people.set_quota(service, operator, operator.tenant_id, Quota(requests_per_minute=5))
-    gate.front.limits._known.clear()
+    gate.front.limits._quotas.forget()
     statuses = []
     while 429 not in statuses and len(statuses) < 100:
         status, headers, body = gate.ask("POST", "/models/tiny/predict", BODY, key)

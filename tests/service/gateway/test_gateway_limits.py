@@ -24,7 +24,7 @@ WHO = Principal("tenant-1", "key-1", frozenset({Scope.PREDICT}))
 
 @given(st.integers(1, 1000), st.lists(st.floats(0, 10), min_size=1, max_size=200))
 def test_never_more_than_the_bucket_and_what_flows_in(most: int, pauses: list[float]) -> None:
-    buckets = TenantBuckets(Quota(), 0.0, Bucket(most), Bucket(None))
+    buckets = TenantBuckets(Quota(), Bucket(most), Bucket(None))
     now, let_in = 0.0, 0
     for pause in pauses:
         now += pause
@@ -37,14 +37,14 @@ def test_never_more_than_the_bucket_and_what_flows_in(most: int, pauses: list[fl
 
 
 def test_who_owes_tokens_waits_until_they_are_there() -> None:
-    buckets = TenantBuckets(Quota(), 0.0, Bucket(None), Bucket(60))
+    buckets = TenantBuckets(Quota(), Bucket(None), Bucket(60))
     buckets.enter(0.0)
     buckets.tokens.take(70)  # an answer may take more than was left
     with pytest.raises(QuotaExceeded, match="tokens per minute") as refused:
         buckets.enter(0.0)
     assert refused.value.retry_after_s == 11
     buckets.enter(11.0)
-    nothing = TenantBuckets(Quota(), 0.0, Bucket(0), Bucket(None))
+    nothing = TenantBuckets(Quota(), Bucket(0), Bucket(None))
     with pytest.raises(QuotaExceeded):
         nothing.enter(1e9)
 

@@ -101,7 +101,7 @@ def test_quotas_and_use(shop: GatewayWorld) -> None:
 
     until(lambda: used() == [(before + mistakes, mistakes)])
     people.set_quota(service, operator, operator.tenant_id, Quota(requests_per_minute=2))
-    shop.front.limits._known.clear()
+    shop.front.limits._quotas.forget()
     try:
         answers = [shop.ask("POST", PATH, BODY, key) for _ in range(8)]
         assert answers[0][0] == 200 and answers[-1][0] == 429
@@ -109,7 +109,7 @@ def test_quotas_and_use(shop: GatewayWorld) -> None:
         assert json.loads(answers[-1][2])["code"] == "quota_exceeded"
     finally:
         people.set_quota(service, operator, operator.tenant_id, Quota())
-        shop.front.limits._known.clear()
+        shop.front.limits._quotas.forget()
 
 
 def test_requests_are_kept_and_the_shadow_is_compared(shop: GatewayWorld) -> None:

@@ -111,9 +111,7 @@ class FrontDoor:
             who = await self._principal(scope)
             logs.note(tenant=who.tenant_id, key_id=who.key_id)
             who.require(KeyScope.PREDICT)
-            buckets = self.limits.remembered(who.tenant_id)
-            if buckets is None:
-                buckets = await asyncio.to_thread(self.limits.look_up, who.tenant_id)
+            buckets = await self.limits.buckets(who.tenant_id)
             buckets.enter(time.monotonic())
             async with self.bodies.held(scope, receive) as body:
                 with traces.span("predict", traces.CLIENT):
@@ -140,10 +138,7 @@ class FrontDoor:
                 "none",
                 "Send: Authorization: Bearer sf_…",
             )
-        known = self.keys.remembered(key.strip())
-        if known is not None:
-            return known
-        return await asyncio.to_thread(self.keys.look_up, key.strip())
+        return await self.keys.principal(key.strip())
 
     async def _of_browser(self, request: Request) -> Principal | None:
         """With a form's token whatever is asked: no page of a replica is opened with the console's session."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from sixfold.service.domain.errors import NotFound, QuotaExceeded
 from sixfold.service.domain.people import Quota
+from sixfold.service.gateway.look_ups import LookUps
 from sixfold.service.use_cases.service import Service
 
-LASTS_S: Final = 1.0  # how late a changed quota is known here
 MINUTE_S: Final = 60.0
 MOST: Final = 10_000
 
@@ -48,12 +49,20 @@ class Bucket:
 
 @dataclass
 class TenantBuckets:
-    """Of one tenant. `until`: when its quota is read again."""
+    """Of one tenant."""
 
     quota: Quota
-    until: float
     requests: Bucket
     tokens: Bucket
+
+    @classmethod
+    def full(cls, quota: Quota, now: float) -> TenantBuckets:
+        """As they begin."""
+        return cls(
+            quota,
+            Bucket(quota.requests_per_minute, at=now),
+            Bucket(quota.tokens_per_minute, at=now),
+        )
 
     def enter(self, now: float) -> None:
         """One request more. Raises QuotaExceeded."""
@@ -78,26 +87,22 @@ class TenantLimits:
     """For one server process."""
 
     service: Service
-    _known: dict[str, TenantBuckets] = field(default_factory=dict)
+    _quotas: LookUps[Quota] = field(default_factory=LookUps)
+    _buckets: dict[str, TenantBuckets] = field(default_factory=dict)
 
-    def remembered(self, tenant_id: str) -> TenantBuckets | None:
-        """None where the quota was read longer than a second ago."""
-        found = self._known.get(tenant_id)
-        return found if found is not None and time.monotonic() < found.until else None
+    async def buckets(self, tenant_id: str) -> TenantBuckets:
+        """By its quota of at most a second ago. A quota that did not change goes on with its buckets. Raises NotFound."""
+        quota = await self._quotas.get(tenant_id, partial(self._quota, tenant_id))
+        known = self._buckets.get(tenant_id)
+        if known is None or known.quota != quota:
+            if len(self._buckets) >= MOST:
+                self._buckets.clear()
+            known = self._buckets[tenant_id] = TenantBuckets.full(quota, time.monotonic())
+        return known
 
-    def look_up(self, tenant_id: str) -> TenantBuckets:
-        """Its quota as it is now: in a thread. A quota that did not change goes on with its buckets. Raises NotFound."""
+    def _quota(self, tenant_id: str) -> Quota:
         with self.service.database.reading() as rows:
             tenant = rows.tenants.get(tenant_id)
         if tenant is None:
             raise NotFound("the tenant", "one that is there", "none", "Ask an operator.")
-        now, quota = time.monotonic(), tenant.quota
-        known = self._known.get(tenant_id)
-        if known is None or known.quota != quota:
-            if len(self._known) >= MOST:
-                self._known.clear()
-            requests = Bucket(quota.requests_per_minute, at=now)
-            known = TenantBuckets(quota, now, requests, Bucket(quota.tokens_per_minute, at=now))
-            known = self._known[tenant_id] = known
-        known.until = now + LASTS_S
-        return known
+        return tenant.quota
