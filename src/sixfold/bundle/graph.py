@@ -16,7 +16,7 @@ import onnxruntime as ort
 
 from sixfold.bundle import onnx_messages, onnx_shapes
 from sixfold.bundle.onnx_graph import ModelGraph
-from sixfold.bundle.onnx_messages import WireError
+from sixfold.bundle.onnx_messages import Message, WireError
 from sixfold.core.errors import BundleError
 
 AGAIN: Final = "Run the recipe again: Sixfold writes models that hold all of their tensors, and operators of its own list only."
@@ -48,7 +48,7 @@ class CheckedModel:
 
     def session(self, where: str) -> ort.InferenceSession:
         """On one thread, the way a receipt's latency was measured. Raises BundleError."""
-        return _session(self.content, where)
+        return session_on(self.content, where)
 
     def session_of(self, value: str, elem_type: int, where: str) -> ort.InferenceSession:
         """The same graph, whose one output is its inner value `value`, of this type. Raises
@@ -57,17 +57,15 @@ class CheckedModel:
         message = onnx_messages.read(self.content)
         output = {1: [value.encode()], 2: [{1: [{1: [elem_type]}]}]}
         inner = {**message, 7: [{**message[7][0], 12: [output]}]}
-        return _session(b"".join(onnx_messages.written(inner)), where)
+        return session_on(b"".join(onnx_messages.written(inner)), where)
 
-    def session_from(
-        self, value: str, elem_type: int, width: int, where: str
-    ) -> ort.InferenceSession:
-        """The part of the graph behind its inner value `value` [rows, width], which becomes the one
-        input. Raises WireError where more than it is needed, BundleError.
+    def part_behind(self, value: str, elem_type: int, width: int, output: str) -> Message:
+        """The part of the graph from its inner value `value` [rows, width], which becomes the one
+        input, to `output`. Raises WireError where more than it is needed.
         """
         message = onnx_messages.read(self.content)
         graph = message[7][0]
-        needed, kept = {bytes(output[1][0]) for output in graph[12]}, []
+        needed, kept = {output.encode()}, []
         for node in reversed(graph.get(1, [])):
             made = set(map(bytes, node.get(2, [])))
             if made & needed and value.encode() not in made:
@@ -79,8 +77,9 @@ class CheckedModel:
         shape = {1: [{2: [b"rows"]}, {1: [width]}]}
         given = {1: [value.encode()], 2: [{1: [{1: [elem_type], 2: [shape]}]}]}
         tensors = [tensor for tensor in graph.get(5, []) if bytes(tensor[8][0]) in needed]
-        inner = {**message, 7: [{**graph, 1: kept[::-1], 5: tensors, 11: [given]}]}
-        return _session(b"".join(onnx_messages.written(inner)), where)
+        outputs = [each for each in graph[12] if bytes(each[1][0]) == output.encode()]
+        inner = {**graph, 1: kept[::-1], 5: tensors, 11: [given], 12: outputs}
+        return {**message, 7: [inner]}
 
     def classes(self) -> tuple[str, ...] | None:
         """The labels that the output `label` is taken from, in the order of the classes' columns;
@@ -104,7 +103,8 @@ class CheckedModel:
         return names.texts()
 
 
-def _session(content: bytes, where: str) -> ort.InferenceSession:
+def session_on(content: bytes, where: str) -> ort.InferenceSession:
+    """On one thread, of what was checked, or was made of it. Raises BundleError."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

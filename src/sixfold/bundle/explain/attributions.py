@@ -21,6 +21,7 @@ HOW: Final = {
     "sampled": "sampled: Shapley values by antithetic permutations over stored rows",
     "gradients": "integrated gradients: from the mean of the stored rows to the row",
 }
+DIFFERENCES: Final = ", by differences of answers"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Attributions:
     softmax, or what the model answers. `error`: [rows, columns, outputs] standard errors where they
     are sampled, None where they are exact. `asked`: rows that the model answered for it. `integration_error`:
     [rows, outputs] how far a contribution may be off, about, of integrated gradients; `held`: columns
-    that stayed as they are.
+    that stayed as they are; `by_slopes`: rows whose gradients the graph itself gave, as those of the
+    others are differences of answers.
     """
 
     method: Literal["trees", "linear", "sampled", "gradients"]
@@ -45,6 +47,7 @@ class Attributions:
     asked: int = 0
     integration_error: Floats | None = None
     held: frozenset[str] = frozenset()
+    by_slopes: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
         return len(self.base)
@@ -53,6 +56,11 @@ class Attributions:
     def how(self) -> str:
         """The method in words."""
         return HOW[self.method]
+
+    def _how(self, row: int) -> str:
+        """Of one row."""
+        differs = self.method == "gradients" and row not in self.by_slopes
+        return self.how + (DIFFERENCES if differs else "")
 
     def records(self, output: str | None = None) -> list[dict[str, Any]]:
         """One mapping a row, of the output named: `output`, `scale`, `method`, `base`,
@@ -74,7 +82,7 @@ class Attributions:
         record: dict[str, Any] = {
             "output": self.outputs[at],
             "scale": self.scale,
-            "method": self.how,
+            "method": self._how(row),
             "base": float(self.base[row, at]),
             "prediction": float(self.prediction[row, at]),
             "contributions": {self.columns[n]: float(given[n]) for n in order},

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,9 @@ from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain import stored as stored_file
 from sixfold.bundle.explain.attributions import Attributions, Floats, Method, Scale
 from sixfold.bundle.explain.faithfulness import Faithfulness
+from sixfold.bundle.explain.feature_path import FeaturePath
 from sixfold.bundle.explain.features import AnswersFeatures, FeatureReader, NamedFeatures
-from sixfold.bundle.explain.gradients import Baseline, integrated, least_asked
+from sixfold.bundle.explain.gradients import Baseline
 from sixfold.bundle.explain.sampling import LEAST_PAIRS, Player, Players, SamplingEffort, sampled
 from sixfold.bundle.explain.stored import Stored
 from sixfold.bundle.explain.sums import SCALES, Sum, answers, of_classes, sum_of
@@ -52,17 +53,6 @@ class ExplainEffort:
     seconds: float = 60.0
     rows: int = 20_000
     seed: int = 0
-
-
-class FeaturePath(NamedTuple):
-    """What gradients are integrated with: features, answers to them, where the way begins, and seconds
-    an answer takes.
-    """
-
-    reader: FeatureReader
-    answer: AnswersFeatures
-    baseline: Baseline
-    row_s: float
 
 
 class Explainer:
@@ -275,17 +265,13 @@ class Explainer:
         )
 
     def gradients(self, feeds: Feeds, effort: ExplainEffort) -> Attributions:
-        """Of what the front end made, row after row: integrated from the mean of the stored rows."""
-        started, path = time.monotonic(), self._path
-        x = path.reader.read(self.predictor.runtime, feeds)
-        expected_s = len(x) * least_asked(path.baseline) * path.row_s
+        """Of what the front end made, integrated from the mean of the stored rows."""
+        end, path = time.monotonic() + effort.seconds, self._path
+        x = np.asarray(path.reader.read(self.predictor.runtime, feeds), dtype=np.float64)
+        expected_s = len(x) * path.least_s
         if expected_s > effort.seconds:
             raise self._too_much(len(x), expected_s, effort)
-        found = []
-        for row, each in enumerate(np.asarray(x, dtype=np.float64)):
-            end = started + effort.seconds * (row + 1) / len(x)
-            one = SamplingEffort(effort.rows, end, effort.seed)
-            found.append(integrated(path.answer, each, path.baseline, one))
+        found = path.integrated(x, SamplingEffort(effort.rows, end, effort.seed))
         values = np.stack([each.values for each in found])
         contributions = np.zeros((len(x), len(self.columns), values.shape[2]))
         arrays = self.stored.arrays
@@ -305,6 +291,9 @@ class Explainer:
             asked=sum(each.asked for each in found),
             integration_error=np.stack([each.error for each in found]),
             held=self.held,
+            by_slopes=frozenset(
+                row for row, each in enumerate(found) if each.lacking is not None
+            ),
         )
 
     @property
@@ -324,7 +313,7 @@ class Explainer:
         stored, runtime = self.stored, self.predictor.runtime
         kind, place = FLOAT if stored.single else DOUBLE, stored.arrays["place"]
         named = NamedFeatures(stored.value, kind, stored.width)
-        model = CheckedModel.of(self._files[MODEL], self._where)
+        model = self.graph
         try:
             answer = AnswersFeatures.of(
                 model, named, self.output_name, runtime.rows_at_once, self._where
@@ -337,10 +326,12 @@ class Explainer:
         x = np.asarray(reader.read(runtime, self.background), dtype=np.float64)
         held, code = np.ones(stored.width, dtype=bool), np.zeros(stored.width, dtype=bool)
         held[place], code[place] = False, stored.arrays["code"] > 0
-        started = time.perf_counter()
-        answer(x)
-        row_s = (time.perf_counter() - started) / len(x)
-        return FeaturePath(reader, answer, Baseline.of(x, code, held), row_s)
+        return FeaturePath.of(model, reader, answer, x, Baseline.of(x, code, held))
+
+    @property
+    def graph(self) -> CheckedModel:
+        """The bundle's. Raises BundleError."""
+        return CheckedModel.of(self._files[MODEL], self._where)
 
     @property
     def output_name(self) -> str:
@@ -395,7 +386,7 @@ class Explainer:
     @cached_property
     def _opened(self) -> tuple[Sum, FeatureReader]:
         """The sum, and what reads its features. Raises BundleError."""
-        model = CheckedModel.of(self._files[MODEL], self._where)
+        model = self.graph
         try:
             found = sum_of(self.stored, model)
         except WireError as error:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle.frontend import Feeds
-from sixfold.bundle.graph import CheckedModel, answering
+from sixfold.bundle.graph import CheckedModel, answering, session_on
 from sixfold.bundle.manifest import AGAIN
 from sixfold.bundle.onnx_graph import FLOAT
+from sixfold.bundle.onnx_messages import written
 from sixfold.bundle.runtime import EncodesInputs, Runtime
 from sixfold.core.errors import BundleError
 
@@ -81,7 +82,8 @@ class AnswersFeatures:
         cls, model: CheckedModel, named: NamedFeatures, output: str, rows_at_once: int, where: str
     ) -> AnswersFeatures:
         """Raises WireError for a graph whose answers take more than the features, BundleError."""
-        session = model.session_from(named.value, named.elem_type, named.width, where)
+        part = model.part_behind(named.value, named.elem_type, named.width, output)
+        session = session_on(b"".join(written(part)), where)
         return cls(named, session, output, rows_at_once, where)
 
     def __call__(self, x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

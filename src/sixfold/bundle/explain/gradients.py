@@ -1,8 +1,8 @@
-"""Integrated gradients (Sundararajan, Taly and Yan, 2017) of a network's answers in its features, by
-the graph alone.
+"""Integrated gradients (Sundararajan, Taly and Yan, 2017) of a network's answers in its features,
+where its slopes are not known (`integrals` has them where they are).
 
 On the straight way from a baseline b to the row x, feature i gets the integral of its own slope:
-(x_i - b_i) ∫ ∂f/∂x_i (b + t (x - b)) dt. The graph has no slopes, so the way is cut into m equal
+(x_i - b_i) ∫ ∂f/∂x_i (b + t (x - b)) dt. Without slopes the way is cut into m equal
 parts, and in each the features go on one after the other, in an order and in its reverse; a feature
 gets the mean of its two differences. As m grows, these are the integrals; what the order does
 cancels up to second order. Differences in a row leave nothing out: the sum of all φ is f(x) - f(b)
@@ -34,15 +34,17 @@ CELLS: Final = 1 << 22  # of the features that are asked at once
 
 
 class Integrated(NamedTuple):
-    """[K] answer to the baseline, [features, K]; `error` [K]: what the last doubling of the parts
-    changed a contribution by, at most, and the standard error over pairs of ways; and rows that the
-    model answered.
+    """[K] answer to the baseline, [features, K]; `error` [K]: how far the integral of a contribution
+    may be off, about, and the standard error over pairs of ways; and rows that the model answered.
+    `lacking` [K]: by how much the sum was off before that was shared out; None of differences, which
+    leave nothing out.
     """
 
     base: Floats
     values: Floats
     error: Floats
     asked: int
+    lacking: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def integrated(
     answer: OfFeatures, x: Floats, baseline: Baseline, effort: SamplingEffort
 ) -> Integrated:
     """Of one row [features]. `answer`: [n, features] → [n, K]."""
-    way = _Way.of(answer, x, baseline, effort.seed)
+    way = Way.of(answer, x, baseline, effort.seed)
     base, parts = answer(way.start[None])[0], PARTS
     coarse, asked = way.values(parts), 1 + way.asked(parts)
     while True:
@@ -87,7 +89,7 @@ def integrated(
         small = changed.max() <= ENOUGH * np.abs(fine.mean(axis=0)).max()
         over = time.monotonic() >= effort.end or asked + way.asked(2 * parts) > effort.rows
         if small or over or parts >= MOST_PARTS:
-            return Integrated(base, fine.mean(axis=0), changed + _spread(fine), asked)
+            return Integrated(base, fine.mean(axis=0), changed + spread(fine), asked)
         coarse = fine
 
 
@@ -95,7 +97,7 @@ def _asked(numbers: int, codes: int, parts: int) -> int:
     return (WAYS if codes else 1) * 2 * (numbers * parts + codes)
 
 
-def _spread(values: Floats) -> Floats:
+def spread(values: Floats) -> Floats:
     """[K] the largest standard error of a mean over pairs of ways [ways, features, K]."""
     if len(values) == 1:
         return np.zeros(values.shape[2])
@@ -105,7 +107,7 @@ def _spread(values: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class _Way:
+class Way:
     """From `start` to `x`. `numbers` and `codes`: the features that differ, numbers in the order in
     which they go on. `moments`: [ways, codes] when each code jumps.
     """
@@ -118,7 +120,7 @@ class _Way:
     moments: Floats
 
     @classmethod
-    def of(cls, answer: OfFeatures, x: Floats, baseline: Baseline, seed: int) -> _Way:
+    def of(cls, answer: OfFeatures, x: Floats, baseline: Baseline, seed: int) -> Way:
         start = np.where(baseline.held, x, baseline.values)
         moves = start != x
         codes = np.flatnonzero(moves & baseline.code)
@@ -146,10 +148,12 @@ class _Way:
         if len(self.numbers):
             found[self.numbers] = self._steps(moments, parts)
         if len(self.codes):
-            found[self.codes] = self._in_pieces(
-                lambda some: self._jumps(some, moments), len(self.codes)
-            )
+            found[self.codes] = self.jumps(moments)
         return found
+
+    def jumps(self, moments: Floats) -> Floats:
+        """[codes, K] what each gets, of the ways with these moments."""
+        return self._in_pieces(lambda some: self._jumps(some, moments), len(self.codes))
 
     def _steps(self, moments: Floats, parts: int) -> Floats:
         """[numbers, K]. State s of a part: the first s numbers have gone on; beyond all of them, the
