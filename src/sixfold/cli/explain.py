@@ -25,12 +25,12 @@ BAR = 24  # characters
 @click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "exact", "sampled", "gradients", "occlusion"]),
+    type=click.Choice(["auto", "exact", "sampled", "gradients", "occlusion", "rollout"]),
     default="auto",
     show_default=True,
     help="exact: linear models, trees, boosting; sampled: every model of table columns; "
-    "gradients: networks of table columns; "
-    "occlusion: words, patches of images, windows of recordings.",
+    "gradients: networks of table columns, pixels of an image; "
+    "occlusion: words, patches of images, windows of recordings; rollout: attention, with --prompt.",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
@@ -58,7 +58,10 @@ BAR = 24  # characters
 )
 @click.option("--prompt", metavar="TEXT", help="Of a language model: which of its tokens count.")
 @click.option(
-    "--answer", metavar="TEXT", help="To --prompt; left out: the most probable one, of 16 tokens."
+    "--answer",
+    metavar="TEXT",
+    help="To --prompt, or what is said in a recording that is written down; left out: what the model answers "
+    "(to --prompt the most probable 16 tokens).",
 )
 @click.option(
     "--seconds",
@@ -98,10 +101,13 @@ def command(
     if [row, faithfulness, prompt].count(None) != 2:
         raise click.UsageError("Give a ROW, or --faithfulness FILE, or --prompt TEXT.")
     _check_given(bool(fixed or wanted), counterfactual, "--fixed and --to are of --counterfactual.")
-    _check_given(answer is not None, prompt is not None, "--answer is of --prompt.")
+    _check_given(answer is not None, faithfulness is None, "--answer is of --prompt, or of a ROW.")
+    _check_given(method == "rollout", prompt is not None, "--method rollout is of --prompt.")
     loaded = load(bundle, allow)
     if prompt is not None:
-        _prompt(loaded, prompt, answer, seconds, as_json)
+        _prompt(loaded, prompt, answer, method, seconds, as_json)
+        return
+    if row is not None and _said(loaded, row, answer, seconds, as_json):
         return
     if row is not None and _recommended(loaded, row, as_json):
         return
@@ -143,7 +149,9 @@ def _show(found: Any, asked: list[dict[str, Any]], as_json: bool) -> None:
         click.echo(f"The model answered {found.asked:,} rows for it.", err=True)
 
 
-def _prompt(bundle: Any, prompt: str, answer: str | None, seconds: float, as_json: bool) -> None:
+def _prompt(
+    bundle: Any, prompt: str, answer: str | None, method: str, seconds: float, as_json: bool
+) -> None:
     from sixfold.bundle.runtime import Generates
     from sixfold.core.errors import BundleError
 
@@ -151,23 +159,47 @@ def _prompt(bundle: Any, prompt: str, answer: str | None, seconds: float, as_jso
     if not isinstance(runtime, Generates):
         expected = "a language model's bundle, for --prompt"
         raise BundleError(str(bundle.path), expected, "one that answers rows", "Give a ROW.")
-    from sixfold.bundle.language.leave_one_out import changes
+    if method not in ("auto", "occlusion", "rollout"):
+        raise click.UsageError("--prompt takes --method auto, occlusion or rollout.")
+    from sixfold.bundle.language.leave_one_out import changes, rollout
 
     model = runtime.language_model()
     try:
-        found = changes(model, prompt, answer, seconds)
+        found: Any = (
+            rollout(model, prompt, answer)
+            if method == "rollout"
+            else changes(model, prompt, answer, seconds)
+        )
     finally:
         model.close()
     if as_json:
         show_json(found.record())
         return
-    click.echo(one_line(f"{found.answer!r}: log-probability {found.logprob:.4g}"))
-    if found.without_prompt is not None:
-        click.echo(f"  without the prompt {found.without_prompt:.4g}")
-    for line in bars(
-        [(repr(text), each) for text, each in zip(found.texts, found.changes, strict=True)]
-    ):
+    for line in found.lines():
+        click.echo(one_line(line))
+    for line in bars([(repr(text), each) for text, each in found.pairs()]):
         click.echo(line)
+
+
+def _said(bundle: Any, row: str, answer: str | None, seconds: float, as_json: bool) -> bool:
+    """Of a model that writes down what is said: where in a recording; False for another model."""
+    from sixfold.bundle.runtime import Transcribes
+
+    runtime = bundle.predictor.runtime
+    if not isinstance(runtime, Transcribes):
+        _check_given(answer is not None, False, "--answer is of --prompt, or of a recording.")
+        return False
+    from sixfold.bundle.explain.spoken import spoken
+
+    asked = _rows(bundle, row, 1)
+    found = spoken(bundle.predictor, runtime.transcriber(), asked, answer, seconds)
+    record = found.record()
+    if as_json:
+        show_json({"explanations": [record], "rows_asked": found.asked})
+        return True
+    for line in (*_table(record, {}), *pieces_shown(record)):
+        click.echo(line)
+    return True
 
 
 def _recommended(bundle: Any, row: str, as_json: bool) -> bool:

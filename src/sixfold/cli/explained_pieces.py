@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, Final
 
 from sixfold.core.visible import one_line
 
 SHOWN: Final = 20  # words
 BAR: Final = 24  # characters
+MOST: Final = 8  # patches of an image side by side
 
 
 def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
@@ -27,14 +29,27 @@ def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
         elif told["kind"] == "image":
             pixels = f"{told['height']} × {told['width']} pixels"
             yield one_line(f"{name}: patches of the {pixels} that the model sees")
-            for row in told["changes"]:
+            for row in _patches(told["changes"]):
                 yield "  " + " ".join(f"{value:>+7.3f}" for value in row)
         elif told["kind"] == "audio":
             yield one_line(f"{name}: windows of time of what the model hears")
             yield from bars(list(_windows(told)))
+            yield from _words_said(told)
     if plain:
         yield "columns, each against its usual value"
         yield from bars(sorted(plain.items(), key=lambda each: -abs(each[1])))
+
+
+def _patches(changes: list[list[float]]) -> list[list[float]]:
+    """As many as fit side by side, each the sum of its pixels."""
+    sides = len(changes), len(changes[0])
+    if max(sides) <= MOST:
+        return changes
+    rows, columns = ([size * at // MOST for at in range(MOST + 1)] for size in sides)
+    return [
+        [sum(sum(line[a:b]) for line in changes[top:bottom]) for a, b in pairwise(columns)]
+        for top, bottom in pairwise(rows)
+    ]
 
 
 def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -42,6 +57,15 @@ def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     step = (told["to"] - start) / max(1, count)
     for number, value in enumerate(told["changes"]):
         yield f"{start + number * step:.3f} to {start + (number + 1) * step:.3f} s", value
+
+
+def _words_said(told: Mapping[str, Any]) -> Iterator[str]:
+    """Of each word of what is said, when, and the window that it depends on most."""
+    times = [name for name, _ in _windows(told)]
+    for each in told.get("words", ()):
+        when, change = max(zip(times, each["changes"], strict=True), key=lambda pair: pair[1])
+        said = f"{each['start']:.3f} to {each['end']:.3f} s"
+        yield one_line(f"  {each['word']!r}, {said}: most from {when} ({change:+.4g})")
 
 
 def bars(values: list[tuple[str, float]]) -> Iterator[str]:

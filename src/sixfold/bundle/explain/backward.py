@@ -6,7 +6,7 @@ and onnxruntime runs both. The bundle keeps the one graph that it has.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -44,7 +44,7 @@ PASSES: Final = 4  # cells of both ways, as a multiple of those of the way to th
 
 
 class Sloped(NamedTuple):
-    """Of points: `answers` [n, K], `slopes` [n, features, K]."""
+    """Of points: `answers` [n, outputs], `slopes` [n, features, K]."""
 
     answers: Floats
     slopes: Floats
@@ -52,14 +52,15 @@ class Sloped(NamedTuple):
 
 @dataclass(frozen=True)
 class SlopedFeatures:
-    """Answers to features, and their slopes. `outputs`: K, which `add_up` to 1 where they are
-    probabilities, so that the last one's slopes follow from the others'.
+    """Answers to features, and slopes of K `chosen` ones of its `outputs`. `add_up`: they are all the
+    probabilities there are, so that the last one's slopes follow from the others'.
     """
 
     session: Any
     named: NamedFeatures
     output: str
     outputs: int
+    chosen: tuple[int, ...]
     add_up: bool
     rows_at_once: int
     where: str
@@ -76,13 +77,18 @@ class SlopedFeatures:
         whole = _with_slopes(part, graph, named, output)
         session = session_on(b"".join(written(whole)), where)
         outputs = graph.outputs[output][1] or 1
-        add_up = output == "probability" and outputs > 1
-        return cls(session, named, output, outputs, add_up, max(1, rows_at_once // PASSES), where)
+        every, add_up = tuple(range(outputs)), output == "probability" and outputs > 1
+        at_once = max(1, rows_at_once // PASSES)
+        return cls(session, named, output, outputs, every, add_up, at_once, where)
+
+    def of_output(self, number: int) -> SlopedFeatures:
+        """Slopes of this one alone."""
+        return replace(self, chosen=(number,), add_up=False)
 
     @property
     def passes(self) -> int:
         """Rows that the model answers for one point."""
-        return self.outputs - self.add_up
+        return len(self.chosen) - self.add_up
 
     def __call__(self, x: Floats) -> Sloped:
         """[n, features], n at least 1."""
@@ -96,18 +102,18 @@ class SlopedFeatures:
         return Sloped(*(np.concatenate(each) for each in zip(*pieces, strict=True)))
 
     def _asked(self, x: npt.NDArray[Any]) -> Sloped:
-        slopes = np.empty((*x.shape, self.outputs))
-        for output in range(self.passes):
+        slopes = np.empty((*x.shape, len(self.chosen)))
+        for place, output in enumerate(self.chosen[: self.passes]):
             seed = np.zeros((len(x), self.outputs))
             seed[:, output] = 1.0
             with answering(self.where):
                 answers, found = self.session.run(
                     [self.output, SLOPES], {self.named.value: x, SEED: seed}
                 )
-            slopes[:, :, output] = found
+            slopes[:, :, place] = found
         if self.add_up:
             slopes[:, :, -1] = -slopes[:, :, :-1].sum(axis=2)
-        return Sloped(np.asarray(answers, dtype=np.float64), slopes)
+        return Sloped(np.asarray(answers), slopes)
 
 
 def _with_slopes(part: Message, graph: ModelGraph, named: NamedFeatures, output: str) -> Message:

@@ -84,7 +84,7 @@ class Explainer:
         runtime = self.predictor.runtime
         if self.stored.kind not in stored_file.SUMS or not isinstance(runtime, EncodesInputs):
             return "a model that is no sum of trees or of weighted columns"
-        if MODEL not in self._files:  # an installed runtime has another file in its place
+        if not self.has_graph:
             return "a bundle without the graph"
         if self.stored.several:
             return "features that are made of several columns"
@@ -96,7 +96,7 @@ class Explainer:
         runtime = self.predictor.runtime
         if self.stored.kind != "network" or not isinstance(runtime, EncodesInputs):
             return "a model that is no network of table columns"
-        if MODEL not in self._files or PARITY not in self._files:
+        if not self.has_graph or PARITY not in self._files:
             return "a bundle without the graph, or without stored rows"
         if runtime.depends_on_batch:
             return "a network that computes in 8-bit integers, whose answers are steps"
@@ -327,6 +327,11 @@ class Explainer:
         held, code = np.ones(stored.width, dtype=bool), np.zeros(stored.width, dtype=bool)
         held[place], code[place] = False, stored.arrays["code"] > 0
         return FeaturePath.of(model, reader, answer, x, Baseline.of(x, code, held))
+
+    @property
+    def has_graph(self) -> bool:
+        """False of an installed runtime, which has another file in its place."""
+        return MODEL in self._files
 
     @property
     def graph(self) -> CheckedModel:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.faithfulness import Faithfulness
 from sixfold.bundle.explain.occlusion import faithful, not_occluded, occluded, taken
+from sixfold.bundle.explain.pixels import not_pixels, pixel_gradients
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.predictions import Predictions
 
@@ -51,9 +52,13 @@ def explanations(
     output: str | None = None,
 ) -> Explanations:
     """`auto`: contributions of the columns where these can be told and there are several, and the
-    pieces of texts, images and recordings where there are any. Raises RowError.
+    pieces of texts, images and recordings where there are any. `gradients` of a model of images: its
+    pixels. Raises RowError.
     """
     effort = effort or ExplainEffort()
+    if method == "gradients" and explainer.not_gradients and not not_pixels(explainer):
+        of_pixels = pixel_gradients(explainer, rows, effort, extra, output)
+        return Explanations(of_pixels.records, of_pixels.predictions, of_pixels.asked)
     if method != "occlusion" and not _has_pieces(explainer, method):
         found = explainer.explain(rows, method, effort, extra)
         return Explanations(found.records(output), found.predictions, found.asked)

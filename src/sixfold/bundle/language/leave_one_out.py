@@ -2,8 +2,8 @@
 same answer is computed again (Li, Monroe and Jurafsky, 2016).
 
 change = log p(answer | prompt) - log p(answer | prompt without the token), in nats: above 0 where
-the token made the answer more probable. The runtime does not hand out attention, so there is no
-rollout of it.
+the token made the answer more probable. What the layers look at is another question, which a rollout of
+their attention answers (`attention_rollout`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from sixfold.bundle.language.answer_text import NEAR
+from sixfold.bundle.language.attention_rollout import TokenShares, shares_of
 from sixfold.bundle.language.model import LanguageRuntime
 from sixfold.bundle.language.requests import GenerationRequest, Sampling
 from sixfold.core.errors import RowError
@@ -41,14 +42,24 @@ class TokenChanges:
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
-        pairs = zip(self.texts, self.changes, strict=True)
         return {
             "method": HOW,
             "answer": self.answer,
             "logprob": self.logprob,
             "without_prompt": self.without_prompt,
-            "tokens": [{"text": text, "change": change} for text, change in pairs],
+            "tokens": [{"text": text, "change": change} for text, change in self.pairs()],
         }
+
+    def pairs(self) -> list[tuple[str, float]]:
+        """Pieces of the prompt, with their changes."""
+        return list(zip(self.texts, self.changes, strict=True))
+
+    def lines(self) -> list[str]:
+        """What is told above them."""
+        found = [f"{self.answer!r}: log-probability {self.logprob:.4g}"]
+        if self.without_prompt is not None:
+            found.append(f"  without the prompt {self.without_prompt:.4g}")
+        return found
 
 
 def changes(
@@ -61,15 +72,7 @@ def changes(
     would take longer than `seconds`.
     """
     asked = AskedPrompt.of(model, prompt)
-    told = _answer(model, asked.ids, answer)
-    limit, found = model.tokens.context, len(asked.ids) + len(told)
-    if found >= limit:
-        raise RowError(
-            "the prompt",
-            f"fewer than {limit:,} tokens with its answer",
-            f"{found:,}",
-            "Shorten it.",
-        )
+    told = answered(model, asked.ids, answer)
     started = time.perf_counter()
     whole = _logprob(model, asked.ids, told)
     a_piece_s = time.perf_counter() - started
@@ -130,6 +133,39 @@ def _alike(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def rollout(model: LanguageRuntime, prompt: str, answer: str | None = None) -> TokenShares:
+    """Of the same tokens how much of each is in the last layer where the answer is predicted. Raises RowError
+    as `changes`, and for more tokens than fit into memory.
+    """
+    asked = AskedPrompt.of(model, prompt)
+    told = answered(model, asked.ids, answer)
+    count = len(asked.ids)
+    attentions = model.attentions.means((*asked.ids, *told[:-1]))
+    shares = shares_of(attentions, range(count - 1, count - 1 + len(told)))[
+        asked.start : asked.stop
+    ]
+    return TokenShares(
+        texts=tuple(_text(model, [token]) for token in asked.ids[asked.start : asked.stop]),
+        shares=tuple(shares.tolist()),
+        answer=model.tokens.decode(told, asked.ids[-NEAR:]),
+        elsewhere=float(1.0 - shares.sum()),
+    )
+
+
+def answered(model: LanguageRuntime, ids: tuple[int, ...], answer: str | None) -> tuple[int, ...]:
+    """The tokens of an answer. Raises RowError for one without tokens, or beyond the context."""
+    found = _answer(model, ids, answer)
+    limit, count = model.tokens.context, len(ids) + len(found)
+    if count >= limit:
+        raise RowError(
+            "the prompt",
+            f"fewer than {limit:,} tokens with its answer",
+            f"{count:,}",
+            "Shorten it.",
+        )
+    return found
 
 
 def _answer(model: LanguageRuntime, ids: tuple[int, ...], answer: str | None) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import psutil
 from sixfold.bundle.gguf_header import GgufHeader
 from sixfold.bundle.language import parity
 from sixfold.bundle.language.answer_text import NEAR, AnswerText
+from sixfold.bundle.language.attention_rollout import Attentions
 from sixfold.bundle.language.engine import Engine, EngineLimits, Ticket
 from sixfold.bundle.language.hidden_states import HiddenStates
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece, Sampling
@@ -41,6 +42,7 @@ class LanguageRuntime:
     def __init__(self, path: Path, header: GgufHeader, tokens: LanguageTokens) -> None:
         self._path, self._header, self.tokens = path, header, tokens
         self.hidden_states = HiddenStates(path, header)
+        self.attentions = Attentions(path, header)
         self._sequences, self._threads = self.rows_at_once, 0
         self._engines: dict[bool, Engine] = {}  # by whether it scores prompts
         self._lock = threading.Lock()

@@ -21,6 +21,7 @@ from sixfold.bundle.language.gguf_weights import GgufWeights
 
 Node = Any  # of the graph: OpenVINO has no types for them
 END: Final = 2**31 - 1  # of a slice: all that follows
+LEAST: Final = -1e30  # a score whose share is 0
 
 
 class NetworkGraph:
@@ -55,7 +56,16 @@ class NetworkGraph:
         found = self._hidden(inputs[0], inputs[1], None)
         return openvino.Model([ops.result(found)], inputs, "encoder")
 
-    def _hidden(self, ids_BT: Node, places_BT: Node, cache: _Cache | None) -> Node:
+    def attention(self) -> Any:
+        """Ids [1, T] and their places → how much each token of a layer takes from those up to it, the mean
+        over heads, [layers, T, T].
+        """
+        inputs = [_input("input_ids", [1, -1]), _input("position_ids", [1, -1])]
+        watched = _Watched(inputs[0], self._head)
+        self._hidden(inputs[0], inputs[1], watched)
+        return openvino.Model([ops.result(ops.concat(watched.means, 0))], inputs, "attention")
+
+    def _hidden(self, ids_BT: Node, places_BT: Node, cache: _Cache | _Watched | None) -> Node:
         vectors_VD = self._weights.matrix("token_embd.weight")
         x_BTD = ops.gather(vectors_VD, ops.convert(ids_BT, openvino.Type.i32), _whole([0]))
         rotation = _Rotation(self.speeds(), places_BT)
@@ -69,13 +79,17 @@ class NetworkGraph:
             x_BTD = ops.add(x_BTD, self._linear(inner_BTF, f"{own}ffn_down"))
         return self._norm(x_BTD, "output_norm")
 
-    def _attention(self, x_BTD: Node, own: str, rotation: _Rotation, cache: _Cache | None) -> Node:
+    def _attention(
+        self, x_BTD: Node, own: str, rotation: _Rotation, cache: _Cache | _Watched | None
+    ) -> Node:
         q_BHTC = rotation.applied(self._of_heads(x_BTD, f"{own}attn_q", self._heads))
         k_BKTC = rotation.applied(self._of_heads(x_BTD, f"{own}attn_k", self._kv_heads))
         v_BKTC = self._of_heads(x_BTD, f"{own}attn_v", self._kv_heads)
         if cache is None:
             k_BHTC, v_BHTC = self._repeated(k_BKTC), self._repeated(v_BKTC)
             found = ops.scaled_dot_product_attention(q_BHTC, k_BHTC, v_BHTC, causal=True)
+        elif isinstance(cache, _Watched):
+            found = cache.mixed(q_BHTC, self._repeated(k_BKTC), self._repeated(v_BKTC))
         else:
             k_BKSC, v_BKSC = cache.longer(k_BKTC, f"{own}key"), cache.longer(v_BKTC, f"{own}value")
             k_BHSC, v_BHSC = self._repeated(k_BKSC), self._repeated(v_BKSC)
@@ -178,6 +192,28 @@ class _Cache:
         found = ops.concat([before, new_BKTC], 2)
         self.writes.append(ops.assign(found, variable))
         return found
+
+
+class _Watched:
+    """Attention written out, so that its weights can be looked at. `means`: of each layer [1, T, T], over
+    the heads.
+    """
+
+    def __init__(self, ids_BT: Node, head: int) -> None:
+        self._scale = _number(head**-0.5)
+        count = ops.gather(ops.shape_of(ids_BT), _whole([1]), _whole([0]))
+        places = ops.range(_whole(0), ops.squeeze(count, _whole([0])), _whole(1), "i64")
+        self._before = ops.less_equal(
+            ops.unsqueeze(places, _whole([0])), ops.unsqueeze(places, _whole([1]))
+        )
+        self.means: list[Node] = []
+
+    def mixed(self, q_BHTC: Node, k_BHTC: Node, v_BHTC: Node) -> Node:
+        """What every token takes of the others [B, H, T, C]."""
+        scores = ops.multiply(ops.matmul(q_BHTC, k_BHTC, False, True), self._scale)
+        weights_BHTT = ops.softmax(ops.select(self._before, scores, _number(LEAST)), 3)
+        self.means.append(ops.reduce_mean(weights_BHTT, _whole([1]), False))
+        return ops.matmul(weights_BHTT, v_BHTC, False, False)
 
 
 def _input(name: str, shape: list[int], kind: Any = openvino.Type.i64) -> Node:

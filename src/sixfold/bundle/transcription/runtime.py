@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sixfold.bundle import audio
 from sixfold.bundle.audio_inputs import AudioEncoder
+from sixfold.bundle.pieces import AudioPieces
 from sixfold.bundle.transcription.decoder import TimedWord, TranscriptDecoder
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, RowError
@@ -124,6 +125,28 @@ class TranscriptionRuntime:
             for one in self._decoder.words(logs, text)
         )
         return Transcript(text, words, duration)
+
+    @property
+    def decoder(self) -> TranscriptDecoder:
+        """What makes texts of the network's numbers."""
+        return self._decoder
+
+    def samples(self, feeds: Arrays) -> npt.NDArray[np.float64]:
+        """[rows, samples] that the network is given. Raises RowError."""
+        (encoded,) = self._graph.encoders
+        return np.array(self.encoded(feeds)[encoded.name], dtype=np.float64)
+
+    def windows(self, samples: npt.NDArray[np.float64], most: int) -> AudioPieces:
+        """Of one recording [samples], at most so many."""
+        return AudioPieces.of(samples, self._heard.described.rate, most)
+
+    def logs_of(self, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Of recordings [rows, samples], at least one: [rows, frames, symbols]."""
+        (encoded,) = self._graph.encoders
+        step = 1 if self.depends_on_batch else self.rows_at_once
+        some = [samples[at : at + step] for at in range(0, len(samples), step)]
+        scores = [self._graph.answered({encoded.name: each})["value"] for each in some]
+        return np.stack([self._decoder.logs(row) for each in scores for row in each])
 
     def _logs(self, feeds: Arrays, first_row: int) -> list[npt.NDArray[np.float64]]:
         return [self._decoder.logs(row) for row in self._graph.predict(feeds, first_row)["value"]]

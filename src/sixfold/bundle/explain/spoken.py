@@ -1,0 +1,155 @@
+"""Which stretch of a recording carries what is said: windows of time are silenced one after the other,
+and the text is so much less probable.
+
+Change of a window = ln p(text | recording) - ln p(text | recording without the window). A word's own
+change is that of how much more probable the text is with the word than without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sixfold.bundle.frontend import RawRows
+from sixfold.bundle.pieces import MOST_WINDOWS, AudioPieces
+from sixfold.bundle.predictor import Predictor
+from sixfold.bundle.transcription import paths
+from sixfold.bundle.transcription.decoder import TimedWord
+from sixfold.bundle.transcription.likelihood import log_likelihoods
+from sixfold.bundle.transcription.runtime import TranscriptionRuntime
+from sixfold.core.errors import RowError
+
+HOW: Final = "occlusion: what the text's log-probability loses without the window"
+LEAST: Final = 5  # windows, below which nothing can be told
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WordChanges:
+    """A word where it is said, and what each window is worth to it, in nats."""
+
+    said: TimedWord
+    changes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SpokenChanges:
+    """Of one recording. `text`: given, or what the model hears; `logprob`, and `silent` without any
+    window, in nats; `changes` [windows].
+    """
+
+    column: str
+    text: str
+    logprob: float
+    silent: float
+    windows: AudioPieces
+    changes: tuple[float, ...]
+    words: tuple[WordChanges, ...]
+
+    @property
+    def asked(self) -> int:
+        """Recordings that the model heard for it."""
+        return self.windows.count + 3
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        words = [
+            {
+                "word": each.said.word,
+                "start": each.said.start,
+                "end": each.said.end,
+                "changes": list(each.changes),
+            }
+            for each in self.words
+        ]
+        return {
+            "output": self.text,
+            "scale": "log-probability",
+            "method": HOW,
+            "base": self.silent,
+            "prediction": self.logprob,
+            "pieces": {self.column: {**self.windows.record(self.changes), "words": words}},
+        }
+
+
+def spoken(
+    predictor: Predictor, runtime: TranscriptionRuntime, row: RawRows, text: str | None, seconds: float
+) -> SpokenChanges:
+    """Of the first of `row`. `text`: None for what the model hears. Raises RowError for a text that the
+    model cannot write, for a recording of silence, and for more than `seconds` of work.
+    """
+    feeds = {name: array[:1] for name, array in predictor.front_end.feeds(row).items()}
+    samples = runtime.samples(feeds)
+    started = time.perf_counter()
+    logs = runtime.logs_of(samples)
+    windows = runtime.windows(samples[0], _most(seconds, time.perf_counter() - started))
+    said = (runtime.decoder.text(logs[0]) if text is None else text).strip(" ")
+    symbols = _symbols(runtime, said)
+    if not symbols or not windows.count:
+        expected, remedy = "one in which something is said", "Give the text with --answer."
+        raise RowError("the recording", expected, "nothing", remedy if windows.count else "Send another.")
+    every = runtime.logs_of(windows.features(_kept(windows.count)))
+    whole = log_likelihoods(every, symbols)
+    words = []
+    for at, each in enumerate(runtime.decoder.words(logs[0], said)):
+        others = [word for word in said.split(" ") if word]
+        del others[at]
+        without = whole - log_likelihoods(every, _symbols(runtime, " ".join(others)))
+        words.append(WordChanges(each, _changes(without)))
+    return SpokenChanges(
+        column=predictor.signature.inputs[0].name,
+        text=said,
+        logprob=float(whole[0]),
+        silent=float(whole[1]),
+        windows=windows,
+        changes=_changes(whole),
+        words=tuple(words),
+    )
+
+
+def _kept(count: int) -> npt.NDArray[np.bool_]:
+    """All windows, none, and all but each."""
+    kept = np.ones((count + 2, count), dtype=np.bool_)
+    kept[1] = False
+    kept[2:][np.diag_indices(count)] = False
+    return kept
+
+
+def _changes(scores: Floats) -> tuple[float, ...]:
+    """Of each window, of scores as `_kept` orders them."""
+    return tuple((scores[0] - scores[2:]).tolist())
+
+
+def _most(seconds: float, row_s: float) -> int:
+    """Windows, by the time that one answer takes. Raises RowError."""
+    most = int(min(MOST_WINDOWS, seconds / max(row_s, 1e-9)))
+    if most < LEAST:
+        expected = f"about {LEAST * row_s:.2g} s"
+        raise RowError("explain", f"at most {seconds:g} s of work", expected, "Raise the time.")
+    return most
+
+
+def _symbols(runtime: TranscriptionRuntime, text: str) -> Sequence[int]:
+    """The longest ones that the text begins with, one after the other. Raises RowError."""
+    described = runtime.decoder.described
+    places = {symbol: at for at, symbol in enumerate(described.alphabet, start=1)}
+    longest, found, at = max(map(len, places)), [], 0
+    while at < len(text):
+        own = next(
+            (text[at:end] for end in range(at + longest, at, -1) if text[at:end] in places), None
+        )
+        if own is None:
+            known = "".join(described.alphabet)[:80]
+            raise RowError("the text", f"characters among {known!r}", f"{text[at]!r}", "Write it so.")
+        found.append(places[own])
+        at += len(own)
+    if not paths.fits(found, described.frames):
+        expected = f"at most {described.frames:,} symbols, one a frame"
+        raise RowError("the text", expected, f"{paths.needed(found):,}", "Give a shorter one.")
+    return found
+

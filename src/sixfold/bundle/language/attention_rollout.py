@@ -1,0 +1,109 @@
+"""Which tokens of a prompt the layers of a language model take an answer from: attention rollout (Abnar and
+Zuidema, Quantifying attention flow in transformers, ACL 2020).
+
+Of each layer the mean A of its heads' attentions, and half of what a token has from itself (the way around a
+layer): (A + I) / 2. The product over the layers says how much of every token of the prompt is in a place of
+the last layer, if attention were all that mixes tokens. The places that an answer's tokens are predicted at
+are averaged.
+
+Shape letters: L layers, T tokens.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+
+from sixfold.bundle.gguf_header import GgufHeader
+from sixfold.bundle.language.hidden_states import EXACT
+from sixfold.bundle.language.network_graph import NetworkGraph
+from sixfold.core.errors import RowError
+
+Single = npt.NDArray[np.float32]
+HOW: Final = "attention rollout: the mean of the heads and half of the token itself, layer after layer"
+MOST_CELLS: Final = 1 << 26  # attentions of all heads of a layer, and of all layers: 256 MiB each
+
+
+class Attentions:
+    """Of one file. The graph is opened when it is first asked. Calls may come from several threads at once;
+    one text is read after the other.
+    """
+
+    def __init__(self, path: Path, header: GgufHeader) -> None:
+        self._path, self._header = path, header
+        self._request: Any = None
+        self._graph: NetworkGraph | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def most_tokens(self) -> int:
+        """Of a text, so that its attentions fit into memory."""
+        heads = self._header.number("attention.head_count")
+        return int((MOST_CELLS // max(heads, self._header.number("block_count"))) ** 0.5)
+
+    def means(self, ids: Sequence[int]) -> Single:
+        """[L, T, T] how much each token takes from the others, the mean over heads; rows add up to 1. Raises
+        RowError for more tokens than fit into memory.
+        """
+        if len(ids) > self.most_tokens:
+            expected = f"at most {self.most_tokens:,} tokens with the answer, for a rollout"
+            raise RowError("the prompt", expected, f"{len(ids):,}", "Leave method out.")
+        given = np.array([ids], dtype=np.int64)
+        with self._lock:
+            if self._request is None:
+                self._graph = NetworkGraph(self._path, self._header)
+                compiled = openvino.Core().compile_model(self._graph.attention(), "CPU", EXACT)
+                self._request = compiled.create_infer_request()
+            places = np.arange(given.shape[1], dtype=np.int64)[None]
+            found = self._request.infer({"input_ids": given, "position_ids": places})
+            return np.array(found[0])
+
+
+def rolled_out(attentions_LTT: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """[T, T]: how much of each token is in a place of the last layer; rows add up to 1."""
+    found = np.eye(attentions_LTT.shape[1])
+    for attention in np.asarray(attentions_LTT, dtype=np.float64):
+        found = (attention @ found + found) / 2
+    return found
+
+
+@dataclass(frozen=True)
+class TokenShares:
+    """`texts` and `shares` of the prompt's tokens; `answer`: its text; `elsewhere`: the share of the chat
+    template's marks and of the answer's own tokens. All shares add up to 1.
+    """
+
+    texts: tuple[str, ...]
+    shares: tuple[float, ...]
+    answer: str
+    elsewhere: float
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "method": HOW,
+            "answer": self.answer,
+            "elsewhere": self.elsewhere,
+            "tokens": [{"text": text, "share": share} for text, share in self.pairs()],
+        }
+
+    def pairs(self) -> list[tuple[str, float]]:
+        """The prompt's tokens, with their shares."""
+        return list(zip(self.texts, self.shares, strict=True))
+
+    def lines(self) -> list[str]:
+        """What is told above them."""
+        rest = f"  {self.elsewhere:.4g} of it from the template and the answer itself"
+        return [f"{self.answer!r}: shares of attention", rest]
+
+
+def shares_of(attentions_LTT: npt.NDArray[Any], answered: range) -> npt.NDArray[np.float64]:
+    """[T] the mean over the places `answered`, at which tokens of an answer are predicted."""
+    return np.asarray(rolled_out(attentions_LTT)[answered.start : answered.stop].mean(axis=0))
