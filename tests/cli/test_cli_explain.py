@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from sixfold.bundle.load import load
 from sixfold.cli import group
+from sixfold.cli.explained_pieces import pieces_shown
 from sixfold.core.errors import BundleError, RowError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))
@@ -19,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bundle" / "explain"))
 import bright_images
 import linear_bundle
 import loud_recordings
+import spoken_letters
 import tiny_bundle
 
 
@@ -117,6 +119,35 @@ def test_pieces_of_texts_images_and_recordings(tmp_path: Path) -> None:
     assert found.startswith("Faithfulness over 1 rows: taking words and patches away")
 
 
+def test_pixels_are_added_up_to_patches() -> None:
+    changes = [[1.0] * 30 for _ in range(20)]
+    told = {"photo": {"kind": "image", "height": 20, "width": 30, "changes": changes}}
+    head, *lines = pieces_shown({"pieces": told})
+    assert head == "photo: patches of the 20 × 30 pixels that the model sees"
+    shown = [[float(each) for each in line.split()] for line in lines]
+    assert (len(shown), {len(row) for row in shown}) == (8, {8})
+    assert sum(map(sum, shown)) == 600.0
+
+
+def test_where_a_text_is_said_in_a_recording(bundle: Path, tmp_path: Path) -> None:
+    letters = spoken_letters.make(tmp_path / "letters")
+    (tmp_path / "said.wav").write_bytes(spoken_letters.said("a--  --b"))
+    text = explained(letters, tmp_path / "said.wav")
+    assert text.startswith("a b: log-probability")
+    assert "sound: windows of time of what the model hears" in text
+    assert "'b', 0.700 to 0.800 s: most from 0.7" in text
+    given = explained(letters, tmp_path / "said.wav", "--answer", "ab", "--json")
+    (record,) = json.loads(given)["explanations"]
+    assert record["output"] == "ab"
+    assert [each["word"] for each in record["pieces"]["sound"]["words"]] == ["ab"]
+    with pytest.raises(RowError, match="characters among"):
+        explained(letters, tmp_path / "said.wav", "--answer", "xyz")
+    with pytest.raises(click.UsageError, match=r"--answer is of --prompt, or of a recording\."):
+        group.main(["explain", str(bundle), "{}", "--answer", "a"], standalone_mode=False)
+
+
 def test_a_prompt_is_of_language_models_alone(bundle: Path) -> None:
     with pytest.raises(BundleError, match="a language model's bundle, for --prompt"):
         explained(bundle, "--prompt", "Hi")
+    with pytest.raises(click.UsageError, match="--method rollout is of --prompt"):
+        group.main(["explain", str(bundle), "{}", "--method", "rollout"], standalone_mode=False)

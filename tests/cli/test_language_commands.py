@@ -153,6 +153,10 @@ def test_tokens_of_a_prompt_are_explained(bundle: Path) -> None:
     model.close()
     shown = run("explain", bundle, "--prompt", "Hi, and now?")
     assert "log-probability" in shown.output
+    shown = run("explain", bundle, "--prompt", "Hi, and now?", "--method", "rollout")
+    assert "from the template and the answer itself" in shown.output
+    other = run("explain", bundle, "--prompt", "Hi", "--method", "exact")
+    assert "takes --method auto, occlusion or rollout" in other.output
     for wrong, message in (("", "at least two tokens"), ("long " * 300, "tokens with its answer")):
         refused = run("explain", bundle, "--prompt", wrong, "--answer", "no")
         assert message in str(refused.exception)

@@ -114,10 +114,12 @@ def test_a_bundles_graph_is_asked_behind_its_features(tmp_path: Path) -> None:
     share = (sigmoid[:-1] - sigmoid[-1]) / (scores - nothing)
     expected = np.zeros((4, 5))
     np.add.at(expected, (slice(None), linear_bundle.SOURCE), (x - start) * weights * share[:, None])
-    np.testing.assert_allclose(found.contributions[:, :, 1], expected, atol=2e-3)
+    np.testing.assert_allclose(found.contributions[:, :, 1], expected, atol=1e-9)
+    assert found.by_slopes == frozenset(range(4))
     np.testing.assert_allclose(found.prediction, bundle.predict(rows).probabilities, atol=1e-9)
     record = found.records("<toss>")[0]
     assert record["error"] < 0.01
+    assert "differences" not in record["method"]
     total = record["base"] + sum(record["contributions"].values())
     assert total == pytest.approx(record["prediction"], abs=1e-9)
     assert "gradients" in bundle.explain(rows, "gradients").how
@@ -165,6 +167,7 @@ def test_networks_that_were_trained(family: str, tmp_path: Path) -> None:
     answers = bundle.predict(_table(frame).drop(columns="y").head(8)).probabilities
     np.testing.assert_allclose(found.prediction, answers, atol=1e-5)
     largest = np.abs(found.contributions).max(axis=1)
+    assert found.by_slopes == frozenset(range(8))
     assert found.integration_error is not None
     assert (found.integration_error <= 0.1 * largest + 1e-3).all()
     size_of = dict(
