@@ -149,5 +149,5 @@ def test_where_a_text_is_said_in_a_recording(bundle: Path, tmp_path: Path) -> No
 def test_a_prompt_is_of_language_models_alone(bundle: Path) -> None:
     with pytest.raises(BundleError, match="a language model's bundle, for --prompt"):
         explained(bundle, "--prompt", "Hi")
-    with pytest.raises(click.UsageError, match="--method rollout is of --prompt"):
-        group.main(["explain", str(bundle), "{}", "--method", "rollout"], standalone_mode=False)
+    with pytest.raises(RowError, match="a network with attention over the tokens of a text"):
+        explained(bundle, json.dumps(tiny_bundle.raw()), "--method", "rollout")

@@ -7,7 +7,7 @@ bytes, `onnx_graph` the operators, `onnx_shapes` what a row will take.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -54,9 +54,16 @@ class CheckedModel:
         """The same graph, whose one output is its inner value `value`, of this type. Raises
         BundleError.
         """
+        return self.session_giving({value: elem_type}, where)
+
+    def session_giving(self, values: Mapping[str, int], where: str) -> ort.InferenceSession:
+        """The same graph, whose outputs are inner values, of these types. Raises BundleError."""
         message = onnx_messages.read(self.content)
-        output = {1: [value.encode()], 2: [{1: [{1: [elem_type]}]}]}
-        inner = {**message, 7: [{**message[7][0], 12: [output]}]}
+        outputs = [
+            {1: [value.encode()], 2: [{1: [{1: [elem_type]}]}]}
+            for value, elem_type in values.items()
+        ]
+        inner = {**message, 7: [{**message[7][0], 12: outputs}]}
         return session_on(b"".join(onnx_messages.written(inner)), where)
 
     def part_behind(self, value: str, elem_type: int, width: int, output: str) -> Message:

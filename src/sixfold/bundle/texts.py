@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from sixfold.bundle.pieces import TextPieces
 from sixfold.core.errors import BundleError
@@ -33,7 +34,7 @@ class TokenEncoder:
     """The tokens of one input of the graph. Calls may come from several threads at once."""
 
     def __init__(self, column: str, described: TokenPieces, where: str) -> None:
-        self.column, self.cells = column, described.length
+        self.column, self.cells, self._padding = column, described.length, described.padding
         try:  # it takes the package `tokenizers`, which a model without tokens does not
             module: Any = importlib.import_module("sixfold.bundle.tokens")
         except ImportError:
@@ -56,6 +57,15 @@ class TokenEncoder:
         return found
 
     encode_in_place = encode
+
+    def there(self, tokens: FloatArray) -> npt.NDArray[np.bool_]:
+        """[cells] which of a row's are no padding."""
+        return np.asarray(tokens != self._padding)
+
+    def token_texts(self, tokens: FloatArray) -> list[str]:
+        """What each of them stands for."""
+        found: list[str] = self._reader.texts(tokens.astype(np.int64).tolist())
+        return found
 
     def pieces(self, text: str, features: FloatArray, most: int) -> TextPieces:
         """Words."""

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from sixfold.core.texts import TextForm
 from sixfold.recipe.texts import TokenPieces
@@ -48,6 +48,14 @@ class TokenReader:
         """All of one text, before anything is cut or added."""
         ids: list[int] = self._tokenizer.encode(self._form.normalized(text)).ids
         return ids
+
+    def texts(self, tokens: Sequence[int]) -> list[str]:
+        """What each token stands for."""
+        pieces = [self.described.pieces[token] for token in tokens]
+        if self.described.kind != "byte_pairs":
+            return pieces
+        bytes_of = decoders.ByteLevel()
+        return [bytes_of.decode([piece]) for piece in pieces]
 
     def longer(self, texts: Sequence[str]) -> int:
         """How many texts are cut."""

@@ -17,6 +17,7 @@ from sixfold.core.visible import one_line
 
 SHOWN = 20  # columns of the table for people
 BAR = 24  # characters
+OF_ANSWER = "--answer is of --prompt, or of a recording."
 
 
 @click.command(name="explain")
@@ -30,7 +31,7 @@ BAR = 24  # characters
     show_default=True,
     help="exact: linear models, trees, boosting; sampled: every model of table columns; "
     "gradients: networks of table columns, pixels of an image; "
-    "occlusion: words, patches of images, windows of recordings; rollout: attention, with --prompt.",
+    "occlusion: words, patches of images, windows of recordings; rollout: attention, of --prompt and of encoders of texts.",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
@@ -101,8 +102,7 @@ def command(
     if [row, faithfulness, prompt].count(None) != 2:
         raise click.UsageError("Give a ROW, or --faithfulness FILE, or --prompt TEXT.")
     _check_given(bool(fixed or wanted), counterfactual, "--fixed and --to are of --counterfactual.")
-    _check_given(answer is not None, faithfulness is None, "--answer is of --prompt, or of a ROW.")
-    _check_given(method == "rollout", prompt is not None, "--method rollout is of --prompt.")
+    _check_given(answer is not None, faithfulness is None, OF_ANSWER)
     loaded = load(bundle, allow)
     if prompt is not None:
         _prompt(loaded, prompt, answer, method, seconds, as_json)
@@ -187,7 +187,8 @@ def _said(bundle: Any, row: str, answer: str | None, seconds: float, as_json: bo
 
     runtime = bundle.predictor.runtime
     if not isinstance(runtime, Transcribes):
-        _check_given(answer is not None, False, "--answer is of --prompt, or of a recording.")
+        if answer is not None:
+            raise click.UsageError(OF_ANSWER)
         return False
     from sixfold.bundle.explain.spoken import spoken
 

@@ -56,14 +56,15 @@ def along(
     )
 
 
-@pytest.mark.parametrize("degree", [1, 5, 6, 11])
-def test_seven_points_are_exact_for_powers_up_to_eleven(degree: int) -> None:
-    """Of slopes t^n along the way; what three of the points say differs from n = 6 on."""
-    (found,) = along(lambda x: x[:, :1] ** (degree + 1) + 3.0, [[2.0, 5.0]])
+@pytest.mark.parametrize("degree", [1, 13, 14, 22])
+def test_the_points_are_exact_for_powers_up_to_22(degree: int) -> None:
+    """Of slopes t^n along the way; what seven of the 15 points say differs from n = 14 on."""
+    (found,) = along(lambda x: x[:, :1] ** (degree + 1) + 3.0, [[1.0, 5.0]])
     assert found.base == 3.0
-    np.testing.assert_allclose(found.values[:, 0], [2.0 ** (degree + 1), 0.0], rtol=1e-13)
-    assert found.lacking.max() < 1e-9
-    assert (found.error.max() < 1e-9) == (degree < 6)
+    np.testing.assert_allclose(found.values[:, 0], [1.0, 0.0], rtol=1e-13)
+    assert found.asked == 15
+    assert found.lacking.max() < 1e-13
+    assert (found.error.max() < 1e-13) == (degree < 14)
     assert 2 * sum(KRONROD) - KRONROD[-1] == pytest.approx(2.0, abs=1e-15)
 
 
@@ -73,7 +74,7 @@ def test_of_a_product_each_gets_half_of_every_row() -> None:
         along(lambda x: x[:, :1] * x[:, 1:2], rows), rows, strict=True
     ):
         np.testing.assert_allclose(found.values[:, 0], [x * y / 2, x * y / 2, 0.0], atol=1e-12)
-        assert found.asked == 14
+        assert found.asked == 15
 
 
 def test_a_code_jumps_and_shares_with_a_number() -> None:
@@ -96,9 +97,9 @@ def test_sharp_bends_are_cut_into_small_parts_or_told() -> None:
     exact = np.array([[0.94 * 20 - 0.7], [0.94 * 20]])
     np.testing.assert_allclose(found.values, exact, atol=found.error.max())
     assert found.error.max() <= 0.01 * exact.max()
-    assert found.asked < 300
+    assert found.asked < 500
     (few,) = along(sharp, [[1.0, 1.0]], rows=20)
-    assert few.asked == 14
+    assert few.asked == 15
     assert few.error.max() > 0.01 * exact.max()
     np.testing.assert_allclose(few.values, exact, atol=few.error.max())
     np.testing.assert_allclose(few.values.sum(), exact.sum(), atol=1e-9)

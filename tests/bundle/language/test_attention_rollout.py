@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import language_bundles
+from sixfold.bundle.explain.rollout import rolled_out
 from sixfold.bundle.gguf_header import check_gguf
 from sixfold.bundle.language import attention_rollout
-from sixfold.bundle.language.attention_rollout import Attentions, rolled_out, shares_of
+from sixfold.bundle.language.attention_rollout import Attentions, shares_of
 from sixfold.bundle.language.leave_one_out import AskedPrompt, rollout
 from sixfold.bundle.load import load
 from sixfold.core.errors import RowError

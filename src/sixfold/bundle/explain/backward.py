@@ -160,7 +160,7 @@ class _WayBack:
     @classmethod
     def of(cls, graph: ModelGraph, named: NamedFeatures) -> _WayBack:
         """Raises NoRuleError for answers that are steps."""
-        types = _types(graph, named)
+        types = types_of(graph, {named.value: named.elem_type})
         follow = {named.value}
         for node in graph.nodes:
             if follow.isdisjoint(node.inputs):
@@ -203,10 +203,9 @@ class _WayBack:
         return found
 
 
-def _types(graph: ModelGraph, named: NamedFeatures) -> dict[str, int]:
-    """The type of every value."""
-    types = {name: tensor.data_type for name, tensor in graph.tensors.items()}
-    types[named.value] = named.elem_type
+def types_of(graph: ModelGraph, inputs: Mapping[str, int]) -> dict[str, int]:
+    """The type of every value, from those of the inputs."""
+    types = {name: tensor.data_type for name, tensor in graph.tensors.items()} | dict(inputs)
     for node in graph.nodes:
         for at, name in enumerate(node.outputs):
             types[name] = _type(node, types) if at == 0 else _type_beside(node, types)

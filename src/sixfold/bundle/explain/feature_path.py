@@ -53,7 +53,8 @@ class FeaturePath:
         baseline: Baseline,
     ) -> FeaturePath:
         """`x`: the features of stored rows, by which the times are measured. Raises BundleError."""
-        row_s, sloped, sloped_s = _seconds(answer, x), None, 0.0
+        row_s, sloped_s = _seconds(answer, x), 0.0
+        sloped: SlopedFeatures | None = None
         try:
             sloped = SlopedFeatures.of(
                 model, answer.named, answer.output, answer.rows_at_once, answer.where

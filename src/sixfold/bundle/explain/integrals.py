@@ -2,7 +2,7 @@
 once.
 
 On the straight way from a baseline b to the row x, feature i gets (x_i - b_i) ∫ ∂f/∂x_i dt. The way is
-cut into parts, and each integral is taken by seven points (Gauss and Kronrod), three of which alone
+cut into parts, and each integral is taken by 15 points (Gauss and Kronrod), seven of which alone
 (Gauss) tell how far it may be off; parts that are off by too much are cut in two. Categories' codes
 jump at moments of the way, as in `gradients`, which lie between two parts.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,19 +33,40 @@ from sixfold.bundle.explain.sampling import SamplingEffort
 
 OfSlopes = Callable[[Floats], Sloped]
 Numbers = npt.NDArray[np.int64]
-PLAIN_PARTS: Final = 2  # of a way on which nothing jumps, at first
 LEAST_PART: Final = 1 / 1024  # of a way
 SHARE: Final = 0.25  # of ENOUGH: what one part may be off by
 CELLS: Final = 1 << 22  # of the slopes that are held at once
-# Of -1 to 1, the first half: A. Kronrod, Nodes and weights of quadrature formulas, 1965.
-NODES: Final = (0.960491268708020283, 0.774596669241483377, 0.434243749346802558, 0.0)
-KRONROD: Final = (
-    0.104656226026467265,
-    0.268488089868333441,
-    0.401397414775962223,
-    0.450916538658474142,
+# Of -1 to 1, the first half and the middle: A. Kronrod, Nodes and weights of quadrature formulas, 1965.
+NODES: Final = (
+    0.991455371120812639,
+    0.949107912342758525,
+    0.864864423359769073,
+    0.741531185599394440,
+    0.586087235467691130,
+    0.405845151377397167,
+    0.207784955007898468,
+    0.0,
 )
-GAUSS: Final = (0.0, 5 / 9, 0.0, 8 / 9)
+KRONROD: Final = (
+    0.022935322010529225,
+    0.063092092629978553,
+    0.104790010322250184,
+    0.140653259715525919,
+    0.169004726639267903,
+    0.190350578064785410,
+    0.204432940075298892,
+    0.209482141084727828,
+)
+GAUSS: Final = (  # at every second node
+    0.0,
+    0.129484966168869693,
+    0.0,
+    0.279705391489276668,
+    0.0,
+    0.381830050505118945,
+    0.0,
+    0.417959183673469388,
+)
 
 
 def _mirrored(half: Sequence[float], sign: float = 1.0) -> Floats:
@@ -75,9 +96,9 @@ class LineIntegrals(NamedTuple):
 
 
 def least_points(baseline: Baseline) -> int:
-    """Points at which slopes are taken for one row, at least."""
-    has_codes = bool((baseline.code & ~baseline.held).any())
-    return len(MOMENTS) * (WAYS * PARTS if has_codes else PLAIN_PARTS)
+    """Points at which slopes are taken for one row, at least, where all codes jump."""
+    codes = int((baseline.code & ~baseline.held).sum())
+    return len(MOMENTS) * (WAYS * min(PARTS, codes + 1) if codes else 1)
 
 
 def integrated_slopes(
@@ -120,27 +141,44 @@ def _mean_of_ways(ways: Sequence[Way], along: LineIntegrals) -> LineIntegrals:
 
 
 def _along(sloped: OfSlopes, lines: _Lines, effort: SamplingEffort) -> LineIntegrals:
-    which, left = lines.first_parts()
-    width, asked, values, error = 1.0 / lines.parts, 0, None, None
-    while len(which):
-        part = lines.integrals(sloped, which, left, width)
-        asked += len(which) * len(MOMENTS)
+    parts = lines.first_parts()
+    asked, values, error = 0, None, None
+    while len(parts.line):
+        found = lines.integrals(sloped, parts)
+        asked += len(parts.line) * len(MOMENTS)
         if values is None or error is None:
-            values = np.zeros((len(lines.start), *part.values.shape[1:]))
-            error = np.zeros((len(lines.start), part.off.shape[1]))
-        np.add.at(values, which, part.values)
-        largest = np.abs(values).max(axis=(1, 2))
-        again = part.off.max(axis=1) > SHARE * ENOUGH * largest[which]
+            values = np.zeros((len(lines.start), *found.values.shape[1:]))
+            error = np.zeros((len(lines.start), found.off.shape[1]))
+        np.add.at(values, parts.line, found.values)
+        largest = np.abs(values).max(axis=(1, 2))[parts.line]
+        again = (found.off.max(axis=1) > SHARE * ENOUGH * largest) & (parts.width > LEAST_PART)
         more = 2 * int(again.sum()) * len(MOMENTS)
-        if width <= LEAST_PART or time.monotonic() >= effort.end or asked + more > effort.rows:
+        if time.monotonic() >= effort.end or asked + more > effort.rows:
             again[:] = False
-        np.subtract.at(values, which[again], part.values[again])
-        np.add.at(error, which[~again], part.off[~again])
-        width /= 2
-        which, left = np.repeat(which[again], 2), (left[again][:, None] + [0.0, width]).ravel()
+        np.subtract.at(values, parts.line[again], found.values[again])
+        np.add.at(error, parts.line[~again], found.off[~again])
+        parts = parts.halves(again)
     if values is None or error is None:
         raise ValueError("at least one row")
     return LineIntegrals(values, error, asked)
+
+
+class _Parts(NamedTuple):
+    """Of ways: the number of the line, where the part begins, and how long it is, of 1."""
+
+    line: Numbers
+    left: Floats
+    width: Floats
+
+    def halves(self, some: npt.NDArray[np.bool_]) -> _Parts:
+        """Both halves of some of them."""
+        half = self.width[some] / 2
+        left = np.stack([self.left[some], self.left[some] + half], axis=1)
+        return _Parts(np.repeat(self.line[some], 2), left.ravel(), np.repeat(half, 2))
+
+    def cut(self, start: int, stop: int) -> _Parts:
+        """Those with these numbers."""
+        return _Parts(*(each[start:stop] for each in self))
 
 
 @dataclass(frozen=True)
@@ -174,37 +212,39 @@ class _Lines:
                 whens.append(when)
         return cls(np.stack(starts), np.stack(moves), np.stack(ends), np.stack(whens))
 
-    @property
-    def parts(self) -> int:
-        """Of every line, at first: what jumps does so between two of them."""
-        return PLAIN_PARTS if self.when is None else PARTS
+    def first_parts(self) -> _Parts:
+        """Every line whole, or from jump to jump."""
+        count = len(self.start)
+        if self.when is None:
+            return _Parts(np.arange(count), np.zeros(count), np.ones(count))
+        line, left, width = [], [], []
+        for at, when in enumerate(self.when):
+            jumps = np.unique(np.round(when[np.isfinite(when)] * PARTS) / PARTS)
+            bounds = np.concatenate([[0.0], jumps, [1.0]])
+            line += [at] * (len(bounds) - 1)
+            left += bounds[:-1].tolist()
+            width += np.diff(bounds).tolist()
+        return _Parts(np.array(line), np.array(left), np.array(width))
 
-    def first_parts(self) -> tuple[Numbers, Floats]:
-        """The line of each part, and where it begins."""
-        lines, begins = np.arange(len(self.start)), np.arange(self.parts) / self.parts
-        return np.repeat(lines, self.parts), np.tile(begins, len(self.start))
-
-    def integrals(
-        self, sloped: OfSlopes, which: Numbers, left: Floats, width: float
-    ) -> PartIntegrals:
-        """Of parts of this width."""
+    def integrals(self, sloped: OfSlopes, parts: _Parts) -> PartIntegrals:
+        """Of each part."""
         step = max(1, CELLS // (len(MOMENTS) * self.start.shape[1]))
         found = [
-            self._some(sloped, which[at : at + step], left[at : at + step], width)
-            for at in range(0, len(which), step)
+            self._some(sloped, parts.cut(at, at + step)) for at in range(0, len(parts.line), step)
         ]
         values, off = (np.concatenate(each) for each in zip(*found, strict=True))
         return PartIntegrals(values, off)
 
-    def _some(self, sloped: OfSlopes, which: Numbers, left: Floats, width: float) -> PartIntegrals:
-        when = (left[:, None] + width * MOMENTS)[:, :, None]
-        points: Any = self.start[which][:, None] + when * self.move[which][:, None]
+    def _some(self, sloped: OfSlopes, parts: _Parts) -> PartIntegrals:
+        count, features = len(parts.line), self.start.shape[1]
+        when = (parts.left[:, None] + parts.width[:, None] * MOMENTS)[:, :, None]
+        move = self.move[parts.line][:, None]
+        points = self.start[parts.line][:, None] + when * move
         if self.when is not None:
-            gone = self.when[which][:, None] < when
-            points = np.where(gone, self.end[which][:, None], points)
-        features = self.start.shape[1]
+            gone = self.when[parts.line][:, None] < when
+            points = np.where(gone, self.end[parts.line][:, None], points)
         slopes = sloped(points.reshape(-1, features)).slopes
-        shape = len(which), len(MOMENTS), features * slopes.shape[2]
-        both = (WEIGHTS @ slopes.reshape(shape)).reshape(len(which), 2, features, -1)
-        both *= width * self.move[which][:, None, :, None]
+        both = WEIGHTS @ slopes.reshape(count, len(MOMENTS), -1)
+        moved = (move * parts.width[:, None, None])[:, :, :, None]
+        both = both.reshape(count, 2, features, -1) * moved
         return PartIntegrals(both[:, 0], np.abs(both[:, 0] - both[:, 1]).max(axis=1))

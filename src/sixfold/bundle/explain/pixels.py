@@ -15,7 +15,7 @@ from sixfold.bundle.explain.backward import NoRuleError, SlopedFeatures
 from sixfold.bundle.explain.explainer import FEWER, ExplainEffort, Explainer
 from sixfold.bundle.explain.features import AnswersFeatures, NamedFeatures
 from sixfold.bundle.explain.gradients import Baseline, Integrated
-from sixfold.bundle.explain.integrals import MOMENTS, PLAIN_PARTS, integrated_slopes
+from sixfold.bundle.explain.integrals import MOMENTS, integrated_slopes
 from sixfold.bundle.explain.occlusion import GraphRuntime
 from sixfold.bundle.explain.sampling import SamplingEffort
 from sixfold.bundle.frontend import Extra, Feeds, RawRows
@@ -27,7 +27,6 @@ from sixfold.bundle.runtime import EncodedColumn, EncodesInputs
 from sixfold.core.errors import BundleError, RowError
 
 HOW: Final = "integrated gradients of pixels: from the mean color of the image"
-LEAST_POINTS: Final = PLAIN_PARTS * len(MOMENTS)
 OCCLUDED: Final = "Leave method out: patches are left out then."
 
 
@@ -48,7 +47,8 @@ def not_pixels(explainer: Explainer) -> str:
     if not isinstance(runtime, EncodesInputs) or not explainer.has_graph:
         return "a bundle without the graph"
     encoders = [each.encoder for each in runtime.encoders]
-    if len(explainer.columns) != 1 or not any(isinstance(each, ImageEncoder) for each in encoders):
+    of_images = len(encoders) == 1 and isinstance(encoders[0], ImageEncoder)
+    if len(explainer.columns) != 1 or not of_images:
         return "a model that takes more, or other, than an image"
     return ""
 
@@ -116,7 +116,7 @@ class _PixelModel:
         """Raises RowError where all of them would take longer."""
         started = time.perf_counter()
         self.sloped.of_output(0)(images[0].reshape(1, -1))
-        least_s = len(images) * LEAST_POINTS * (time.perf_counter() - started)
+        least_s = len(images) * len(MOMENTS) * (time.perf_counter() - started)
         if least_s > effort.seconds:
             raise RowError(
                 "explain",

@@ -11,10 +11,12 @@ from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.faithfulness import Faithfulness
 from sixfold.bundle.explain.occlusion import faithful, not_occluded, occluded, taken
 from sixfold.bundle.explain.pixels import not_pixels, pixel_gradients
+from sixfold.bundle.explain.rollout import rollout_of_rows
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.predictions import Predictions
+from sixfold.core.errors import RowError
 
-AskedMethod = Literal["auto", "exact", "sampled", "gradients", "occlusion"]
+AskedMethod = Literal["auto", "exact", "sampled", "gradients", "occlusion", "rollout"]
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,12 @@ def explanations(
 ) -> Explanations:
     """`auto`: contributions of the columns where these can be told and there are several, and the
     pieces of texts, images and recordings where there are any. `gradients` of a model of images: its
-    pixels. Raises RowError.
+    pixels; `rollout` of an encoder of texts: its attention. Raises RowError.
     """
     effort = effort or ExplainEffort()
+    if method == "rollout":
+        shares = rollout_of_rows(explainer, rows, extra, output)
+        return Explanations(shares.records, shares.predictions, len(shares.records))
     if method == "gradients" and explainer.not_gradients and not not_pixels(explainer):
         of_pixels = pixel_gradients(explainer, rows, effort, extra, output)
         return Explanations(of_pixels.records, of_pixels.predictions, of_pixels.asked)
@@ -85,6 +90,8 @@ def faithfulness_of(
 ) -> FaithfulnessTold:
     """Of pieces where there are any, of columns otherwise. Raises RowError."""
     effort = effort or ExplainEffort()
+    if method == "rollout":
+        raise RowError("the method", "one that is not rollout", "rollout", "Leave method out.")
     if method != "occlusion" and not _has_pieces(explainer, method):
         return FaithfulnessTold(explainer.faithfulness(rows, method, effort), "columns")
     half = replace(effort, seconds=effort.seconds / 2)

@@ -1,10 +1,5 @@
-"""Which tokens of a prompt the layers of a language model take an answer from: attention rollout (Abnar and
-Zuidema, Quantifying attention flow in transformers, ACL 2020).
-
-Of each layer the mean A of its heads' attentions, and half of what a token has from itself (the way around a
-layer): (A + I) / 2. The product over the layers says how much of every token of the prompt is in a place of
-the last layer, if attention were all that mixes tokens. The places that an answer's tokens are predicted at
-are averaged.
+"""Which tokens of a prompt the layers of a language model take an answer from, by their attention. The places
+that the answer's tokens are predicted at are averaged.
 
 Shape letters: L layers, T tokens.
 """
@@ -21,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import openvino
 
+from sixfold.bundle.explain.rollout import HOW, rolled_out
 from sixfold.bundle.gguf_header import GgufHeader
 from sixfold.bundle.language.hidden_states import EXACT
 from sixfold.bundle.language.network_graph import NetworkGraph
 from sixfold.core.errors import RowError
 
 Single = npt.NDArray[np.float32]
-HOW: Final = "attention rollout: the mean of the heads and half of the token itself, layer after layer"
 MOST_CELLS: Final = 1 << 26  # attentions of all heads of a layer, and of all layers: 256 MiB each
 
 
@@ -64,14 +59,6 @@ class Attentions:
             places = np.arange(given.shape[1], dtype=np.int64)[None]
             found = self._request.infer({"input_ids": given, "position_ids": places})
             return np.array(found[0])
-
-
-def rolled_out(attentions_LTT: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """[T, T]: how much of each token is in a place of the last layer; rows add up to 1."""
-    found = np.eye(attentions_LTT.shape[1])
-    for attention in np.asarray(attentions_LTT, dtype=np.float64):
-        found = (attention @ found + found) / 2
-    return found
 
 
 @dataclass(frozen=True)
