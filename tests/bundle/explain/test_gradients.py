@@ -114,7 +114,7 @@ def test_a_bundles_graph_is_asked_behind_its_features(tmp_path: Path) -> None:
     share = (sigmoid[:-1] - sigmoid[-1]) / (scores - nothing)
     expected = np.zeros((4, 5))
     np.add.at(expected, (slice(None), linear_bundle.SOURCE), (x - start) * weights * share[:, None])
-    np.testing.assert_allclose(found.contributions[:, :, 1], expected, atol=1e-9)
+    np.testing.assert_allclose(found.contributions[:, :, 1], expected, atol=1e-5)
     assert found.by_slopes == frozenset(range(4))
     np.testing.assert_allclose(found.prediction, bundle.predict(rows).probabilities, atol=1e-9)
     record = found.records("<toss>")[0]

@@ -20,7 +20,7 @@ from sixfold.bundle.explain.gradients import (
     integrated,
     least_asked,
 )
-from sixfold.bundle.explain.integrals import integrated_slopes, least_points
+from sixfold.bundle.explain.integrals import CELLS, integrated_slopes, least_points
 from sixfold.bundle.explain.sampling import SamplingEffort
 from sixfold.bundle.graph import CheckedModel
 from sixfold.core.errors import BundleError
@@ -59,7 +59,8 @@ class FeaturePath:
             sloped = SlopedFeatures.of(
                 model, answer.named, answer.output, answer.rows_at_once, answer.where
             )
-            sloped_s = _seconds(sloped, x[:TIMED])
+            fit = CELLS // (x.shape[1] * sloped.outputs)
+            sloped_s = _seconds(sloped, x[: max(1, min(TIMED, fit))])
         except (NoRuleError, BundleError):  # a node, or a type, that goes one way only
             sloped = None
         return cls(reader, answer, sloped, baseline, row_s, sloped_s)

@@ -35,7 +35,7 @@ OfSlopes = Callable[[Floats], Sloped]
 Numbers = npt.NDArray[np.int64]
 LEAST_PART: Final = 1 / 1024  # of a way
 SHARE: Final = 0.25  # of ENOUGH: what one part may be off by
-CELLS: Final = 1 << 22  # of the slopes that are held at once
+CELLS: Final = 1 << 20  # of the slopes of one output that are held at once
 # Of -1 to 1, the first half and the middle: A. Kronrod, Nodes and weights of quadrature formulas, 1965.
 NODES: Final = (
     0.991455371120812639,
@@ -141,8 +141,9 @@ def _mean_of_ways(ways: Sequence[Way], along: LineIntegrals) -> LineIntegrals:
 
 
 def _along(sloped: OfSlopes, lines: _Lines, effort: SamplingEffort) -> LineIntegrals:
-    parts = lines.first_parts()
-    asked, values, error = 0, None, None
+    parts, asked = lines.first_parts(), 0
+    values: Floats | None = None
+    error: Floats | None = None
     while len(parts.line):
         found = lines.integrals(sloped, parts)
         asked += len(parts.line) * len(MOMENTS)
