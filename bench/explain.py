@@ -157,7 +157,9 @@ def _integrated(features: int, rounds: int, rows: int = 20) -> Result:
 
     def ours() -> Any:
         found = integrated_slopes(sloped, answer, x, baseline, effort)
-        return np.stack([each.values[:, 0] for each in found]), max(each.error for each in found)
+        return np.stack([each.values[:, 0] for each in found]), max(
+            float(each.error[0]) for each in found
+        )
 
     def peer() -> Any:
         need("captum")
@@ -173,7 +175,7 @@ def _integrated(features: int, rounds: int, rows: int = 20) -> Result:
         (values, error), (theirs, _) = mine, others
         apart, largest = float(np.abs(values - theirs).max()), float(np.abs(theirs).max())
         assert apart <= error, (apart, error)
-        told = f"{apart / largest:.1e} of the largest, {float(error) / largest:.1e} told"
+        told = f"{apart / largest:.1e} of the largest, {error / largest:.1e} told"
         return f"equal within {told}"
 
     workload = f"integrated gradients, {rows} rows × {features} columns, a network"

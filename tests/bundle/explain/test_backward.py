@@ -170,9 +170,13 @@ def parts(g: Graph, x: str) -> str:
     power = g.op("Pow", g.op("Clip", first, number(g, 0.1), number(g, 2.0)), number(g, 3.0))
     least = g.op("ReduceMin", second, g.constant([1], np.int64), keepdims=0)
     column = g.op("Gather", third, g.constant(2, np.int64), axis=1)
-    pair = g.op("Unsqueeze", g.op("Sub", column, g.op("Identity", least)), g.constant([1], np.int64))
+    pair = g.op(
+        "Unsqueeze", g.op("Sub", column, g.op("Identity", least)), g.constant([1], np.int64)
+    )
     cut = g.op("Slice", power, *(g.constant([each], np.int64) for each in (1, 3, 1)))
-    turned = g.op("Transpose", g.op("Reshape", cut, g.constant([-1, 2, 1], np.int64)), perm=[0, 2, 1])
+    turned = g.op(
+        "Transpose", g.op("Reshape", cut, g.constant([-1, 2, 1], np.int64)), perm=[0, 2, 1]
+    )
     back = g.op("Reshape", turned, g.constant([0, 2], np.int64))
     return g.op("Concat", back, pair, g.op("Mul", pair, pair), axis=1)
 
@@ -185,9 +189,7 @@ BY_HAND: list[tuple[Callable[[Graph, str], str], int]] = [
 
 
 @pytest.mark.parametrize(("build", "outputs"), BY_HAND)
-def test_slopes_are_those_of_differences(
-    build: Callable[[Graph, str], str], outputs: int
-) -> None:
+def test_slopes_are_those_of_differences(build: Callable[[Graph, str], str], outputs: int) -> None:
     checked = model(build, outputs)
     sloped = SlopedFeatures.of(checked, NAMED, "value", 2, "here")
     answer = AnswersFeatures.of(checked, NAMED, "value", 1000, "here")
@@ -213,7 +215,9 @@ def test_every_rule_is_tried() -> None:
 def test_probabilities_are_asked_for_all_but_one() -> None:
     graph = Graph()
     scores = graph.product(graph.input("x", TensorProto.DOUBLE, WIDTH), np.eye(WIDTH)[:, :3])
-    graph.output("probability", graph.op("Softmax", scores, axis=1), TensorProto.DOUBLE, ["rows", 3])
+    graph.output(
+        "probability", graph.op("Softmax", scores, axis=1), TensorProto.DOUBLE, ["rows", 3]
+    )
     checked = CheckedModel.of(packed(graph.model()), "here")
     sloped = SlopedFeatures.of(checked, NAMED, "probability", 1000, "here")
     assert sloped.passes == 2

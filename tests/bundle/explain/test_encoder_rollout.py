@@ -102,7 +102,15 @@ def test_shares_are_those_of_the_module(explainer: Explainer, module: TextTransf
     assert record["scale"] == "share of attention"
     words = record["pieces"]["note"]["words"]
     # a comma is a word of its own, which no piece is
-    assert [each["text"] for each in words] == ["[CLS]", "rain", "##y", "moon", "[UNK]", "sun", "[SEP]"]
+    assert [each["text"] for each in words] == [
+        "[CLS]",
+        "rain",
+        "##y",
+        "moon",
+        "[UNK]",
+        "sun",
+        "[SEP]",
+    ]
     found = explanations(explainer, [{"note": "Rainy moon sun"}], "rollout", output="wet")
     record = found.records[0]
     assert record["output"] == "wet"

@@ -70,9 +70,7 @@ def test_the_points_are_exact_for_powers_up_to_22(degree: int) -> None:
 
 def test_of_a_product_each_gets_half_of_every_row() -> None:
     rows = [[2.0, 5.0, 0.0], [1.0, -1.0, 9.0]]
-    for found, (x, y, _) in zip(
-        along(lambda x: x[:, :1] * x[:, 1:2], rows), rows, strict=True
-    ):
+    for found, (x, y, _) in zip(along(lambda x: x[:, :1] * x[:, 1:2], rows), rows, strict=True):
         np.testing.assert_allclose(found.values[:, 0], [x * y / 2, x * y / 2, 0.0], atol=1e-12)
         assert found.asked == 15
 

@@ -56,7 +56,9 @@ def explainer(whole: bool = False) -> Explainer:
     shape = g.constant([-1, HEIGHT, WIDTH, 3], np.int64)
     first = g.op("Transpose", g.op("Reshape", pixels, shape), perm=[0, 3, 1, 2])
     scaled = g.op("Mul", g.cast(first, TensorProto.FLOAT), g.constant(1 / 64, np.float32))
-    h = g.op("Conv", scaled, g.constant(KERNEL), kernel_shape=[3, 3], strides=[1, 2], pads=[1, 1, 1, 1])
+    h = g.op(
+        "Conv", scaled, g.constant(KERNEL), kernel_shape=[3, 3], strides=[1, 2], pads=[1, 1, 1, 1]
+    )
     h = g.op("MaxPool", g.op("Relu", h), kernel_shape=[2, 2], strides=[2, 2])
     h = g.op("ReduceMean", h, g.constant([2, 3], np.int64), keepdims=0)
     scores = g.op("MatMul", h, g.constant(HEAD))

@@ -74,4 +74,3 @@ def _held(value: int | str | Sequence[int]) -> tuple[str, int | bytes]:
 def _unsigned(value: int) -> int:
     """The two's complement in 64 bits."""
     return int(value) & ((1 << 64) - 1)
-

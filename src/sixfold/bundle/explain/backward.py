@@ -228,4 +228,3 @@ def _type(node: Node, types: Mapping[str, int]) -> int:
 def _type_beside(node: Node, types: Mapping[str, int]) -> int:
     """Of the others."""
     return WHOLE if node.operator == "TopK" else types[node.inputs[0]]
-

@@ -291,9 +291,7 @@ class Explainer:
             asked=sum(each.asked for each in found),
             integration_error=np.stack([each.error for each in found]),
             held=self.held,
-            by_slopes=frozenset(
-                row for row, each in enumerate(found) if each.lacking is not None
-            ),
+            by_slopes=frozenset(row for row, each in enumerate(found) if each.lacking is not None),
         )
 
     @property

@@ -80,7 +80,11 @@ class FeaturePath:
             return self._by_differences(x, effort)
         points = effort.rows * len(x) // self.sloped.passes
         found = integrated_slopes(
-            self.sloped, self.answer, x, self.baseline, SamplingEffort(points, effort.end, effort.seed)
+            self.sloped,
+            self.answer,
+            x,
+            self.baseline,
+            SamplingEffort(points, effort.end, effort.seed),
         )
         found = [each._replace(asked=each.asked * self.sloped.passes) for each in found]
         jumps = [row for row, each in enumerate(found) if _jumps(each)]

@@ -44,13 +44,11 @@ def not_pixels(explainer: Explainer) -> str:
     runtime = explainer.predictor.runtime
     if not explainer.outputs:
         return "a model that answers with text, or names"
-    if not isinstance(runtime, EncodesInputs) or not explainer.has_graph:
-        return "a bundle without the graph"
-    encoders = [each.encoder for each in runtime.encoders]
-    of_images = len(encoders) == 1 and isinstance(encoders[0], ImageEncoder)
+    encoders = list(runtime.encoders) if isinstance(runtime, EncodesInputs) else []
+    of_images = len(encoders) == 1 and isinstance(encoders[0].encoder, ImageEncoder)
     if len(explainer.columns) != 1 or not of_images:
         return "a model that takes more, or other, than an image"
-    return ""
+    return "" if explainer.has_graph else "a bundle without the graph"
 
 
 def pixel_gradients(

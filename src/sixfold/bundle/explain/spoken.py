@@ -78,7 +78,11 @@ class SpokenChanges:
 
 
 def spoken(
-    predictor: Predictor, runtime: TranscriptionRuntime, row: RawRows, text: str | None, seconds: float
+    predictor: Predictor,
+    runtime: TranscriptionRuntime,
+    row: RawRows,
+    text: str | None,
+    seconds: float,
 ) -> SpokenChanges:
     """Of the first of `row`. `text`: None for what the model hears. Raises RowError for a text that the
     model cannot write, for a recording of silence, and for more than `seconds` of work.
@@ -92,7 +96,9 @@ def spoken(
     symbols = _symbols(runtime, said)
     if not symbols or not windows.count:
         expected, remedy = "one in which something is said", "Give the text with --answer."
-        raise RowError("the recording", expected, "nothing", remedy if windows.count else "Send another.")
+        raise RowError(
+            "the recording", expected, "nothing", remedy if windows.count else "Send another."
+        )
     every = runtime.logs_of(windows.features(_kept(windows.count)))
     whole = log_likelihoods(every, symbols)
     words = []
@@ -145,11 +151,12 @@ def _symbols(runtime: TranscriptionRuntime, text: str) -> Sequence[int]:
         )
         if own is None:
             known = "".join(described.alphabet)[:80]
-            raise RowError("the text", f"characters among {known!r}", f"{text[at]!r}", "Write it so.")
+            raise RowError(
+                "the text", f"characters among {known!r}", f"{text[at]!r}", "Write it so."
+            )
         found.append(places[own])
         at += len(own)
     if not paths.fits(found, described.frames):
         expected = f"at most {described.frames:,} symbols, one a frame"
         raise RowError("the text", expected, f"{paths.needed(found):,}", "Give a shorter one.")
     return found
-
