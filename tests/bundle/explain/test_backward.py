@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sixfold.bundle.explain.backward import NoRuleError, SlopedFeatures
+from sixfold.bundle.explain.backward import SlopedFeatures
 from sixfold.bundle.explain.features import AnswersFeatures, NamedFeatures
-from sixfold.bundle.explain.slope_rules import RULES
+from sixfold.bundle.explain.slope_rules import RULES, NoRuleError
 from sixfold.bundle.graph import CheckedModel
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.node_trace import ROWS, traced

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sixfold.bundle.explain.backward import NoRuleError, SlopedFeatures
+from sixfold.bundle.explain.backward import SlopedFeatures
 from sixfold.bundle.explain.features import AnswersFeatures, FeatureReader
 from sixfold.bundle.explain.gradients import (
     Baseline,
@@ -22,6 +22,7 @@ from sixfold.bundle.explain.gradients import (
 )
 from sixfold.bundle.explain.integrals import CELLS, integrated_slopes, least_points
 from sixfold.bundle.explain.sampling import SamplingEffort
+from sixfold.bundle.explain.slope_rules import NoRuleError
 from sixfold.bundle.graph import CheckedModel
 from sixfold.core.errors import BundleError
 

@@ -121,6 +121,7 @@ class Way:
 
     @classmethod
     def of(cls, answer: OfFeatures, x: Floats, baseline: Baseline, seed: int) -> Way:
+        """To the row `x` [features]; moments are drawn by `seed`."""
         start = np.where(baseline.held, x, baseline.values)
         moves = start != x
         codes = np.flatnonzero(moves & baseline.code)

@@ -110,9 +110,9 @@ def integrated_slopes(
     start = np.where(baseline.held, x, baseline.values)
     if bool((baseline.code & ~baseline.held).any()):
         ways = [Way.of(answer, row, baseline, effort.seed) for row in x]
-        found = _mean_of_ways(ways, _along(sloped, _Lines.of(ways), effort))
+        found = _mean_of_ways(ways, _along(sloped, _WayLines.of(ways), effort))
     else:
-        found = _along(sloped, _Lines.straight(x, start), effort)
+        found = _along(sloped, _WayLines.straight(x, start), effort)
     ends = answer(np.concatenate([start, x]))
     base, whole = ends[: len(x)], ends[len(x) :]
     lacking = whole - base - found.values.sum(axis=1)
@@ -121,8 +121,8 @@ def integrated_slopes(
     values, off = found.values + lacking[:, None] * shares, found.off + np.abs(lacking)
     asked = found.asked // len(x)
     return [
-        Integrated(*each, asked, np.abs(less))
-        for *each, less in zip(base, values, off, lacking, strict=True)
+        Integrated(base[row], values[row], off[row], asked, np.abs(lacking[row]))
+        for row in range(len(x))
     ]
 
 
@@ -140,7 +140,7 @@ def _mean_of_ways(ways: Sequence[Way], along: LineIntegrals) -> LineIntegrals:
     return LineIntegrals(np.stack(values), np.stack(off), along.asked)
 
 
-def _along(sloped: OfSlopes, lines: _Lines, effort: SamplingEffort) -> LineIntegrals:
+def _along(sloped: OfSlopes, lines: _WayLines, effort: SamplingEffort) -> LineIntegrals:
     parts, asked = lines.first_parts(), 0
     values: Floats | None = None
     error: Floats | None = None
@@ -164,26 +164,27 @@ def _along(sloped: OfSlopes, lines: _Lines, effort: SamplingEffort) -> LineInteg
     return LineIntegrals(values, error, asked)
 
 
-class _Parts(NamedTuple):
+class _WayParts(NamedTuple):
     """Of ways: the number of the line, where the part begins, and how long it is, of 1."""
 
     line: Numbers
     left: Floats
     width: Floats
 
-    def halves(self, some: npt.NDArray[np.bool_]) -> _Parts:
+    def halves(self, some: npt.NDArray[np.bool_]) -> _WayParts:
         """Both halves of some of them."""
         half = self.width[some] / 2
         left = np.stack([self.left[some], self.left[some] + half], axis=1)
-        return _Parts(np.repeat(self.line[some], 2), left.ravel(), np.repeat(half, 2))
+        return _WayParts(np.repeat(self.line[some], 2), left.ravel(), np.repeat(half, 2))
 
-    def cut(self, start: int, stop: int) -> _Parts:
+    def cut(self, start: int, stop: int) -> _WayParts:
         """Those with these numbers."""
-        return _Parts(*(each[start:stop] for each in self))
+        some = slice(start, stop)
+        return _WayParts(self.line[some], self.left[some], self.width[some])
 
 
 @dataclass(frozen=True)
-class _Lines:
+class _WayLines:
     """Every way of every row. `start`, `move`: [lines, features], of what goes on evenly; where codes
     jump, `end` is where to, and `when` the moment, infinite for others.
     """
@@ -194,12 +195,12 @@ class _Lines:
     when: Floats | None = None
 
     @classmethod
-    def straight(cls, x: Floats, start: Floats) -> _Lines:
+    def straight(cls, x: Floats, start: Floats) -> _WayLines:
         """On which nothing jumps."""
         return cls(start, x - start, x)
 
     @classmethod
-    def of(cls, ways: Sequence[Way]) -> _Lines:
+    def of(cls, ways: Sequence[Way]) -> _WayLines:
         starts, moves, ends, whens = [], [], [], []
         for way in ways:
             even = np.zeros_like(way.start)
@@ -213,11 +214,11 @@ class _Lines:
                 whens.append(when)
         return cls(np.stack(starts), np.stack(moves), np.stack(ends), np.stack(whens))
 
-    def first_parts(self) -> _Parts:
+    def first_parts(self) -> _WayParts:
         """Every line whole, or from jump to jump."""
         count = len(self.start)
         if self.when is None:
-            return _Parts(np.arange(count), np.zeros(count), np.ones(count))
+            return _WayParts(np.arange(count), np.zeros(count), np.ones(count))
         line, left, width = [], [], []
         for at, when in enumerate(self.when):
             jumps = np.unique(np.round(when[np.isfinite(when)] * PARTS) / PARTS)
@@ -225,9 +226,9 @@ class _Lines:
             line += [at] * (len(bounds) - 1)
             left += bounds[:-1].tolist()
             width += np.diff(bounds).tolist()
-        return _Parts(np.array(line), np.array(left), np.array(width))
+        return _WayParts(np.array(line), np.array(left), np.array(width))
 
-    def integrals(self, sloped: OfSlopes, parts: _Parts) -> PartIntegrals:
+    def integrals(self, sloped: OfSlopes, parts: _WayParts) -> PartIntegrals:
         """Of each part."""
         step = max(1, CELLS // (len(MOMENTS) * self.start.shape[1]))
         found = [
@@ -236,7 +237,7 @@ class _Lines:
         values, off = (np.concatenate(each) for each in zip(*found, strict=True))
         return PartIntegrals(values, off)
 
-    def _some(self, sloped: OfSlopes, parts: _Parts) -> PartIntegrals:
+    def _some(self, sloped: OfSlopes, parts: _WayParts) -> PartIntegrals:
         count, features = len(parts.line), self.start.shape[1]
         when = (parts.left[:, None] + parts.width[:, None] * MOMENTS)[:, :, None]
         move = self.move[parts.line][:, None]

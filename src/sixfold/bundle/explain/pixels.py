@@ -11,13 +11,14 @@ from typing import Any, Final, cast
 import numpy as np
 
 from sixfold.bundle.explain.attributions import Floats, places_of
-from sixfold.bundle.explain.backward import NoRuleError, SlopedFeatures
+from sixfold.bundle.explain.backward import SlopedFeatures
 from sixfold.bundle.explain.explainer import FEWER, ExplainEffort, Explainer
 from sixfold.bundle.explain.features import AnswersFeatures, NamedFeatures
 from sixfold.bundle.explain.gradients import Baseline, Integrated
 from sixfold.bundle.explain.integrals import MOMENTS, integrated_slopes
 from sixfold.bundle.explain.occlusion import GraphRuntime
 from sixfold.bundle.explain.sampling import SamplingEffort
+from sixfold.bundle.explain.slope_rules import NoRuleError
 from sixfold.bundle.frontend import Extra, Feeds, RawRows
 from sixfold.bundle.image_inputs import ImageEncoder
 from sixfold.bundle.onnx_graph import DOUBLE
