@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+from sixfold.core.errors import SixfoldError
+
 STAGES = ("first", "second", "third")
 TIME = {"seconds": 1.0, "how": "counted"}
 PLAN = {"memory": {"bytes": 100 << 20, "error": 1.2}, "time": TIME, "disk_bytes": 4096}
@@ -61,6 +63,11 @@ def main() -> int:
         run(notes, bundle, float(stage_s), Path(sys.argv[sys.argv.index("--out") + 1]))
     except KeyboardInterrupt:
         return 130
+    except (
+        SixfoldError
+    ) as error:  # as the command line ends: 8 where the machine is at fault, which is tried again
+        print(error, file=sys.stderr)
+        return error.exit_code
     return 0
 
 
