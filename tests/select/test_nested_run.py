@@ -261,7 +261,8 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    assert start(tmp_path / "whole").wait() == 0
+    (tmp_path / "whole" / "r.yaml").write_text(KILLED)
+    pipeline.run(load(tmp_path / "whole" / "r.yaml"), tmp_path / "whole" / "run", save_every_s=0.0)
     child, run = start(tmp_path / "killed"), tmp_path / "killed" / "run"
     training = "nested-1.saved/evaluate-0.saved/*/training*/*/step-*"
     while child.poll() is None and not list(run.glob(training)):
