@@ -148,6 +148,7 @@ def test_other_ways_to_divide(tmp_path: Path, changes: dict[str, Any]) -> None:
     assert verify(made.bundle)
 
 
+@pytest.mark.slow
 def test_vectors_in_8_bits_stand_in_the_receipt(tmp_path: Path) -> None:
     value = yaml.safe_load(RECIPE)
     value["data"]["source"] = "planted:300x60x12"

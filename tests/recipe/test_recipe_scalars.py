@@ -313,7 +313,7 @@ def equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and (one == other or (one != one and other != other))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plain)
 def test_whatever_is_written_is_read_as_the_same_value(value: Any) -> None:
     text = yaml_text.dump(value)

@@ -51,7 +51,7 @@ def recipe(**sections: Any) -> Loaded:
     parts: dict[str, Any] = {
         "version": 1,
         "data": {"source": "sklearn:breast_cancer", "target": "target", "holdout": 0.5},
-        "build": [{"family": "svm", "C": [0.1, 1, 10]}, {"family": "tree", "max_depth": [1, 3]}],
+        "build": [{"family": "linear", "C": [0.1, 1, 10]}, {"family": "tree", "max_depth": [1, 3]}],
         "evaluate": {"folds": 3, "nested": 2, "metrics": ["accuracy"]},
     }
     return from_object({**parts, **sections})

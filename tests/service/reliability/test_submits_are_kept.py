@@ -127,11 +127,6 @@ def send_keys(service: LiveService, keys: int, times: int, kills: int = 0) -> No
     assert {job for _, job in answered} == made
 
 
-def test_a_key_that_is_sent_often_makes_one_job(tmp_path: Path, bundle: Path) -> None:
-    with live_service(tmp_path, bundle, workers=0) as service:
-        send_keys(service, 3, 8, kills=1)
-
-
 @pytest.mark.slow
 def test_clients_that_repeat_themselves_make_a_job_each(tmp_path: Path, bundle: Path) -> None:
     keys, times = count_of("KEYS", KEYS), count_of("REPEATS", REPEATS)

@@ -225,6 +225,7 @@ def test_a_worker_that_wakes_up_past_its_lease_writes_nothing(tmp_path: Path, bu
     )
 
 
+@pytest.mark.slow
 def test_of_a_hundred_stale_writes_none_is_accepted(tmp_path: Path, bundle: Path) -> None:
     """Every write that a worker can make, each with the attempt before, while another worker holds the job and after its end."""
     facts = {"workers": 0, "stage_s": 0.0}
