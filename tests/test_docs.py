@@ -100,6 +100,7 @@ def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
     if page.name == WHOLE:
         receipt = json.loads((folder / "runs/breast_cancer/bundle/receipt.json").read_text())
         assert receipt["http"]["p50_ms"] > 0
+        assert receipt["before"]["peak_memory_bytes"] != receipt["after"]["peak_memory_bytes"]
 
 
 def test_every_recipe_is_named_in_the_docs_and_checks() -> None:

@@ -1,6 +1,6 @@
 """First on the path of all processes that the tests start, so that Python imports it in each: their
-runs start no server to time it, and try, time and explain their models for a moment, where users
-wait for up to 10, 4 and 10 s. Nothing waits for the disk: tests kill processes, whose written files
+runs start no server and no process to measure a model in, and try, time and explain their models
+for a moment, where users wait for up to 10, 4 and 10 s. Nothing waits for the disk: tests kill processes, whose written files
 stay, and no machine. SIXFOLD_TESTS_FIGURES=whole gives a command what users have.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 TRIED_S, TIMED_S, EXPLAINED_S = 2.0, 0.1, 1.0
+HELD_BYTES = 60_000_000
 USERS: dict[str, Callable[..., object]] = {}  # what they have, for a test that asks for it
 
 
@@ -31,6 +32,19 @@ def brief_timing(receipt: ModuleType) -> None:
     )
 
 
+def no_process(measure: ModuleType) -> None:
+    USERS["peak_memory"] = measure.peak_memory
+    measure.peak_memory = lambda model, table: HELD_BYTES
+
+
+def brief_lists(recommendation: ModuleType) -> None:
+    recommendation.TIMED_S = TIMED_S
+
+
+def brief_answers(language_speed: ModuleType) -> None:
+    language_speed.ROUNDS, language_speed.ANSWER = 1, 8
+
+
 def brief_explanation(explanation: ModuleType) -> None:
     explanation.MOST_S = EXPLAINED_S
 
@@ -40,6 +54,9 @@ CHANGES: dict[str, Callable[[ModuleType], None]] = {
     "sixfold.plan.forecast": brief_trials,
     "sixfold.package.receipt": brief_timing,
     "sixfold.package.explanation": brief_explanation,
+    "sixfold.compress.measure": no_process,
+    "sixfold.package.recommendation": brief_lists,
+    "sixfold.package.language_speed": brief_answers,
 }
 
 
