@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import pty
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,83 +22,114 @@ from functools import cache
 from pathlib import Path
 
 CODE = """
-import importlib, json, os, socket, sys, warnings
+import importlib, json, os, signal, socket, sys, warnings
 for name in ("sixfold.__main__", "sixfold.cli.run", "sixfold.pipeline", "sixfold.bundle.load", "pandas", "sklearn"):
     importlib.import_module(name)
-asking = socket.socket(fileno=int(sys.argv[1]))
+
+def forked():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads that libraries have
+        return os.fork()
 
 def command(asked, handles):
-    asking.close()
     for number, handle in enumerate(handles):
         os.dup2(handle, number)
         os.close(handle)
-    for number in asked["closed"]:
-        os.close(number)
     os.chdir(asked["folder"])
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv = ["sixfold", *asked["words"]]
     sys.stdin = sys.__stdin__ = open(0, closefd=False)
     for number, name, errors in ((1, "stdout", "strict"), (2, "stderr", "backslashreplace")):
-        opened = number not in asked["closed"]
-        stream = open(number, "w", errors=errors, closefd=False, encoding="utf-8") if opened else None
+        stream = open(number, "w", errors=errors, closefd=False, encoding="utf-8")
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     sys.modules["sixfold.__main__"].main()
 
-while True:
+def answered(asking):
     text, handles, _, _ = socket.recv_fds(asking, 1 << 20, 3)
-    if not text:
-        break
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of threads that libraries have
-        child = os.fork()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    child = forked()
     if not child:
+        asking.close()
         command(json.loads(text), handles)
-        break
+        return
     for handle in handles:
         os.close(handle)
-    asking.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+    asking.send(f"{child}\\n".encode())
+    asking.send(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\\n".encode())
+    os._exit(0)
+
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen(8)
+print("ready", flush=True)
+while True:
+    asking, _ = listening.accept()
+    if not forked():
+        listening.close()
+        answered(asking)
+        break
+    asking.close()
+"""
+PROGRAM = """#!PYTHON -IS
+import json, os, signal, socket, sys
+asking = socket.socket(socket.AF_UNIX)
+asking.connect(ADDRESS)
+asked = {"words": sys.argv[1:], "folder": os.getcwd(), "environment": dict(os.environ)}
+socket.send_fds(asking, [json.dumps(asked).encode()], [0, 1, 2])
+answer = asking.makefile()
+child = int(answer.readline())
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, _: os.kill(child, number))
+code = int(answer.readline())
+sys.exit(code if code >= 0 else 128 - code)
 """
 
 
 class ForkedCommands:
-    """One at a time."""
+    """Any number of them at a time."""
 
-    def __init__(self) -> None:
-        self.asked, theirs = socket.socketpair()
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", CODE, str(theirs.fileno())], pass_fds=[theirs.fileno()]
-            )
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.address = folder, str(folder / "socket")
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", CODE, self.address], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == "ready\n"
 
     def close(self) -> None:
-        self.asked.close()
+        self.process.kill()
         self.process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(
-        self,
-        words: Sequence[str],
-        folder: Path,
-        handles: Sequence[int],
-        closed: Sequence[int] = (),
-        **variables: str,
+        self, words: Sequence[str], folder: Path, handles: Sequence[int], **variables: str
     ) -> int:
-        """The exit code. `handles`: of its stdin, stdout and stderr; `closed`: those that it has not."""
-        asked = {
-            "words": words,
-            "folder": str(folder),
-            "closed": closed,
-            "environment": {**os.environ, **variables},
-        }
-        socket.send_fds(self.asked, [json.dumps(asked).encode()], handles)
-        return int(self.asked.recv(100))
+        """The exit code. `handles`: of its stdin, stdout and stderr."""
+        environment = {**os.environ, **variables}
+        asked = {"words": words, "folder": str(folder), "environment": environment}
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.connect(self.address)
+            socket.send_fds(asking, [json.dumps(asked).encode()], handles)
+            with asking.makefile() as answer:
+                answer.readline()  # the number of its process
+                return int(answer.readline())
+
+    def program(self, folder: Path) -> Path:
+        """`sixfold`, for a shell that has `folder` on its path."""
+        text = PROGRAM.replace("PYTHON", sys.executable).replace("ADDRESS", repr(self.address))
+        folder.mkdir(exist_ok=True)
+        (folder / "sixfold").write_text(text)
+        (folder / "sixfold").chmod(0o755)
+        return folder / "sixfold"
 
 
 @cache
 def commands() -> ForkedCommands:
     """Of this process."""
-    found = ForkedCommands()
+    found = ForkedCommands(Path(tempfile.mkdtemp(prefix="sixfold-")))
     atexit.register(found.close)
     return found
 
