@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 CODE = """
-import importlib, json, os, signal, socket, sys, warnings
+import importlib, json, os, select, signal, socket, sys, warnings
 for name in ("sixfold.__main__", "sixfold.cli.run", "sixfold.pipeline", "sixfold.bundle.load", "pandas", "sklearn"):
     importlib.import_module(name)
 
@@ -65,7 +65,7 @@ listening = socket.socket(socket.AF_UNIX)
 listening.bind(sys.argv[1])
 listening.listen(8)
 print("ready", flush=True)
-while True:
+while 0 not in select.select([listening, 0], [], [])[0]:  # stdin ends with whoever started this
     asking, _ = listening.accept()
     if not forked():
         listening.close()
@@ -94,14 +94,16 @@ class ForkedCommands:
     def __init__(self, folder: Path) -> None:
         self.folder, self.address = folder, str(folder / "socket")
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CODE, self.address], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", CODE, self.address],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
-        assert self.process.stdout is not None
+        assert self.process.stdout is not None and self.process.stdin is not None
         assert self.process.stdout.readline() == "ready\n"
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self.process.communicate()  # the end of its stdin
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(
