@@ -15,7 +15,7 @@ import pytest
 from live_service import LiveService, live_service, recipe, until
 
 # SIXFOLD_SUBMITS=1000 SIXFOLD_KEYS=200 SIXFOLD_REPEATS=50 SIXFOLD_KILLS=5 for the whole figure
-SUBMITS, KEYS, REPEATS, KILLS = 200, 25, 10, 3
+SUBMITS, KEYS, REPEATS, KILLS = 80, 10, 10, 2
 
 
 def count_of(name: str, usual: int) -> int:

@@ -108,7 +108,7 @@ def test_a_lost_machines_jobs_go_on_within_their_lease(tmp_path: Path, bundle: P
     """For the whole figure with the lease and the beat that the service has by itself."""
     own = ServiceSettings()
     lease_s, beat_s = (
-        (own.lease_s, own.beat_s) if "SIXFOLD_LOST_MACHINES" in os.environ else (10.0, 1.0)
+        (own.lease_s, own.beat_s) if "SIXFOLD_LOST_MACHINES" in os.environ else (6.0, 0.5)
     )
     facts = {"lease_s": lease_s, "beat_s": beat_s, "workers": 0, "stage_s": 3.0}
     with live_service(tmp_path, bundle, **facts) as service:
