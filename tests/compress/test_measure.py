@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from short_figures.sitecustomize import USERS
 from sixfold.compress.measure import compare, cost, feeds, median_ms, parameters
 from sixfold.core.errors import SystemFault
 from sixfold.parts.table import Column, Table
-from short_figures.sitecustomize import USERS
 
 Build = Any
 peak_memory = USERS["peak_memory"]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 import sixfold
+from short_figures.sitecustomize import USERS
 from sixfold.cli.receipt_table import lines, text
 from sixfold.package import http_latency
 from sixfold.recipe.receipt import OverHttp
-from short_figures.sitecustomize import USERS
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))  # tiny_bundle
 import tiny_bundle
