@@ -44,7 +44,20 @@ def command(asked, handles):
         stream = open(number, "w", errors=errors, closefd=False, encoding="utf-8")
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
-    sys.modules["sixfold.__main__"].main()
+    code = 1
+    try:
+        sys.modules["sixfold.__main__"].main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = 120  # as Python's own end says it
+    os._exit(code)  # libraries would wait for threads that a forked process has not
 
 def answered(asking):
     text, handles, _, _ = socket.recv_fds(asking, 1 << 20, 3)
@@ -53,7 +66,6 @@ def answered(asking):
     if not child:
         asking.close()
         command(json.loads(text), handles)
-        return
     for handle in handles:
         os.close(handle)
     asking.send(f"{child}\\n".encode())
