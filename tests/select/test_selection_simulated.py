@@ -24,7 +24,7 @@ from sixfold.recipe.kinds import SELECTION
 from sixfold.select.selecting import Scored, Selected, Selection, select
 
 FOLDS, PIECES, CANDIDATES = 10, 16, 60
-RACES = int(os.environ.get("SIXFOLD_RACES", "40"))  # 100 for the figures of the documentation
+RACES = int(os.environ.get("SIXFOLD_RACES", "60"))  # 100 for the figures of the documentation
 Truth = Callable[[np.random.Generator], FloatArray]
 """→ [candidates, folds, pieces]: a score of each piece of each fold's rows, whose mean is the
 fold's.
