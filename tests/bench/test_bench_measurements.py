@@ -130,7 +130,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "end_to_end": (
         {
             "tasks": ("diabetes",),
-            "seconds": 60,
+            "seconds": 15,
             "peers": ("autogluon", "scikit-learn"),
             "rows": 60,
         },
@@ -140,7 +140,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "tables": (
         {
             "names": ("diabetes",),
-            "seconds": 20,
+            "seconds": 10,
             "peers": ("scikit-learn",),
             "rows": 60,
         },
