@@ -32,7 +32,7 @@ def calm(
 ) -> Iterator[tuple[LiveService, Client]]:
     """A service with a worker, for jobs of which no trouble is left behind."""
     home = tmp_path_factory.mktemp("calm")
-    with live_service(home, bundle, workers=1, stage_s=0.5, stop_s=0.5) as service:
+    with live_service(home, bundle, workers=1, stage_s=1.0, stop_s=0.5) as service:
         yield service, service.client()
 
 
