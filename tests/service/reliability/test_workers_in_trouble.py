@@ -91,10 +91,10 @@ def test_nothing_of_a_finished_job_stays_on_the_worker_and_its_model_is_whole(
     calm: tuple[LiveService, Client], tmp_path: Path, bundle: Path
 ) -> None:
     service, client = calm
-    for _ in range(2):
-        assert client.wait(service.submit(name="other"))["state"] == "succeeded"
-    jobs = service.folder / "home" / "worker" / "jobs"
-    until(lambda: not any(jobs.iterdir()))
+    done = [client.wait(service.submit(name="other")) for _ in range(2)]
+    assert {job["state"] for job in done} == {"succeeded"}
+    jobs, ids = service.folder / "home" / "worker" / "jobs", {job["id"] for job in done}
+    until(lambda: not ids & {place.name for place in jobs.iterdir()})
     there = client.download("other", tmp_path / "got")
     found = {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()}
     kept = {p.relative_to(bundle): p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
