@@ -361,7 +361,7 @@ def linear_cancer(seed: int) -> FloatArray:
 
 
 # How often the folds are drawn, as some fits take long; SIXFOLD_REPETITIONS=20 for the figures of the documentation.
-REPETITIONS = {svm_cancer: 3, linear_cancer: 3, svm_digits: 2, svr_diabetes: 1}
+REPETITIONS = {svm_cancer: 8, linear_cancer: 8, svm_digits: 3, svr_diabetes: 2}
 
 
 @pytest.fixture(scope="module", params=REPETITIONS, ids=name_of)
