@@ -42,8 +42,10 @@ test-all: $(VENV)/.dev $(VENV)/.browser $(VENV)/.postgres
 # The figures of docs/reliability.md with their whole counts, which they print: an hour on two quiet cores.
 figures: $(VENV)/.dev $(VENV)/.postgres
 	SIXFOLD_FUZZ_CASES=20000 SIXFOLD_TENANT_STEPS=10000 SIXFOLD_TAKE_OVERS=100 SIXFOLD_LOST_MACHINES=5 SIXFOLD_ZOMBIES=100 \
-	SIXFOLD_STORM_JOBS=200 SIXFOLD_STOPS=20 SIXFOLD_INJECTIONS_APART=4 SIXFOLD_SUBMITS=1000 SIXFOLD_KEYS=200 SIXFOLD_REPEATS=50 SIXFOLD_KILLS=5 SIXFOLD_REQUESTS=10000 $(BIN)/python -m pytest -s -m slow tests/service/reliability tests/service/security \
-	  tests/service/gateway tests/serve/test_serve_overload.py tests/serve/test_serve_stop.py tests/runs/test_two_hosts.py
+	SIXFOLD_STORM_JOBS=200 SIXFOLD_STOPS=20 SIXFOLD_INJECTIONS_APART=4 SIXFOLD_SUBMITS=1000 SIXFOLD_KEYS=200 SIXFOLD_REPEATS=50 SIXFOLD_KILLS=5 SIXFOLD_REQUESTS=10000 \
+	SIXFOLD_LARGE_ROWS=1000000 $(BIN)/python -m pytest -s -m slow tests/service/reliability tests/service/security \
+	  tests/service/gateway tests/serve/test_serve_overload.py tests/serve/test_serve_stop.py tests/runs/test_two_hosts.py \
+	  tests/test_large_table.py tests/data/test_data_large.py tests/test_recommendation_end_to_end.py
 
 # The properties on examples that nobody has tried yet; the tests above try the same ones each time.
 fuzz: $(VENV)/.dev

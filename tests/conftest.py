@@ -1,33 +1,20 @@
-"""For all tests."""
+"""For all tests: tests/package/test_http_latency.py, tests/compress/test_measure.py and
+tests/package/test_explanation.py take what users have, and the first page of tests/test_docs.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+from pathlib import Path
 
-import pytest
+from hypothesis import settings
 
-from sixfold.compress.measure import compare
-from sixfold.parts.table import Table
-from sixfold.recipe.receipt import Cost, OverHttp
+from short_figures import sitecustomize
 
-TIMED_S, EXPLAINED_S = 0.1, 1.0  # 4 and 10 s at most where users wait
+SHORT = str(Path(sitecustomize.__file__).parent)
+sys.path.append(SHORT)  # processes that are given this one's path
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [SHORT, os.environ.get("PYTHONPATH")]))
 
-
-@pytest.fixture(scope="session", autouse=True)
-def short_figures() -> Iterator[None]:
-    """Runs in this process start no server to time it, and time and explain their model for a
-    moment: tests/package/test_http_latency.py, tests/compress/test_measure.py and
-    tests/package/test_explanation.py take what users have, as all commands do.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "sixfold.package.http_latency.over_http",
-            lambda parts, deadline: OverHttp(why="this is a test"),
-        )
-        patch.setattr("sixfold.package.receipt.compare", briefly)
-        patch.setattr("sixfold.package.explanation.MOST_S", EXPLAINED_S)
-        yield
-
-
-def briefly(before: bytes, after: bytes, table: Table, most_s: float) -> tuple[Cost, Cost]:
-    return compare(before, after, table, min(most_s, TIMED_S))
+# The examples of a commit's tests, of properties that say no number; `make fuzz` draws a hundred new ones.
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=40)

@@ -124,6 +124,7 @@ def test_validation_rows_do_not_move_the_rate_by_one_bit() -> None:
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 def test_a_schedule_multiplies_the_rate_that_was_found(tmp_path: Path) -> None:
     _, events = run(
         recipe({"name": "adam", "learning_rate": "auto"}, train={"schedule": "cosine"}),

@@ -58,6 +58,7 @@ def size_bytes(name: str) -> int:
     )  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_base_install_is_small() -> None:
     names = closure("sixfold")
     assert "onnxruntime" in names

@@ -16,6 +16,8 @@ import psutil
 import pytest
 
 from quick_command import quick
+from sixfold import pipeline
+from sixfold.recipe.load import load
 from tiny_language import sentences
 
 BUDGET = "budget: {data_parallel: 2}"
@@ -46,10 +48,16 @@ RANK = "sixfold.evaluate.rank_process"
 SOON_S = 60.0  # for processes to end that have nothing to wait for; a busy machine takes longer
 
 
-def start(folder: Path, recipe: str) -> subprocess.Popen[bytes]:
-    texts = [json.dumps({"text": text}) + "\n" for text in sentences(80, words=20)]
+def written(folder: Path, recipe: str) -> Path:
+    """The recipe's file, beside its texts."""
+    texts = [json.dumps({"text": text}) + "\n" for text in sentences(48, words=20)]
     (folder / "texts.jsonl").write_text("".join(texts))
     (folder / "r.yaml").write_text(recipe)
+    return folder / "r.yaml"
+
+
+def start(folder: Path, recipe: str) -> subprocess.Popen[bytes]:
+    written(folder, recipe)
     command = quick("run", "r.yaml", "--out", "run", "--save-every", "0", "--quiet")
     with (folder / "said").open("wb") as said:
         return subprocess.Popen(
@@ -97,7 +105,8 @@ def both_runs(name: str, folder: Path) -> tuple[Path, Path]:
     folders = folder / "whole", folder / "killed"
     for one in folders:
         one.mkdir()
-    assert start(folders[0], RECIPES[name]).wait() == 0, (folders[0] / "said").read_text()
+    recipe = written(folders[0], RECIPES[name])
+    pipeline.run(load(recipe), folders[0] / "run", save_every_s=0.0)
     return folders
 
 

@@ -4,6 +4,7 @@ new user has it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -14,18 +15,32 @@ from pydoc_data.topics import topics
 
 import pytest
 
+from forked_commands import commands
+from short_figures.sitecustomize import HELD_BYTES
+
 ROOT = Path(__file__).parents[1]
 # Recipe → what is shorter in the folder of the tests: the commands are the pages', whole trainings are minutes.
 SHORTER = {
-    "breast_cancer.yaml": {"epochs: 60": "epochs: 10", "rounds: 200": "rounds: 30"},
-    "digits.yaml": {"epochs: 30": "epochs: 8"},
-    "finetune.yaml": {"epochs: 80": "epochs: 2"},
-    "search.yaml": {"trials: 30": "trials: 8"},
-    "story.yaml": {"epochs: 12": "epochs: 1", "python:topics": "topics.txt"},
-    "images.yaml": {"budget:": "train: {epochs: 2}\nbudget:"},
-    "spoken.yaml": {"budget:": "train: {epochs: 2}\nbudget:"},
-    "transcribe.yaml": {"epochs: 20": "epochs: 2"},
+    "breast_cancer.yaml": {
+        "epochs: 60": "epochs: 10",
+        "rounds: 200": "rounds: 30",
+        "folds: 5": "folds: 3",
+    },
+    "digits.yaml": {"epochs: 30": "epochs: 4", "folds: 5": "folds: 3"},
+    "finetune.yaml": {"epochs: 80": "epochs: 1"},
+    "recommend.yaml": {"planted:2000x500x30": "planted:400x200x20"},
+    "search.yaml": {"trials: 30": "trials: 5", "folds: 5": "folds: 3"},
+    "story.yaml": {
+        "epochs: 12": "epochs: 1",
+        "python:topics": "topics.txt",
+        "vocabulary: 1024": "vocabulary: 512",
+    },
+    "images.yaml": {"budget:": "train: {epochs: 1}\nbudget:", "folds: 3": "folds: 2"},
+    "spoken.yaml": {"budget:": "train: {epochs: 1}\nbudget:", "folds: 3": "folds: 2"},
+    "texts.yaml": {"folds: 5": "folds: 2"},
+    "transcribe.yaml": {"epochs: 20": "epochs: 1", "folds: 3": "folds: 2"},
 }
+WHOLE = "README.md"  # whose commands are started, and measure their bundle, as users' are: not by tests/forked_commands.py
 ELSEWHERE = {"docs/tutorials/service.md": "tests/test_deploy_files.py"}  # its one command
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -46,21 +61,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert long in text, (name, long)
             text = text.replace(long, short)
         (place / "recipes" / name).write_text(text)
-    some = [text[:2_000] for text in list(topics.values())[:30]]
+    some = [text[:1_500] for text in list(topics.values())[:16]]
     (place / "recipes" / "topics.txt").write_text("\n\n".join(some))
     return place
 
 
-def execute(language: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def execute(
+    language: str, code: str, folder: Path, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    path = f"{folder / 'programs'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = (
         ["bash", "-euo", "pipefail", "-c", code]
         if language == "bash"
         else [sys.executable, "-c", code]
     )
-    return subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
-    )
+    environment = {**os.environ, "PATH": path, **variables}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
 def test_there_is_something_to_execute() -> None:
@@ -80,9 +96,18 @@ def test_there_is_something_to_execute() -> None:
 def test_a_page_does_what_it_says(page: Path, folder: Path) -> None:
     if page.name == "ray.md":
         pytest.importorskip("ray")
+    variables = {"SIXFOLD_TESTS_FIGURES": "whole"} if page.name == WHOLE else {}
+    if page.name == WHOLE:
+        (folder / "programs" / "sixfold").unlink(missing_ok=True)
+    else:
+        commands().program(folder / "programs")
     for language, code in BLOCK.findall(page.read_text()):
-        done = execute(language, code, folder)
+        done = execute(language, code, folder, **variables)
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    if page.name == WHOLE:
+        receipt = json.loads((folder / "runs/breast_cancer/bundle/receipt.json").read_text())
+        assert receipt["http"]["p50_ms"] > 0
+        assert receipt["after"]["peak_memory_bytes"] != HELD_BYTES
 
 
 def test_every_recipe_is_named_in_the_docs_and_checks() -> None:

@@ -133,6 +133,7 @@ def test_what_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
         run(recipe(tmp_path))
 
 
+@pytest.mark.slow
 def test_texts_that_are_left_out_are_counted(tmp_path: Path) -> None:
     rows = [*chats(20), *chats(4), *(chat(4 * sign, 20 * sign) for sign in "#$@%")]
     write_lines(tmp_path / "rows.jsonl", rows)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from forked_commands import sixfold
+
 sys.path.insert(0, str(Path(__file__).parent / "bundle"))
 import tiny_bundle
 
@@ -131,11 +133,13 @@ def called(arguments: str, folder: Path, redirect: str) -> subprocess.CompletedP
     [*VERBS[-1:], *(pytest.param(a, marks=pytest.mark.slow) for a in VERBS[:-1] + SLOW)],
 )
 def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, arguments: str) -> None:
-    done = called(arguments, place(tmp_path), ">/dev/full")
+    with FULL.open("wb") as full:
+        done = sixfold(*arguments.split(), cwd=place(tmp_path), stdout=full.fileno())
     assert done.returncode == 8
-    assert done.stderr.endswith(TOLD)
-    assert "Traceback" not in done.stderr
-    assert done.stderr.count("sixfold: ") == 1
+    told = done.stderr.decode()
+    assert told.endswith(TOLD)
+    assert "Traceback" not in told
+    assert told.count("sixfold: ") == 1
     if arguments.startswith("run recipe"):
         assert (tmp_path / "runs" / "small" / "bundle").is_dir()
 
@@ -147,14 +151,11 @@ def test_a_full_disk_behind_stdout_is_told(tmp_path: Path, arguments: str) -> No
 def test_a_reader_that_has_gone_ends_it_quietly(tmp_path: Path, arguments: str) -> None:
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "sixfold", *arguments.split()]
-    done = subprocess.run(
-        command, stdout=write, stderr=subprocess.PIPE, text=True, cwd=place(tmp_path), check=False
-    )
+    done = sixfold(*arguments.split(), cwd=place(tmp_path), stdout=write)
     os.close(write)
     assert done.returncode == 0
-    assert "rror" not in done.stderr
-    assert "Traceback" not in done.stderr
+    assert b"rror" not in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from sixfold import pipeline
+from sixfold.recipe.load import load
 from tiny_language import sentences
 
 RECIPE = """version: 1
@@ -35,10 +37,16 @@ SAME = (
 )  # the receipt and the report hold measured times
 
 
-def start(folder: Path, precision: str) -> subprocess.Popen[bytes]:
-    texts = [json.dumps({"text": text}) + "\n" for text in sentences(120, words=20)]
+def written(folder: Path, precision: str) -> Path:
+    """The recipe's file, beside its texts."""
+    texts = [json.dumps({"text": text}) + "\n" for text in sentences(80, words=20)]
     (folder / "texts.jsonl").write_text("".join(texts))
     (folder / "r.yaml").write_text(RECIPE.replace("PRECISION", precision))
+    return folder / "r.yaml"
+
+
+def start(folder: Path, precision: str) -> subprocess.Popen[bytes]:
+    written(folder, precision)
     command = ["run", "r.yaml", "--out", "run", "--save-every", "0", "--quiet"]
     return subprocess.Popen(
         [sys.executable, "-m", "sixfold", *command],
@@ -86,7 +94,7 @@ def test_killed_within_an_epoch_it_ends_with_the_same_bytes(
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    assert start(whole, precision).wait() == 0
+    pipeline.run(load(written(whole, precision)), whole / "run", save_every_s=0.0)
     of_training = epochs(whole)
     kill(killed, precision, steps)
     assert epochs(killed) < of_training if steps > 2 else epochs(killed) == 0  # within the first

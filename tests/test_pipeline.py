@@ -190,7 +190,7 @@ def test_a_time_budget_ends_cleanly_with_the_best_so_far(tmp_path: Path) -> None
             "build": [{"family": "linear"}, {"family": "mlp", "hidden": [64]}],
             "train": {"epochs": 100_000},
             "evaluate": {"folds": 2, "metrics": ["accuracy"]},
-            "budget": {"time": "20s"},
+            "budget": {"time": "10s"},
         }
     )
     run = pipeline.run(hungry, tmp_path / "run")
@@ -325,6 +325,7 @@ def test_adult_reaches_what_is_claimed(tmp_path: Path) -> None:
     for options in items:
         value = loaded.recipe.model_dump(mode="json", exclude_defaults=True)
         value["build"] = options
+        value["evaluate"]["folds"] = 2
         value["compress"] = (
             {"quantize": {"weights": "int8"}, "keep": {"accuracy": -0.005}}
             if options["family"] == "mlp"

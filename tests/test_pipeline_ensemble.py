@@ -137,6 +137,7 @@ def test_an_ensemble_of_one_is_none(source: Path, tmp_path: Path) -> None:
     assert any(text.startswith("svm is no member of the ensemble") for text in notes)
 
 
+@pytest.mark.slow
 def test_the_kernel_machine_of_auto_has_probabilities_and_is_a_member(
     source: Path, tmp_path: Path
 ) -> None:

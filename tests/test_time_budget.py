@@ -276,6 +276,7 @@ def test_a_candidate_that_has_no_room_leaves_the_disk_to_the_others(tmp_path: Pa
     assert (done.bundle / "model.onnx").is_file()
 
 
+@pytest.mark.slow
 def test_memory_over_the_budget_ends_with_the_best_so_far(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,7 +130,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "end_to_end": (
         {
             "tasks": ("diabetes",),
-            "seconds": 60,
+            "seconds": 15,
             "peers": ("autogluon", "scikit-learn"),
             "rows": 60,
         },
@@ -140,7 +140,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "tables": (
         {
             "names": ("diabetes",),
-            "seconds": 20,
+            "seconds": 10,
             "peers": ("scikit-learn",),
             "rows": 60,
         },
@@ -166,7 +166,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"OpenVINO GenAI by hand", "transformers generate, f32"},
     ),
     "images": (
-        {"images": 150, "epochs": 1},
+        {"images": 80, "epochs": 1},
         {
             "close": lambda what, most: lambda mine, others: f"{mine}, {others}",
             "COMPRESS": SMALLER,
@@ -174,11 +174,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"eager torch loop", "the 1 ms that are asked for"},
     ),
     "speech": (
-        {"recordings": 60, "epochs": 2},
+        {"recordings": 24, "epochs": 1},
         {"COMPRESS": SMALLER, "FOLDS": 2},
         {"the 5 ms that are asked for"},
     ),
-    "transcription": ({"strings": 20, "epochs": 1}, {}, {"the 96% that are asked for"}),
+    "transcription": ({"strings": 12, "epochs": 1}, {}, {"the 96% that are asked for"}),
     "language_corpus": (
         {"megabytes": 1},
         {"TARGET": 0.0},
@@ -219,7 +219,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"round to nearest"},
     ),
     "growth": (
-        {"rows": 100, "epochs": 1, "widths": (4,), "beside": ("networks",)},
+        {"rows": 100, "epochs": 1, "tiny": 2, "beside": ("small trees",)},
         {
             "FAMILIES": ({"family": "linear"},),
             "EXECUTORS": ("processes",),  # tests/runs/test_ray.py has the other one

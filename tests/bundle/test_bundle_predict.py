@@ -333,6 +333,7 @@ def test_parquet_without_pyarrow_names_the_extra(
         predict_file(bundle, tmp_path / "a.parquet", tmp_path / "out.csv")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(bundle: Bundle, tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         (tmp_path / "rows.csv").write_text(csv_text(rows), encoding="utf-8")

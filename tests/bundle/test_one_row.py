@@ -215,7 +215,7 @@ def told(read: Any) -> Any:
         return str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(
     st.lists(
         st.fixed_dictionaries({name: CELLS[kind] for name, kind in KINDS.items()}),

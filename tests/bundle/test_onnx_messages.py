@@ -94,10 +94,10 @@ def test_the_attack_works_where_nothing_is_checked(
     assert answer.tobytes() == hostile_graphs.SECRET[:32]
 
 
-@pytest.mark.parametrize("every", [30, pytest.param(1, marks=pytest.mark.slow)])
-def test_nothing_takes_without_end(tmp_path: Path, every: int) -> None:
-    found = tried("greedy", tmp_path, every)
-    assert found["tried"] == found["refused"] == -(-len(list(hostile_graphs.greedy())) // every)
+@pytest.mark.slow
+def test_nothing_takes_without_end(tmp_path: Path) -> None:
+    found = tried("greedy", tmp_path, 1)
+    assert found["tried"] == found["refused"] == len(list(hostile_graphs.greedy()))
     assert int(str(found["grown_bytes"])) < 200_000_000
     assert float(str(found["slowest_s"])) < 10 * 6  # a machine that is busy with other tests
 

@@ -5,16 +5,14 @@ JSON and CSV stay exact.
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forked_commands import on_a_terminal, sixfold
 from sixfold.bundle import manifest
 from sixfold.bundle.verify import verify
 from sixfold.core.visible import ACTING
@@ -40,29 +38,6 @@ def hostile(folder: Path) -> Path:
     layers = (report.layers[0].model_copy(update={"name": EVIL, "shape": EVIL}),)
     content = report.model_copy(update={"layers": layers}).model_dump_json()
     return tiny_bundle.make(folder, receipt=receipt, report_json=content)
-
-
-def sixfold(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "sixfold", *arguments], cwd=cwd, capture_output=True, timeout=120
-    )
-
-
-def on_a_terminal(*arguments: str, cwd: Path) -> str:
-    """What a terminal gets of both streams."""
-    leader, follower = pty.openpty()
-    command = [sys.executable, "-m", "sixfold", *arguments]
-    process = subprocess.Popen(command, cwd=cwd, stdin=follower, stdout=follower, stderr=follower)
-    os.close(follower)
-    parts: list[bytes] = []
-    try:
-        while part := os.read(leader, 1 << 16):
-            parts.append(part)
-    except OSError:  # the other side is closed
-        pass
-    process.wait(timeout=60)
-    os.close(leader)
-    return b"".join(parts).decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
 # The moving line of `run` on a terminal: what rich hides, draws and takes away.

@@ -288,8 +288,10 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     ("module", "verb"),
     [
         ("torch", ["check", "r.yaml"]),
-        ("sklearn", ["run", "r.yaml"]),
-        ("pandas", ["init", "sklearn:iris", "--target", "target"]),
+        pytest.param("sklearn", ["run", "r.yaml"], marks=pytest.mark.slow),
+        pytest.param(
+            "pandas", ["init", "sklearn:iris", "--target", "target"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_base_install_names_the_extra(folder: Path, module: str, verb: list[str]) -> None:

@@ -111,7 +111,7 @@ def dataset(columns: list[str], target: Target) -> Dataset:
     st.lists(texts, min_size=2, max_size=7, unique=True),
     texts,
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @example(
     "a\nserve: {host: 0.0.0.0}",
     "true",
@@ -143,7 +143,7 @@ def test_names_mean_themselves_and_nothing_else(
 
 
 @given(texts, st.sampled_from(["", "csv:"]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_recipe_finds_the_same_file(
     tmp_path_factory: pytest.TempPathFactory, name: str, prefix: str
 ) -> None:

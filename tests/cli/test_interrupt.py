@@ -63,7 +63,7 @@ def test_ctrl_c_while_importing(tmp_path: Path, after_s: float) -> None:
 @pytest.mark.slow
 def test_ctrl_c_at_random_moments_once_or_twice(tmp_path: Path) -> None:
     rng = random.Random(0)
-    for number in range(10):
+    for number in range(5):
         interrupt(tmp_path, rng.uniform(0.0, 4.0), times=1 + number % 2)
 
 

@@ -8,11 +8,19 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sixfold.compress.measure import compare, cost, feeds, median_ms, parameters, peak_memory
+from short_figures.sitecustomize import USERS
+from sixfold.compress.measure import compare, cost, feeds, median_ms, parameters
 from sixfold.core.errors import SystemFault
 from sixfold.parts.table import Column, Table
 
 Build = Any
+peak_memory = USERS["peak_memory"]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As users measure it."""
+    monkeypatch.setattr("sixfold.compress.measure.peak_memory", peak_memory)
 
 
 def test_costs_are_measured_in_onnxruntime(made: Build) -> None:

@@ -188,7 +188,7 @@ def test_rows_whose_model_did_not_know_a_class_do_not_count_for_it() -> None:
 FLOATS = st.integers(-40, 40).map(lambda n: n / 8)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 25).flatmap(
         lambda n: st.tuples(arrays(np.float64, n, elements=FLOATS), arrays(np.bool_, n))
@@ -214,7 +214,7 @@ def test_the_curve_is_the_min_max_formula(drawn: tuple[Array, Array]) -> None:
     np.testing.assert_allclose(np.interp(levels, x, y), formula, atol=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 40).flatmap(
         lambda n: st.tuples(arrays(np.float64, n, elements=FLOATS), arrays(np.bool_, n))

@@ -87,6 +87,7 @@ def test_bytes_are_bounded_and_folds_of_one_preparation_stay() -> None:
     assert cache.get(FoldKey("b", 0)) is not None
 
 
+@pytest.mark.slow
 def test_without_a_cache_one_folds_features_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     alive: list[weakref.ref[Any]] = []
     most = 0
@@ -214,6 +215,7 @@ def test_a_fold_may_lack_a_class(family: str) -> None:
     assert all(np.isfinite(scores).all() for scores in found.scores.values())
 
 
+@pytest.mark.slow
 def test_a_solver_that_ends_in_time_goes_on_with_less() -> None:
     data = dataset(300)
     chosen = candidate({"family": "boosting", "rounds": 20000, "patience": None})

@@ -180,7 +180,6 @@ LOOP = {"epochs": 20, "batch_size": 32, "optimizer": {"name": "adam", "learning_
         pytest.param(LINEAR, id="linear"),
         pytest.param(BOOSTING, id="boosting", marks=pytest.mark.slow),
         pytest.param(NETWORK, id="mlp", marks=pytest.mark.slow),
-        pytest.param(TABM, id="tabm", marks=pytest.mark.slow),
     ],
 )
 def test_intervals_of_eighty_percent_hold_them_within_two_points(build: dict[str, Any]) -> None:

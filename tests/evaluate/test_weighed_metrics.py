@@ -62,7 +62,7 @@ def twice(target: Target, weights: Array) -> Array:
     return np.repeat(np.arange(len(target.values)), weights.astype(np.int64))
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(SEEDS, st.sampled_from([2, 3, 7]))
 @pytest.mark.parametrize("name", NAMES)
 def test_a_metric_counts_rows(name: str, seed: int, classes: int) -> None:
@@ -97,7 +97,7 @@ def test_pieces_of_a_mean_count_rows(name: str, seed: int) -> None:
         assert found[piece] == pytest.approx(scoring.score_all([name], own, p[rows], kind)[name])
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(SEEDS, st.sampled_from(["f1", "accuracy", "mcc", "precision"]), st.sampled_from([40, 700]))
 def test_a_threshold_counts_rows(seed: int, metric: str, count: int) -> None:
     """Also where there are more scores than thresholds that are tried."""

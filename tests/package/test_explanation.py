@@ -12,11 +12,11 @@ import pytest
 
 import sixfold
 from sixfold.bundle.explain import stored as stored_file
+from sixfold.bundle.explain.report_limits import MOST_S
 from sixfold.bundle.explain.stored import Stored
 from sixfold.bundle.explain.told import explanations
 from sixfold.bundle.manifest import EXPLAIN
 from sixfold.bundle.verify import verify
-from sixfold.package.explanation import MOST_S  # before the fixture of all tests takes its place
 
 ROWS = 240
 

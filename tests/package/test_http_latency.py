@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 import sixfold
+from short_figures.sitecustomize import USERS
 from sixfold.cli.receipt_table import lines, text
 from sixfold.package import http_latency
-from sixfold.package.http_latency import (
-    over_http,  # before the fixture of all tests takes its place
-)
 from sixfold.recipe.receipt import OverHttp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bundle"))  # tiny_bundle
 import tiny_bundle
+
+over_http = USERS["over_http"]
 
 
 def test_a_server_process_is_asked() -> None:

@@ -42,6 +42,12 @@ from sixfold.runs.context import Context
 from sixfold.train import loss_reporter
 
 
+@pytest.fixture(autouse=True)
+def _trials_of_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as theirs: the tests of commands have shorter ones (tests/short_figures)."""
+    monkeypatch.setattr(module, "TRIALS_S", 10.0)
+
+
 def frame(rows: int, levels: int = 3) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     size, town = rng.normal(size=rows), rng.integers(0, levels, rows)
@@ -483,9 +489,9 @@ MEASURE = textwrap.dedent("""
     from sixfold.evaluate.model import fit_model
     from sixfold.runs.context import Context
     build = {"family": sys.argv[2]} | ({"hidden": [16]} if sys.argv[2] == "mlp" else {})
-    (candidate,), data, folds = here.planned(150_000, build, 200)
+    (candidate,), data, folds = here.planned(150_000, build, 200, count=3)
     candidate.train.__dict__.update(epochs=1, batch_size=4096)
-    found = here.forecast(candidate, data, folds, Context())
+    found = here.forecast(candidate, data, folds, Context(), trials_s=0.3)
     peak = [0]  # from here on: making the table took more
 
     def look():

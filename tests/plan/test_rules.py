@@ -19,6 +19,7 @@ from sixfold import pipeline
 from sixfold.cli import check
 from sixfold.core.errors import BudgetError, DataError, SixfoldError
 from sixfold.core.memory import held_bytes
+from sixfold.data import lone_predictors
 from sixfold.evaluate import cross_validation
 from sixfold.plan import forecast
 from sixfold.recipe import load
@@ -364,6 +365,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Out
             forecast, "forecasts", lambda *_: ([], [])
         )  # the rules alone are asked, without a trial
         patch.setattr(check, "_disk", lambda _: None)
+        patch.setattr(lone_predictors, "warning", lambda *_: "")  # which refuses nothing
         yield {str(changes): _outcome(folder, changes) for changes in [*ACCEPTED, *REFUSED]}
 
 

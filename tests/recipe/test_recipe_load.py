@@ -275,7 +275,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(key=st.sampled_from(sorted(Recipe.model_fields)), value=VALUES)
 def test_nothing_but_our_own_errors_comes_out(key: str, value: Any) -> None:
     good = {"version": 1, "data": {"source": "a.csv", "target": "y"}, "build": [{"family": "mlp"}]}

@@ -243,7 +243,7 @@ def test_every_scalar_at_every_key(tmp_path: Path) -> None:
         (path, scalar)
         for at, path in enumerate(paths)
         for number, scalar in enumerate(SCALARS)
-        if (at + number) % 4 == 0  # neighbors are of one kind
+        if (at + number) % 8 == 0  # neighbors are of one kind
     ]
     accepted = sum(survives(flow(path, scalar), tmp_path / "r.yaml") for path, scalar in tried)
     print(f"{len(tried)} recipes, {accepted} accepted")
@@ -313,7 +313,7 @@ def equal(one: Any, other: Any) -> bool:
     return type(one) is type(other) and (one == other or (one != one and other != other))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(plain)
 def test_whatever_is_written_is_read_as_the_same_value(value: Any) -> None:
     text = yaml_text.dump(value)

@@ -160,7 +160,7 @@ def test_the_full_recipe_is_whole() -> None:
     assert loaded.recipe.compress.prune[0] == {"target": "features"}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(damaged())
 def test_a_damaged_recipe_is_refused_in_our_words(recipe: dict[str, Any]) -> None:
     try:
@@ -173,7 +173,7 @@ def test_a_damaged_recipe_is_refused_in_our_words(recipe: dict[str, Any]) -> Non
         assert "Input should" not in str(error)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(damaged())
 def test_our_walk_and_the_published_schema_agree(recipe: dict[str, Any]) -> None:
     ours = schema_problems(Document("recipe", recipe))
@@ -182,7 +182,7 @@ def test_our_walk_and_the_published_schema_agree(recipe: dict[str, Any]) -> None
     ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(damaged())
 def test_a_file_and_an_object_are_refused_alike(
     tmp_path_factory: pytest.TempPathFactory, recipe: dict[str, Any]

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from free_ports import free_port
 
 CODE = """
-import json, os, sys
+import os, sys
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 from ray.cluster_utils import Cluster
 cluster = Cluster()
-head = cluster.add_node(num_cpus=0, include_dashboard=False, ray_client_server_port=int(sys.argv[2]))
-nodes = []
-for node in json.loads(sys.argv[1]):
-    os.environ.update(node.pop("environment", {}))
-    nodes.append(cluster.add_node(**node))
+head = cluster.add_node(num_cpus=0, include_dashboard=False, ray_client_server_port=int(sys.argv[1]))
+nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
 print(cluster.address, file=answers, flush=True)
 for line in sys.stdin:
     node = head if line.strip() == "head" else nodes[int(line)]
@@ -52,13 +47,11 @@ class RayCluster:
 
 
 @contextmanager
-def ray_cluster(
-    nodes: Sequence[Mapping[str, Any]] = ({"num_cpus": 1}, {"num_cpus": 1}),
-) -> Iterator[RayCluster]:
-    """`nodes`: arguments of Ray's `add_node`, and `environment`: variables from this node on."""
+def ray_cluster() -> Iterator[RayCluster]:
+    """Two nodes of one core each, and the head."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "-c", CODE, json.dumps(nodes), str(port)],
+        [sys.executable, "-c", CODE, str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

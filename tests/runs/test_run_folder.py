@@ -180,7 +180,7 @@ def json_lines(path: Path) -> int:
 @pytest.mark.slow
 def test_kills_at_random_moments_leave_only_whole_stages(tmp_path: Path) -> None:
     rng = random.Random(0)
-    for _ in range(30):
+    for _ in range(12):
         child = multiprocessing.get_context("spawn").Process(
             target=stages_forever, args=(tmp_path,)
         )

@@ -63,7 +63,7 @@ def evaluated(
     return found
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(arrays(np.float64, (4, 12), elements=NUMBERS), arrays(np.float64, 12, elements=NUMBERS))
 def test_the_mean_is_never_worse_than_the_best_member(members: Array, y: Array) -> None:
     def score(mean: Array) -> float:
@@ -98,7 +98,7 @@ LEAVING_HELPS = np.array(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(arrays(np.float64, (5, 12), elements=NUMBERS), arrays(np.float64, 12, elements=NUMBERS))
 @example(LEAVING_HELPS, np.array([0.0, 1, 1, 0, -1, 0, 0, 0, -2, 0, 4, 0]))
 def test_who_brings_little_leaves_and_nine_tenths_of_the_gain_stay(
@@ -213,7 +213,9 @@ def combined(
     return ensemble.combine(models, Blend(tuple(weights / weights.sum()), None))
 
 
-@pytest.mark.parametrize("classes", [("nein", "ja"), ("a", "b", "c")])
+@pytest.mark.parametrize(
+    "classes", [("nein", "ja"), pytest.param(("a", "b", "c"), marks=pytest.mark.slow)]
+)
 def test_one_graph_answers_for_all_members(classes: tuple[str, ...], tmp_path: Path) -> None:
     data, other = dataset(150, classes=classes), dataset(300, classes=classes, seed=5)
     builds: list[dict[str, Any]] = [

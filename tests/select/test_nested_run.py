@@ -51,7 +51,7 @@ def recipe(**sections: Any) -> Loaded:
     parts: dict[str, Any] = {
         "version": 1,
         "data": {"source": "sklearn:breast_cancer", "target": "target", "holdout": 0.5},
-        "build": [{"family": "svm", "C": [0.1, 1, 10]}, {"family": "tree", "max_depth": [1, 3]}],
+        "build": [{"family": "linear", "C": [0.1, 1, 10]}, {"family": "tree", "max_depth": [1, 3]}],
         "evaluate": {"folds": 3, "nested": 2, "metrics": ["accuracy"]},
     }
     return from_object({**parts, **sections})
@@ -261,7 +261,8 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 def test_kill_9_in_an_outer_fold_ends_with_the_same_figures(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    assert start(tmp_path / "whole").wait() == 0
+    (tmp_path / "whole" / "r.yaml").write_text(KILLED)
+    pipeline.run(load(tmp_path / "whole" / "r.yaml"), tmp_path / "whole" / "run", save_every_s=0.0)
     child, run = start(tmp_path / "killed"), tmp_path / "killed" / "run"
     training = "nested-1.saved/evaluate-0.saved/*/training*/*/step-*"
     while child.poll() is None and not list(run.glob(training)):

@@ -179,12 +179,12 @@ def test_metrics_without_bounds_are_told_in_their_unit() -> None:
 
 @pytest.mark.slow
 def test_the_interval_covers_where_the_naive_one_does_not() -> None:
-    """200 worlds: 10 folds of a nearest-mean and a one-feature rule on 100 fresh rows; the truth
+    """100 worlds: 10 folds of a nearest-mean and a one-feature rule on 100 fresh rows; the truth
     from 20,000 more rows.
     """
     rng = np.random.default_rng(0)
     corrected = naive = 0
-    for _ in range(200):
+    for _ in range(100):
         x, y = _world(rng, 100)
         far = _world(rng, 20_000)
         parts = rng.permutation(100).reshape(10, 10)
@@ -205,7 +205,7 @@ def test_the_interval_covers_where_the_naive_one_does_not() -> None:
         pair = (scores[:, 1], scores[:, 0])
         corrected += _covers(by_folds(NAMES, "accuracy", pair, 1 / 9), truth)
         naive += _covers(by_folds(NAMES, "accuracy", pair, 0.0), truth)
-    assert corrected >= stats.binom.ppf(0.01, 200, 0.95)
+    assert corrected >= stats.binom.ppf(0.01, 100, 0.95)
     assert naive < corrected
 
 
@@ -425,7 +425,7 @@ def test_equal_seeds_draw_equal_rows() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
 def test_the_interval_covers_the_truth(metric: str) -> None:
-    covered, worlds = 0, 300
+    covered, worlds = 0, 150
     for world in range(worlds):
         target, pair = pair_of(np.random.default_rng(world), 200, (0.85, 0.8))
         found = by_rows(pair, target, metric, draws=Draws(400, seed=world))

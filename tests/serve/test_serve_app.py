@@ -472,7 +472,7 @@ COLUMNS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=BODIES | COLUMNS)
 def test_no_json_is_a_fault_of_the_server(send: Send, body: Any) -> None:
     assert send("POST", "/predict", content=json.dumps(body)).status_code < 500

@@ -407,7 +407,7 @@ SPLICES = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     changes=st.lists(
         st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 40), SPLICES | st.binary(max_size=4)),

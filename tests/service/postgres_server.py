@@ -46,6 +46,12 @@ class PostgresServer:
     def start(self) -> None:
         command = [self.bin / "postgres", "-D", self.folder / "data", "-p", str(self.port)]
         command += ["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=50"]
+        command += [
+            "-c",
+            "fsync=off",
+            "-c",
+            "full_page_writes=off",
+        ]  # processes are killed, no machine
         command += ["-c", f"unix_socket_directories={self.folder}"]
         log = (self.folder / "log").open("ab")
         self.process = subprocess.Popen(

@@ -67,12 +67,8 @@ def s3_server() -> Iterator[S3Server | None]:
         wait(s3_port, process, folder / "log")
         yield S3Server(s3_port, process, folder)
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # its orderly end takes longer than 20 s, and nothing of it is kept
+        process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sixfold import __version__
 from sixfold.service.domain.ids import new_id
@@ -90,10 +92,22 @@ def holding(job: TrainingJob) -> Holding:
     return Holding(job.id, job.worker_id, job.attempt)
 
 
+@cache
+def empty_database() -> bytes:
+    """A file of the newest schema, which takes longer to make than most tests take."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "sixfold.db"
+        open_database(f"sqlite:///{file}").close()
+        return file.read_bytes()
+
+
 @contextmanager
 def world(folder: Path, url: str | None = None, lease_s: float = 5.0) -> Iterator[World]:
-    clock = TestClock()
-    database = open_database(url or f"sqlite:///{folder / 'sixfold.db'}")
+    clock, file = TestClock(), folder / "sixfold.db"
+    if url is None and not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(empty_database())
+    database = open_database(url or f"sqlite:///{file}")
     try:
         store = open_artifacts(folder / "artifacts")
         service = Service(database, store, ServiceSettings(lease_s=lease_s), clock)

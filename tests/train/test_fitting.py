@@ -158,6 +158,7 @@ def test_an_epoch_in_several_blocks_is_that_of_one(monkeypatch: pytest.MonkeyPat
     assert [epoch(blocks) for _ in range(2)] == wanted
 
 
+@pytest.mark.slow
 def test_features_are_let_go_with_the_last_fit() -> None:
     """Without waiting for the collector of cycles: folds of half a gigabyte would pile up."""
 

@@ -210,10 +210,8 @@ def test_new_versions_fail_none_of_many_requests(gate: GatewayWorld) -> None:
     assert len(statuses) >= least and set(statuses) == {200}
 
 
-@pytest.mark.parametrize(
-    ("name", "why"),
-    [("broken", "are errors"), pytest.param("slower", "take up to", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "why"), [("broken", "are errors"), ("slower", "take up to")])
 def test_a_worse_canary_is_rolled_back(
     name: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

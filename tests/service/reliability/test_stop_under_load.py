@@ -63,11 +63,6 @@ def check(counts: dict[str, int]) -> None:
     assert (counts["bad"], counts["cut"]) == (0, 0)
 
 
-def test_a_stop_under_load_loses_no_request(tmp_path: Path, bundle: Path) -> None:
-    with live_service(tmp_path, bundle, workers=0) as service:
-        check(stops(service, 1))
-
-
 @pytest.mark.slow
 def test_stops_under_load_lose_no_request(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=0) as service:

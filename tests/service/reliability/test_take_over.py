@@ -108,7 +108,7 @@ def test_a_lost_machines_jobs_go_on_within_their_lease(tmp_path: Path, bundle: P
     """For the whole figure with the lease and the beat that the service has by itself."""
     own = ServiceSettings()
     lease_s, beat_s = (
-        (own.lease_s, own.beat_s) if "SIXFOLD_LOST_MACHINES" in os.environ else (10.0, 1.0)
+        (own.lease_s, own.beat_s) if "SIXFOLD_LOST_MACHINES" in os.environ else (6.0, 0.5)
     )
     facts = {"lease_s": lease_s, "beat_s": beat_s, "workers": 0, "stage_s": 3.0}
     with live_service(tmp_path, bundle, **facts) as service:
@@ -225,6 +225,7 @@ def test_a_worker_that_wakes_up_past_its_lease_writes_nothing(tmp_path: Path, bu
     )
 
 
+@pytest.mark.slow
 def test_of_a_hundred_stale_writes_none_is_accepted(tmp_path: Path, bundle: Path) -> None:
     """Every write that a worker can make, each with the attempt before, while another worker holds the job and after its end."""
     facts = {"workers": 0, "stage_s": 0.0}

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from live_service import done_again, live_service, on_a_disk, recipe, until
+from live_service import LiveService, done_again, live_service, on_a_disk, recipe, until
 
 from sixfold import __version__
+from sixfold.service.client.client import Client
 from sixfold.service.domain.errors import (
     Conflict,
     InvalidRequest,
@@ -24,46 +26,55 @@ from sixfold.service.domain.errors import (
 )
 
 
+@pytest.fixture(scope="module")
+def calm(
+    tmp_path_factory: pytest.TempPathFactory, bundle: Path
+) -> Iterator[tuple[LiveService, Client]]:
+    """A service with a worker, for jobs of which no trouble is left behind."""
+    home = tmp_path_factory.mktemp("calm")
+    with live_service(home, bundle, workers=1, stage_s=1.0, stop_s=0.5) as service:
+        yield service, service.client()
+
+
 @pytest.mark.slow
 def test_a_job_that_ignores_ctrl_c_is_ended_and_goes_on_when_resumed(
-    tmp_path: Path, bundle: Path
+    calm: tuple[LiveService, Client],
 ) -> None:
-    with live_service(tmp_path, bundle, workers=1, stage_s=1.0, stop_s=0.5) as service:
-        client = service.client()
-        job = service.submit("deaf")
-        until(lambda: "start second" in service.noted().get(job, []))
-        client.change(job, "pause")
-        until(lambda: client.job(job)["state"] == "paused")
-        client.change(job, "resume")
-        done = client.wait(job)
-        assert (done["state"], done["crashes"]) == ("succeeded", 0)
-        assert done_again(service.noted()) == []
+    service, client = calm
+    job = service.submit("deaf")
+    until(lambda: "start second" in service.noted().get(job, []))
+    client.change(job, "pause")
+    until(lambda: client.job(job)["state"] == "paused")
+    client.change(job, "resume")
+    done = client.wait(job)
+    assert (done["state"], done["crashes"]) == ("succeeded", 0)
+    assert done_again({job: service.noted()[job]}) == []
 
 
 @pytest.mark.slow
-def test_a_paused_job_that_is_resumed_at_once_is_no_crash(tmp_path: Path, bundle: Path) -> None:
-    with live_service(tmp_path, bundle, workers=1, stage_s=1.0) as service:
-        client = service.client()
-        job = service.submit()
-        until(lambda: "start second" in service.noted().get(job, []))
-        client.change(job, "pause")
-        client.change(job, "resume")
-        assert client.wait(job)["state"] == "succeeded"
-        told = [event["message"] for event in client.events(job)]
-        assert not any("parked" in one for one in told)
+def test_a_paused_job_that_is_resumed_at_once_is_no_crash(
+    calm: tuple[LiveService, Client],
+) -> None:
+    service, client = calm
+    job = service.submit()
+    until(lambda: "start second" in service.noted().get(job, []))
+    client.change(job, "pause")
+    client.change(job, "resume")
+    assert client.wait(job)["state"] == "succeeded"
+    told = [event["message"] for event in client.events(job)]
+    assert not any("parked" in one for one in told)
 
 
 @pytest.mark.slow
 def test_a_job_that_dies_three_times_is_parked_with_its_last_lines(
-    tmp_path: Path, bundle: Path
+    calm: tuple[LiveService, Client],
 ) -> None:
-    with live_service(tmp_path, bundle, workers=1) as service:
-        client = service.client()
-        done = client.wait(service.submit("crash"))
-        assert (done["state"], done["failure"]["code"]) == ("failed", "crashed")
-        noted = service.noted()[done["id"]]
-        assert noted.count("start first") == 1
-        assert noted.count("start second") == 3
+    service, client = calm
+    done = client.wait(service.submit("crash"))
+    assert (done["state"], done["failure"]["code"]) == ("failed", "crashed")
+    noted = service.noted()[done["id"]]
+    assert noted.count("start first") == 1
+    assert noted.count("start second") == 3
 
 
 @pytest.mark.slow
@@ -76,24 +87,18 @@ def test_a_job_that_holds_more_than_planned_is_ended(tmp_path: Path, bundle: Pat
 
 
 @pytest.mark.slow
-def test_nothing_of_a_finished_job_stays_on_the_worker(tmp_path: Path, bundle: Path) -> None:
-    with live_service(tmp_path, bundle, workers=1) as service:
-        client = service.client()
-        for _ in range(2):
-            assert client.wait(service.submit())["state"] == "succeeded"
-        jobs = tmp_path / "home" / "worker" / "jobs"
-        until(lambda: not any(jobs.iterdir()))
-
-
-@pytest.mark.slow
-def test_a_model_of_a_job_is_whole(tmp_path: Path, bundle: Path) -> None:
-    with live_service(tmp_path, bundle, workers=1) as service:
-        client = service.client()
-        assert client.wait(service.submit())["state"] == "succeeded"
-        there = client.download("three", tmp_path / "got")
-        found = {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()}
-        kept = {p.relative_to(bundle): p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
-        assert found == kept
+def test_nothing_of_a_finished_job_stays_on_the_worker_and_its_model_is_whole(
+    calm: tuple[LiveService, Client], tmp_path: Path, bundle: Path
+) -> None:
+    service, client = calm
+    done = [client.wait(service.submit(name="other")) for _ in range(2)]
+    assert {job["state"] for job in done} == {"succeeded"}
+    jobs, ids = service.folder / "home" / "worker" / "jobs", {job["id"] for job in done}
+    until(lambda: not ids & {place.name for place in jobs.iterdir()})
+    there = client.download("other", tmp_path / "got")
+    found = {p.relative_to(there): p.read_bytes() for p in there.rglob("*") if p.is_file()}
+    kept = {p.relative_to(bundle): p.read_bytes() for p in bundle.rglob("*") if p.is_file()}
+    assert found == kept
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from up_process import UpProcess
 from sixfold.service.domain.people import Quota
 from sixfold.service.use_cases import people
 
-CASES: Final = 500  # of all operations together; `make figures`: 20,000
+CASES: Final = 400  # of all operations together; `make figures`: 20,000
 AFTER_ANOTHER: Final = 0.2  # of them: requests that take ids from the answers before
 STEPS: Final = 10  # of such a row of requests
 TENANTS: Final = 100  # who revokes their own key goes on as another
@@ -116,7 +116,7 @@ def bounds(examples: int) -> Any:
 def ask_often(operation: Any, mode: Any, key: str, count: FuzzCount, at: int) -> bool:
     """Each request with the key and without. `at`: another number, other requests. Whether there are any."""
 
-    @bounds(max(4, wanted() // 200))
+    @bounds(max(2, wanted() // 200))
     @seed(at)
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:

@@ -22,7 +22,7 @@ from sixfold.service.use_cases import people, registry
 from sixfold.service.use_cases.registry import NewVersion
 
 TENANTS: Final = ("ant", "bee", "cat")
-STEPS: Final = 2_000  # of the slow test, all runs together
+STEPS: Final = 800  # of the slow test, all runs together
 A_RUN: Final = 100
 who = strategies.sampled_from(TENANTS)
 pick = strategies.integers(0, 1 << 30)

@@ -113,7 +113,7 @@ def hoard() -> Iterator[Hoard]:
         yield Hoard(here, Path(folder) / "artifacts")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.sampled_from(VERBS), max_size=12))
 def test_nothing_reachable_is_ever_removed(verbs: list[str]) -> None:
     with hoard() as one:

@@ -78,7 +78,7 @@ def test_another_version_takes_no_job(here: World, version: str) -> None:
         workers.hello(here.service, here.operator, replace(machine, version=version))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=5))
 def test_a_clock_that_jumps_takes_no_job(jumps: list[float]) -> None:
     with TemporaryDirectory() as folder, world(Path(folder)) as here:

@@ -20,7 +20,7 @@ SLEEP = "import time; time.sleep(600)"
 PARENT = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', sys.argv[1]]).pid)"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.sampled_from(["store", "killed", "told"]), max_size=8))
 def test_a_folder_is_as_new_as_what_was_told_of_it(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]

@@ -49,6 +49,8 @@ def upgrade(connection: Connection, where: str, target: str = "head") -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": APPLICATION})
     found = revision_of(connection)
+    if found == newest() and target == "head":
+        return  # Alembic would read all revisions to find that there is nothing to do
     if found is None:
         _must_be_empty(connection, where)
     elif found not in {script.revision for script in scripts().walk_revisions()}:
