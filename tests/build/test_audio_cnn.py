@@ -70,8 +70,8 @@ def test_recordings_are_changed_within_the_same_bounds(family: Any) -> None:
     for name, field in SoundAugment.model_fields.items():
         own = family.model_fields[name]
         assert (own.metadata, own.description) == (field.metadata, field.description), name
-    assert family(size="nano", room=0.25).changes().startswith("Training recordings are augmented")
-    assert "room 0.25 s" in family(size="nano", room=0.25).changes()
+    assert family(size="nano", room=0.25).describe().startswith("Training recordings are augmented")
+    assert "room 0.25 s" in family(size="nano", room=0.25).describe()
 
 
 def test_it_learns_and_the_graph_answers_alike(network: AudioNetwork, work: Fit) -> None:

@@ -77,8 +77,8 @@ def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
     settings = SoundAugment(**NONE)
     assert torch.equal(changed_samples(x, settings, RATE, draws(), draw), x)
     assert torch.equal(masked(x[:, None, :], settings, draws()), x[:, None, :])
-    assert settings.changes() == "Training recordings are augmented: not at all."
-    assert SoundAugment(room=0.4).changes() == (
+    assert settings.describe() == "Training recordings are augmented: not at all."
+    assert SoundAugment(room=0.4).describe() == (
         "Training recordings are augmented: shift 10%, speed 20%, room 0.4 s, time mask 20%, band mask 20%."
     )
 

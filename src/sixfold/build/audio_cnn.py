@@ -63,7 +63,7 @@ class Settings(SoundAugment, ModuleFamily):
         size, why = self.sized(fit.rows)
         return (
             f"audio_cnn: size {size}{why}; log-mel spectrograms of {mel.bands} bands and {mel.frames} frames, "
-            f"{1000 * mel.window / mel.rate:g} ms each, every {1000 * mel.hop / mel.rate:g} ms. {self.changes()}"
+            f"{1000 * mel.window / mel.rate:g} ms each, every {1000 * mel.hop / mel.rate:g} ms. {self.describe()}"
         )
 
     def sized(self, rows: int) -> tuple[NetworkSize, str]:

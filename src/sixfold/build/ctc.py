@@ -125,7 +125,7 @@ class Settings(SoundAugment, DecodingFamily):
         symbols = counted(len(alphabet), self.units.removesuffix("s"))
         return (
             f"ctc: size {self.sized(fit.rows)}{why}; {shape.steps:,} frames of {1000 * seconds:g} ms, {symbols}."
-            f"{lost} {self.changes()}"
+            f"{lost} {self.describe()}"
         )
 
     def sized(self, rows: int) -> SpeechSize:

@@ -69,7 +69,7 @@ class SoundAugment(Section):
     time_mask: TimeMask = 0.2
     band_mask: BandMask = 0.2
 
-    def changes(self) -> str:
+    def describe(self) -> str:
         """What is done, a sentence for the user."""
         shares = (
             ("shift", f"{self.shift:.0%}", self.shift),
