@@ -41,7 +41,7 @@ def test_a_long_row_of_a_large_file_may_take_more(
 ) -> None:
     content = model(samples, numbers, values)
     if taken:
-        assert CheckedModel.of(content, "model.onnx").cells > samples * values
+        assert CheckedModel.of(content, "model.onnx").row_cells > samples * values
     else:
         with pytest.raises(BundleError, match="a row that takes more than"):
             CheckedModel.of(content, "model.onnx")
