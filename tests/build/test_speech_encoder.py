@@ -148,9 +148,9 @@ def test_before_training_it_hears_what_the_checkpoint_hears(
     ("kind", "adapt"),
     [
         ("wav2vec2", "whole"),
-        ("wav2vec2_stable", "whole"),
+        pytest.param("wav2vec2_stable", "whole", marks=pytest.mark.slow),
         ("hubert", "lora"),
-        ("wav2vec2", "lora"),
+        pytest.param("wav2vec2", "lora", marks=pytest.mark.slow),
         ("wav2vec2", "head"),
         ("base", "head"),
     ],
@@ -218,7 +218,7 @@ def test_it_learns_and_int8_hears_nearly_as_well(
         Settings(checkpoint=str(folders[kind])).resume(small)
 
 
-@pytest.mark.parametrize("adapt", ["whole", "lora"])
+@pytest.mark.parametrize("adapt", ["whole", pytest.param("lora", marks=pytest.mark.slow)])
 def test_killed_it_ends_with_the_same_bits(
     adapt: str,
     folders: dict[str, Path],

@@ -46,8 +46,9 @@ def by_transformers(model: Any, normalize: bool, rows: Any) -> Any:
         return model(given["input_values"]).logits.numpy()
 
 
-@pytest.mark.parametrize("kind", tiny_speech.MODELS)
-@pytest.mark.parametrize("normalize", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "normalize"), [*((kind, True) for kind in tiny_speech.MODELS), ("wav2vec2", False)]
+)
 def test_scores_are_those_of_transformers_and_its_extractor(
     kind: str, normalize: bool, tmp_path: Path
 ) -> None:
