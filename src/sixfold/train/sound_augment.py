@@ -116,8 +116,8 @@ def room_response(seconds: torch.Tensor, rate: int, reflections: torch.Tensor) -
     white noise under an exponential (Polack 1988). `reflections`: standard normal, [B, N].
 
     How loud they are: of a room of ROOM_M3 heard from DISTANCE_M, by Sabine's formula, energy that comes from
-    the walls is 16π DISTANCE² RT60 / (0.161 ROOM) times that of the click (Kuttruff, Room acoustics). A second
-    of them has RT60 / (6 ln 10) as many unit powers as it has samples, so RT60 is gone from the size of one.
+    the walls is 16π DISTANCE² RT60 / (0.161 ROOM) times that of the click (Kuttruff, Room acoustics). The powers
+    of noise of 1 that fades so sum to RT60 · rate / (6 ln 10): RT60 is gone from how large one reflection is.
     """
     ratio = 16 * math.pi * DISTANCE_M**2 / (0.161 * ROOM_M3)
     size = math.sqrt(ratio * 6 * math.log(10) / rate)
@@ -134,7 +134,7 @@ def heard_in(responses_BN: torch.Tensor, samples_BL: torch.Tensor) -> torch.Tens
     length = samples_BL.shape[1]
     whole = 1 << (length + responses_BN.shape[1]).bit_length()  # nothing comes around
     spectra = torch.fft.rfft(samples_BL, whole) * torch.fft.rfft(responses_BN, whole)
-    found = torch.fft.irfft(spectra, whole)[:, :length]
+    found: torch.Tensor = torch.fft.irfft(spectra, whole)[:, :length]
     before, after = (each.pow(2).mean(1, keepdim=True) for each in (samples_BL, found))
     return found * (before / after.clamp(min=1e-12)).sqrt()
 

@@ -295,6 +295,7 @@ def test_a_model_of_speech_hears_the_microphone(
         expect(page.locator("#state .badge.ready")).to_be_visible()
         button = page.locator("[data-microphone] button")
         expect(button).to_have_text("录音")
+        assert Axe().run(page).generate_report().startswith("Found 0 ")
         button.press("Enter")
         expect(page.locator("[data-microphone] [role=status]")).to_have_text("正在听。")
         expect(page.locator("#answer h3")).to_have_text("目前听到")
