@@ -4,19 +4,15 @@ Neural machine translation of rare words with subword units, ACL 2016).
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Final
 
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from sixfold.bundle.transcription.subwords import SPACE, pieces_of
 from sixfold.parts.table import IntArray
 from sixfold.recipe.ctc_decoder import LONGEST_PIECE
-
-SPACE: Final = " "  # begins every word, the first one, too
-NEVER: Final = 1 << 30
 
 
 def learned(texts: Iterable[str], vocabulary: int) -> tuple[str, ...]:
@@ -55,21 +51,10 @@ def divided(texts: Sequence[str], alphabet: Sequence[str]) -> IntArray:
 
     @cache
     def of_word(word: str) -> tuple[int, ...]:
-        return tuple(places[piece] for piece in _merged(word, places) if piece in places)
+        return tuple(places[piece] for piece in pieces_of(word, places) if piece in places)
 
-    rows = [[at for word in text.split() for at in of_word(SPACE + word)] for text in texts]
+    rows = [[at for word in text.split() for at in of_word(word)] for text in texts]
     found = np.zeros((len(rows), max(1, *map(len, rows))), dtype=np.int64)
     for row, symbols in zip(found, rows, strict=True):
         row[: len(symbols)] = symbols
     return found
-
-
-def _merged(word: str, places: Mapping[str, int]) -> list[str]:
-    pieces = list(word)
-    while len(pieces) > 1:
-        joined = [one + other for one, other in itertools.pairwise(pieces)]
-        at = min(range(len(joined)), key=lambda n: (places.get(joined[n], NEVER), n))
-        if joined[at] not in places:
-            break
-        pieces[at : at + 2] = [joined[at]]
-    return pieces
