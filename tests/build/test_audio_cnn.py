@@ -9,6 +9,7 @@ import onnxruntime as ort
 import pytest
 
 import tiny_sounds
+from sixfold.build import ctc
 from sixfold.build._fitted_audio import AudioNetwork
 from sixfold.build.audio_cnn import Settings
 from sixfold.build.candidate import Candidate, fits_of
@@ -21,6 +22,7 @@ from sixfold.parts.table import Column, FloatArray, Table
 from sixfold.prepare.features.samples import Settings as Samples
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
+from sixfold.train.sound_augment import SoundAugment
 
 ROWS = 48
 
@@ -60,6 +62,16 @@ def by_graph(fitted: Any, x: FloatArray) -> FloatArray:
         graph.model().SerializeToString(), providers=["CPUExecutionProvider"]
     )
     return np.asarray(session.run(None, {"x": x.astype(np.float32)})[0])
+
+
+@pytest.mark.parametrize("family", [Settings, ctc.Settings])
+def test_recordings_are_changed_within_the_same_bounds(family: Any) -> None:
+    """How much is a family's own affair; what can be asked for is said once."""
+    for name, field in SoundAugment.model_fields.items():
+        own = family.model_fields[name]
+        assert (own.metadata, own.description) == (field.metadata, field.description), name
+    assert family(size="nano", room=0.25).changes().startswith("Training recordings are augmented")
+    assert "room 0.25 s" in family(size="nano", room=0.25).changes()
 
 
 def test_it_learns_and_the_graph_answers_alike(network: AudioNetwork, work: Fit) -> None:

@@ -12,21 +12,24 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import tiny_sounds
 from evaluating import candidate, saved
 from sixfold.build._fitted_ctc import CtcNetwork
+from sixfold.build._subwords import divided, learned
 from sixfold.build.candidate import Candidate, fits_of
 from sixfold.build.ctc import Settings, alphabet_of, numbered
+from sixfold.bundle.noise import noise_reduced
 from sixfold.bundle.transcription import paths
 from sixfold.compress.quantized_images import quantized_speech
 from sixfold.core.errors import FitError
 from sixfold.data.sources.sounds import sung
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
-from sixfold.evaluate.metrics.transcription import CharacterErrorRate
+from sixfold.evaluate.metrics.transcription import CharacterErrorRate, WordErrorRate
 from sixfold.parts.fit import FeatureGroup, Fit
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
@@ -35,6 +38,7 @@ from sixfold.prepare.features.whole_samples import Settings as WholeSamples
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
 
+NOISE = 0.3  # standard deviation, of samples in [-1, 1]
 TEXTS = [("ae", "ea", "a", "e", "aa")[number % 5] for number in range(40)]
 
 
@@ -113,6 +117,16 @@ def _spectrograms(fitted: CtcNetwork, x: Any) -> Any:
     return spectrograms_of(x, fitted.mel)
 
 
+@pytest.mark.slow
+def test_less_noise_is_less_mistakes(network: CtcNetwork, work: Fit) -> None:
+    """Of a network that learned from recordings without noise."""
+    clean = np.asarray(work.x[:]) / 32768  # type: ignore[index]
+    noisy = (clean + np.random.default_rng(0).normal(0, NOISE, clean.shape)).astype(np.float32)
+    cleaned = np.stack([noise_reduced(row, tiny_sounds.RATE, 20.0) for row in noisy])
+    before, after = (rate(network, replace(work, x=32768 * each)) for each in (noisy, cleaned))
+    assert after < before / 2
+
+
 @pytest.mark.parametrize("step", [1, 2, 4])
 @pytest.mark.parametrize("size", ["nano", "small"])
 def test_the_graph_scores_as_the_network(work: Fit, size: Any, step: Any) -> None:
@@ -136,12 +150,13 @@ def test_the_graph_scores_as_the_network(work: Fit, size: Any, step: Any) -> Non
 
 def test_the_same_seed_gives_the_same_bits(work: Fit) -> None:
     some = work.take(np.arange(12))
-    first, second = (trained(some) for _ in range(2))
+    first, second = (trained(some, room=0.2, noise=0.1) for _ in range(2))
     for name, weight in first.network.weights.items():
         assert np.array_equal(weight, second.network.weights[name]), name
 
 
-def test_validation_rows_move_no_bit(data: Dataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("units", ["characters", pytest.param("subwords", marks=pytest.mark.slow)])
+def test_validation_rows_move_no_bit(data: Dataset, tmp_path: Path, units: str) -> None:
     """Other texts, with a letter of their own, and other recordings: alphabet, counts of characters, scaling
     and weights of the fold are the same; where these rows train, they are not.
     """
@@ -153,6 +168,7 @@ def test_validation_rows_move_no_bit(data: Dataset, tmp_path: Path) -> None:
     table = Table({"sound": replace(data.table.columns["sound"], values=columns)}, len(TEXTS))
     other = replace(data, table=table, target=replace(data.target, values=said))
     family = {"family": "ctc", "size": "nano", "bands": 16, "decode": "beam", "beam": 4}
+    family |= {"units": units}
     one = candidate(family, train={"epochs": 1, "batch_size": 8})
     found = [
         cross_validate(one, each, folds, ["word_error_rate"], Context(seed=4)).models
@@ -173,6 +189,76 @@ def test_the_alphabet_is_that_of_all_training_rows(work: Fit) -> None:
     only = trained(work.take(np.array([2, 7, 12, 17])))
     assert only.decoder.alphabet == ("a",)
     assert set("".join(texts_of(only.predict(work.x[:3])))) <= {"a"}
+
+
+def test_subwords_are_those_of_all_training_rows(work: Fit) -> None:
+    """Rows that an early stop watches are training rows; a network that is trained further keeps its own."""
+    pieces = {"units": "subwords", "vocabulary": 5}
+    some = work.take(np.array([2, 3, 7, 12, 17, 22, 27, 32]))  # one "e" among "a"
+    watched = trained(some, stop={"patience": 1, "metric": "loss", "validation": 0.5}, **pieces)
+    assert watched.decoder.alphabet == (" ", "a", "e", " a")
+    others = replace(work.take(np.array([0, 1, 4])), start=watched)
+    assert Settings(**pieces).alphabet(others) == watched.decoder.alphabet
+    assert Settings(**pieces).targets(others).tolist() == [[4, 3, 0], [1, 3, 2], [4, 2, 0]]
+
+
+def test_a_beam_of_subwords_has_the_counts_of_characters(work: Fit) -> None:
+    """Of texts as pieces spell them."""
+    family = Settings(decode="beam", order=2, bands=16, size="nano", units="subwords", vocabulary=5)
+    found = family.decoder(work, family.shape(work))
+    assert found.alphabet[:3] == (" ", "a", "e") and len(found.alphabet) == 5
+    assert found.ngrams["\n"] == {" ": 40}
+    assert found.ngrams["a"] == {"e": 8, "a": 8, "\n": 24}
+    assert "5 subwords" in family.derived(work)
+
+
+@pytest.mark.slow
+def test_subwords_are_learned(work: Fit) -> None:
+    """Words of a made set: by a search with n-grams, and by the same network's numbers alone."""
+    fitted = trained(work, epochs=20, units="subwords", vocabulary=6, decode="beam", beam=4)
+    said = Target("transcription", work.y, ("said",))
+    searched = fitted.predict(work.x)
+    assert WordErrorRate().score(said, searched) < 0.1
+    decoder = fitted.decoder.model_copy(update={"method": "greedy"})
+    greedy = replace(fitted, decoder=decoder).predict(work.x)
+    assert WordErrorRate().score(said, greedy) < 0.5
+    assert searched.shape == (len(TEXTS), fitted.decoder.longest)
+
+
+WORDS = st.lists(st.text("abcz", min_size=1, max_size=8), max_size=4)
+
+
+@settings(max_examples=25)
+@given(st.lists(WORDS.map(" ".join), min_size=1, max_size=6), st.integers(2, 40))
+def test_subwords_spell_their_texts(texts: list[str], vocabulary: int) -> None:
+    alphabet = learned(texts, vocabulary)
+    assert alphabet == learned(texts[::-1], vocabulary)
+    characters = {letter for text in texts for letter in (" " + text if text else "")}
+    assert len(alphabet) <= max(vocabulary, len(characters))
+    assert set(alphabet[: len(characters)]) == characters
+    spelled = ["".join(alphabet[at - 1] for at in row if at) for row in divided(texts, alphabet)]
+    assert spelled == [" " + text if text else "" for text in texts]
+    unknown = divided([text.replace("a", "y") for text in texts], alphabet)
+    left = ["".join(alphabet[at - 1] for at in row if at) for row in unknown]
+    assert left == [
+        "".join(" " + word for word in text.replace("a", "").split(" ")) if text else ""
+        for text in texts
+    ]
+
+
+def test_subwords_are_those_of_the_tokenizers_library() -> None:
+    """Its own merges, in their order."""
+    texts = ["the cat sat on the mat", "a cat and the other cat", "that mat there"] * 2
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_next")
+    trainer = trainers.BpeTrainer(vocab_size=30, min_frequency=2, show_progress=False)
+    spelled = sorted(" " + text for text in texts)
+    tokenizer.train_from_iterator(spelled, trainer)
+    alphabet = learned(texts, 30)
+    assert set(alphabet) == set(tokenizer.get_vocab())
+    for text in (*texts, "catch the rat", "hat"):
+        found = [alphabet[at - 1] for at in divided([text], alphabet)[0] if at]
+        assert found == tokenizer.encode(" " + text).tokens
 
 
 @given(st.lists(st.text("abcz", max_size=6), min_size=1, max_size=4))

@@ -51,7 +51,7 @@ def asked(block: Any, table: Table) -> FloatArray:
     [
         Samples(),
         Samples(rate=16_000, seconds=0.1),
-        Samples(trim=30.0, level=-25.0),
+        Samples(trim=30.0, level=-25.0, noise_reduction=12.0),
         WholeSamples(level=-25.0),
         MelStatistics(),
         MelStatistics(bands=24, coefficients=0, segments=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,12 +13,15 @@ import bright_images
 import httpx
 import loud_recordings
 import pytest
+import spoken_letters
 import tiny_bundle
 from browser import browser
 from playwright.sync_api import Browser, Page, expect
 from server_process import Server
 
 pytestmark = pytest.mark.slow  # a browser starts in ten seconds here
+PATIENCE_MS = 300_000  # a safety net, on a machine that is busy with other things
+HEARD = re.compile("^a[a ]*$")  # a busy machine makes pauses
 PHOTO = bright_images.photo(200, 9)
 DROP = """(input, content) => {
   const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
@@ -28,9 +32,14 @@ DROP = """(input, content) => {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as running:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Its microphone hears an "a" without an end."""
+    heard = tmp_path_factory.mktemp("heard") / "a.wav"
+    heard.write_bytes(spoken_letters.said(40 * "a"))
+    expect.set_options(timeout=PATIENCE_MS)
+    with browser(heard) as running:
         yield running
+    expect.set_options(timeout=None)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +49,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "tiny": Server(tiny_bundle.make(folder / "tiny")),
         "bright": Server(bright_images.make(folder / "bright")),
         "loud": Server(loud_recordings.make(folder / "loud")),
+        "letters": Server(spoken_letters.make(folder / "letters")),
+        "longer": Server(spoken_letters.make_longer(folder / "longer")),
     }
     try:
         yield {name: f"http://127.0.0.1:{server.port}" for name, server in running.items()}
@@ -51,7 +62,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """Nothing may be wrong with it: a script's error, or something that its own policy forbids."""
-    opened, faults = chromium.new_page(), list[str]()
+    opened, faults = chromium.new_page(permissions=["microphone"]), list[str]()
     opened.on("pageerror", lambda error: faults.append(str(error)))
     opened.on(
         "console", lambda message: faults.append(message.text) if message.type == "error" else None
@@ -121,6 +132,69 @@ def test_a_recording_that_is_chosen_can_be_played_and_is_answered(
     assert answer(page) == "loud"
     expect(page.locator(".sight audio")).to_have_js_property("controls", True)
     expect(page.locator(".drop")).to_contain_text("0.10 s, 1.6 kB")
+
+
+def test_words_are_shown_while_they_are_said(page: Page, servers: dict[str, str]) -> None:
+    """With the keyboard alone."""
+    page.goto(servers["longer"])
+    button = page.locator("[data-microphone] button")
+    expect(button).to_have_text("Record")
+    button.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("Listening.")
+    expect(page.locator("#result h2")).to_have_text("So far")
+    expect(page.locator("#result .answer")).to_have_text(HEARD)
+    expect(page.locator(".clock")).to_contain_text(" / 0:40")
+    button.press("Space")
+    expect(page.locator("#result h2")).to_have_text("Answer")
+    expect(page.locator("#result .answer")).to_have_text(HEARD)
+    expect(button).to_have_text("Record")
+    expect(button).to_be_focused()
+    expect(page.locator(".drop")).to_contain_text("microphone.wav")
+    expect(page.locator(".sight audio")).to_have_js_property("controls", True)
+
+
+def test_a_recording_ends_where_the_model_hears_no_more(
+    page: Page, servers: dict[str, str]
+) -> None:
+    page.goto(servers["letters"])
+    page.get_by_role("button", name="Record").click()
+    expect(page.locator("#result h2")).to_have_text("Answer")
+    expect(page.locator("#result .answer")).to_have_text(HEARD)
+    expect(page.locator(".drop")).to_contain_text("0.80 s, 12.8 kB")
+
+
+def test_sounds_are_recorded_too(page: Page, servers: dict[str, str]) -> None:
+    page.goto(servers["loud"])
+    page.get_by_role("button", name="Record").click()
+    expect(page.locator(".clock")).to_contain_text(" / 1:00")
+    page.get_by_role("button", name="Stop").click()
+    assert answer(page) == "loud"
+    page.goto(servers["bright"])  # a page of images has no such button
+    assert page.get_by_role("button", name="Record").count() == 0
+
+
+NONE = "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotFoundError'))"
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("", "This page may not use the microphone: allow it in the browser, or choose a file."),
+        (NONE, "There is no microphone."),
+        ("delete window.MediaRecorder", "This browser does not record: choose a file."),
+    ],
+)
+def test_why_nothing_is_recorded_is_said(
+    chromium: Browser, servers: dict[str, str], script: str, told: str
+) -> None:
+    """Of a page that was not allowed the microphone, too."""
+    page = chromium.new_page()
+    page.add_init_script(script)
+    page.goto(servers["letters"])
+    page.get_by_role("button", name="Record").click()
+    expect(page.get_by_role("status")).to_have_text(told)
+    expect(page.get_by_role("button", name="Record")).to_be_visible()
+    page.close()
 
 
 def test_what_an_answer_depends_on_is_drawn(page: Page, servers: dict[str, str]) -> None:

@@ -7,11 +7,19 @@ import pytest
 import torch
 
 from sixfold.parts.log_mel import LogMel
-from sixfold.train.sound_augment import DRAWS, SoundAugment, changed_samples, masked, replayed
+from sixfold.train.sound_augment import (
+    DRAWS,
+    SoundAugment,
+    changed_samples,
+    heard_in,
+    masked,
+    replayed,
+    room_response,
+)
 from sixfold.train.sound_examples import SoundExamples
 
 NONE = {"shift": 0.0, "speed": 0.0, "time_mask": 0.0, "band_mask": 0.0}
-LENGTH = 800
+LENGTH, RATE = 800, 8_000
 
 
 def waves(hertz: float = 40.0) -> torch.Tensor:
@@ -46,7 +54,7 @@ def test_speed_changes_the_pitch(factor: float) -> None:
 def test_noise_is_as_loud_as_drawn() -> None:
     settings = SoundAugment(**{**NONE, "noise": 0.5})
     x = waves()
-    found = changed_samples(x, settings, draws(c2=1.0), torch.Generator().manual_seed(0)) - x
+    found = changed_samples(x, settings, RATE, draws(c2=1.0), torch.Generator().manual_seed(0)) - x
     power = float(x.pow(2).mean().sqrt())
     assert float(found[0].std()) == pytest.approx(0.5 * power, rel=0.1)
     assert float(found[1].std()) == pytest.approx(0.25 * power, rel=0.1)
@@ -67,11 +75,11 @@ def test_masks_blank_a_stretch_and_a_range() -> None:
 def test_nothing_is_changed_where_nothing_is_asked_for() -> None:
     x, draw = waves(), torch.Generator().manual_seed(0)
     settings = SoundAugment(**NONE)
-    assert torch.equal(changed_samples(x, settings, draws(), draw), x)
+    assert torch.equal(changed_samples(x, settings, RATE, draws(), draw), x)
     assert torch.equal(masked(x[:, None, :], settings, draws()), x[:, None, :])
-    assert settings.describe() == "Training recordings are augmented: not at all."
-    assert SoundAugment().describe() == (
-        "Training recordings are augmented: shift 10%, speed 20%, time mask 20%, band mask 20%."
+    assert settings.changes() == "Training recordings are augmented: not at all."
+    assert SoundAugment(room=0.4).changes() == (
+        "Training recordings are augmented: shift 10%, speed 20%, room 0.4 s, time mask 20%, band mask 20%."
     )
 
 
@@ -79,10 +87,51 @@ def test_one_change_more_moves_no_other() -> None:
     x, some = waves(), torch.rand((2, DRAWS), dtype=torch.float64)
     first = SoundAugment(**{**NONE, "shift": 0.2})
     both = SoundAugment(**{**NONE, "shift": 0.2, "time_mask": 0.3, "band_mask": 0.3})
-    one, other = (
-        changed_samples(x, each, some, torch.Generator().manual_seed(0)) for each in (first, both)
-    )
+    one, other = (changed(x, each, some) for each in (first, both))
     assert torch.equal(one, other)
+    room, noise = ({**NONE, name: 0.3} for name in ("room", "noise"))
+    all_of_it = changed(x, SoundAugment(**{**room, "noise": 0.3}), some)
+    added = changed(x, SoundAugment(**noise), some) - x  # the power is that of x in a room, too
+    echoes = changed(x, SoundAugment(**room), some)
+    assert torch.allclose(all_of_it, echoes + added, atol=1e-5)
+
+
+def changed(x: torch.Tensor, settings: SoundAugment, some: torch.Tensor) -> torch.Tensor:
+    return changed_samples(x, settings, RATE, some, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.2])
+def test_a_room_fades_as_it_was_drawn(seconds: float) -> None:
+    """By the integral of what is still to come (Schroeder 1965), from 5 to 25 dB below its beginning; the mean of
+    some rooms.
+    """
+    reflections = torch.randn((100, RATE), generator=torch.Generator().manual_seed(0))
+    found = room_response(torch.full((100,), seconds), RATE, reflections).numpy()
+    assert (found[:, 0] == 1).all()
+    left = np.cumsum(found[:, :0:-1].astype(np.float64) ** 2, axis=1)[:, ::-1].mean(axis=0)
+    decay = 10 * np.log10(left / left[0])
+    places = np.flatnonzero((decay < -5) & (decay > -25))
+    slope = np.polyfit(places / RATE, decay[places], 1)[0]
+    assert -60 / slope == pytest.approx(seconds, rel=0.05)
+    # of a room of 60 m3, half a meter away: 16 pi r2 RT60 / (0.161 V)
+    assert left[0] == pytest.approx(1.3 * seconds, rel=0.05)
+
+
+def test_what_is_heard_in_a_room_is_a_convolution() -> None:
+    x, some = waves(), torch.rand((2, DRAWS), dtype=torch.float64)
+    responses = torch.randn((2, 300), generator=torch.Generator().manual_seed(0))
+    found = heard_in(responses, x)
+    assert torch.allclose(found.pow(2).mean(1), x.pow(2).mean(1), rtol=1e-4)
+    for row, response, sound in zip(found, responses, x, strict=True):
+        expected = np.convolve(sound.numpy(), response.numpy())[:LENGTH]
+        expected *= np.sqrt(np.mean(sound.numpy() ** 2) / np.mean(expected**2))
+        np.testing.assert_allclose(row, expected, atol=1e-4)
+    room = SoundAugment(**{**NONE, "room": 0.5})
+    assert torch.equal(changed(x, room, some), changed(x, room, some))
+    drawn = draws(c7=0.0)  # of the first recording no room at all
+    found = changed(x, room, drawn)
+    assert torch.allclose(found[0], x[0], atol=1e-5) and not torch.allclose(found[1], x[1])
+    assert not heard_in(responses, torch.zeros(2, LENGTH)).any()
 
 
 def test_rows_that_are_asked_without_draws_are_as_they_are() -> None:

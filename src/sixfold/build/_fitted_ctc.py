@@ -115,11 +115,11 @@ class CtcNetwork(State):
         return TranscriptDecoder(self.decoder)
 
     def predict(self, x: Matrix) -> FloatArray:
-        """[rows, samples], whole numbers of 16 bits → float64 [rows, S] code points, 0 behind a text's
-        end.
+        """[rows, samples], whole numbers of 16 bits → float64 [rows, characters] code points, 0 behind a
+        text's end.
         """
         texts = [self._texts.text(logs) for logs in self._logs(x)]
-        return code_points(texts, self.decoder.frames).astype(np.float64)
+        return code_points(texts, self.decoder.longest).astype(np.float64)
 
     def margins(self, x: Matrix) -> FloatArray:
         """[rows] as in `parts.fit.Decodes`."""

@@ -33,7 +33,7 @@ SMALL_ROWS: Final = 20_000  # from which on a wider network is chosen; guessed, 
 MEDIUM_ROWS: Final = 200_000
 
 
-class Settings(ModuleFamily):
+class Settings(SoundAugment, ModuleFamily):
     """A convolutional network with residual blocks over log-mel spectrograms, for a column of
     recordings alone, trained from scratch on augmented recordings. See `train` for how; what is
     left out there is as for cnn. The spectrogram is part of the bundle's graph, which takes samples.
@@ -51,37 +51,11 @@ class Settings(ModuleFamily):
         True,
         description="Neither how loud a recording is counts nor how its microphone colors it.",
     )
-    shift: float = Field(
-        0.1, ge=0, le=0.5, description="Random shift in time, at most this share of the length."
-    )
-    speed: float = Field(
-        0.2,
-        ge=0,
-        le=0.5,
-        description="Played faster or slower, and so higher or lower, by at most this share.",
-    )
-    noise: float = Field(
-        0.0,
-        ge=0,
-        le=4,
-        description="White noise is added, at most so many times the root of the recording's mean power.",
-    )
-    time_mask: float = Field(
-        0.2, ge=0, lt=1, description="A stretch of time is blanked, at most this share of it."
-    )
-    band_mask: float = Field(
-        0.2, ge=0, lt=1, description="A range of bands is blanked, at most this share of them."
-    )
 
     @property
     def train_defaults(self) -> TrainDefaults:
         """Those of cnn."""
         return DEFAULTS
-
-    @property
-    def augmentation(self) -> SoundAugment:
-        """How training recordings are changed."""
-        return SoundAugment(**{name: getattr(self, name) for name in SoundAugment.model_fields})
 
     def derived(self, fit: Fit) -> str:
         """The size that was chosen and why, the spectrogram, and how recordings are augmented."""
@@ -89,7 +63,7 @@ class Settings(ModuleFamily):
         size, why = self.sized(fit.rows)
         return (
             f"audio_cnn: size {size}{why}; log-mel spectrograms of {mel.bands} bands and {mel.frames} frames, "
-            f"{1000 * mel.window / mel.rate:g} ms each, every {1000 * mel.hop / mel.rate:g} ms. {self.augmentation.describe()}"
+            f"{1000 * mel.window / mel.rate:g} ms each, every {1000 * mel.hop / mel.rate:g} ms. {self.changes()}"
         )
 
     def sized(self, rows: int) -> tuple[NetworkSize, str]:
@@ -132,7 +106,7 @@ class Settings(ModuleFamily):
     def examples(self, fit: Fit) -> ExampleReader:
         """Recordings by batches, augmented, as spectrograms."""
         y = torch.from_numpy(np.array(fit.y, dtype=np.int64))
-        return SoundExamples(fit.x, y, self.mel(fit), self.augmentation)
+        return SoundExamples(fit.x, y, self.mel(fit), self)
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays."""

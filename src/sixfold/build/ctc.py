@@ -1,4 +1,6 @@
-"""Recognition of speech: a network over spectrograms that learns where characters are, by CTC."""
+"""Recognition of speech: a network over spectrograms that learns where characters, or pieces of words, are,
+by CTC.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +15,7 @@ from sixfold.build._ctc_decoding import DecodingFamily
 from sixfold.build._ctc_loss import ctc_losses
 from sixfold.build._fitted_audio import MelRows, scaling_of
 from sixfold.build._fitted_ctc import CtcNetwork, SpeechNetwork
+from sixfold.build._subwords import divided, learned, spelled_out
 from sixfold.build.family import TrainDefaults
 from sixfold.build.networks.speech_encoder import SpeechEncoder, SpeechShape
 from sixfold.bundle.transcription import paths
@@ -25,7 +28,7 @@ from sixfold.parts.transcripts import texts_of
 from sixfold.recipe.ctc_decoder import CtcDecoder
 from sixfold.runs.context import Context
 from sixfold.train.module import ExampleReader, ModuleFit
-from sixfold.train.sound_augment import SoundAugment
+from sixfold.train.sound_augment import Shift, SoundAugment, Speed, TimeMask
 from sixfold.train.sound_examples import SoundExamples
 
 SpeechSize = Literal["nano", "small", "medium", "large"]
@@ -59,11 +62,12 @@ SIZES: Final[dict[SpeechSize, EncoderSize]] = {  # guessed
 }
 
 
-class Settings(DecodingFamily):
+class Settings(SoundAugment, DecodingFamily):
     """Recognizes speech: a convolution front over log-mel spectrograms and, from size small on, layers of
-    attention say how probable each character is in every frame; CTC sums over all ways in which a text
-    can lie in time, so that nobody has to say where a word is. Trained from scratch. The alphabet is that
-    of the training texts; the spectrogram is part of the bundle's graph, which takes samples.
+    attention say how probable each character, or piece of a word, is in every frame; CTC sums over all ways
+    in which a text can lie in time, so that nobody has to say where a word is. Trained from scratch. The
+    alphabet is that of the training texts; the spectrogram is part of the bundle's graph, which takes
+    samples.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"transcription"})
@@ -72,6 +76,16 @@ class Settings(DecodingFamily):
 
     size: Literal["auto", "nano", "small", "medium", "large"] = Field(
         "auto", description="Width and depth; auto: by the number of rows."
+    )
+    units: Literal["characters", "subwords"] = Field(
+        "characters",
+        description="What the network writes: characters, or pieces of words that are learned from the training texts (BPE).",
+    )
+    vocabulary: int = Field(
+        256,
+        ge=2,
+        le=4096,
+        description="Of subwords: pieces in all, the single characters among them.",
     )
     bands: int = Field(40, ge=8, le=128, description="Mel bands of the spectrogram.")
     center: bool = Field(
@@ -82,32 +96,14 @@ class Settings(DecodingFamily):
         2,
         ge=1,
         le=8,
-        description="Frames of the spectrogram, 10 ms each, for one of the network: a character needs one.",
+        description="Frames of the spectrogram, 10 ms each, for one of the network: a character, or subword, needs one.",
     )
     dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of the numbers left out in each training step."
     )
-    shift: float = Field(
-        0.02, ge=0, le=0.5, description="Random shift in time, at most this share of the length."
-    )
-    speed: float = Field(
-        0.1,
-        ge=0,
-        le=0.5,
-        description="Played faster or slower, and so higher or lower, by at most this share.",
-    )
-    noise: float = Field(
-        0.0,
-        ge=0,
-        le=4,
-        description="White noise is added, at most so many times the root of the recording's mean power.",
-    )
-    time_mask: float = Field(
-        0.03, ge=0, lt=1, description="A stretch of time is blanked, at most this share of it."
-    )
-    band_mask: float = Field(
-        0.2, ge=0, lt=1, description="A range of bands is blanked, at most this share of them."
-    )
+    shift: Shift = 0.02
+    speed: Speed = 0.1
+    time_mask: TimeMask = 0.03
     _alphabet: tuple[str, ...] = PrivateAttr(())  # of all training rows, those that are watched too
 
     @property
@@ -115,26 +111,21 @@ class Settings(DecodingFamily):
         """AdamW with one cycle of the rate."""
         return DEFAULTS
 
-    @property
-    def augmentation(self) -> SoundAugment:
-        """How training recordings are changed."""
-        return SoundAugment(**{name: getattr(self, name) for name in SoundAugment.model_fields})
-
     def derived(self, fit: Fit) -> str:
         """The size that was chosen and why, the frames, the alphabet, and texts that do not fit."""
         shape, alphabet = self.shape(fit), self.alphabet(fit)
         why = f", for {counted(fit.rows, 'recording')}" if self.size == "auto" else ""
         mel = self.mel(fit)
         seconds = shape.step * mel.hop / mel.rate
-        long = sum(paths.needed(row[row > 0].tolist()) > shape.steps for row in fit.y)
+        long = sum(paths.needed(row[row > 0].tolist()) > shape.steps for row in self.targets(fit))
         lost = ""
         if long:
             told = counted(long, "text has", "texts have")
-            lost = f" {told} more characters than frames, and {'teaches' if long == 1 else 'teach'} nothing: lower step."
-        characters = counted(len(alphabet), "character")
+            lost = f" {told} more {self.units} than frames, and {'teaches' if long == 1 else 'teach'} nothing: lower step."
+        symbols = counted(len(alphabet), self.units.removesuffix("s"))
         return (
-            f"ctc: size {self.sized(fit.rows)}{why}; {shape.steps:,} frames of {1000 * seconds:g} ms, {characters}."
-            f"{lost} {self.augmentation.describe()}"
+            f"ctc: size {self.sized(fit.rows)}{why}; {shape.steps:,} frames of {1000 * seconds:g} ms, {symbols}."
+            f"{lost} {self.changes()}"
         )
 
     def sized(self, rows: int) -> SpeechSize:
@@ -160,12 +151,24 @@ class Settings(DecodingFamily):
         return LogMel.of(group.rate, group.stop - group.start, self.bands, self.center)
 
     def alphabet(self, fit: Fit) -> tuple[str, ...]:
-        """The characters of the training texts, in their order in Unicode; of a network that is trained
-        further those that it has.
+        """The characters of the training texts, in their order in Unicode, and pieces of their words; of a
+        network that is trained further those that it has.
         """
         if isinstance(fit.start, CtcNetwork):
             return fit.start.decoder.alphabet
-        return self._alphabet or alphabet_of(np.asarray(fit.y, dtype=np.int64))
+        if self._alphabet:
+            return self._alphabet
+        codes = np.asarray(fit.y, dtype=np.int64)
+        if self.units == "characters":
+            return alphabet_of(codes)
+        return learned(texts_of(codes), self.vocabulary)
+
+    def targets(self, fit: Fit) -> IntArray:
+        """[rows, symbols] the texts as places in the alphabet, from 1; 0 behind a text's end."""
+        codes, alphabet = np.asarray(fit.y, dtype=np.int64), self.alphabet(fit)
+        if self.units == "characters":
+            return numbered(codes, alphabet)
+        return divided(texts_of(codes), alphabet)
 
     def shape(self, fit: Fit) -> SpeechShape:
         """Of the network."""
@@ -186,12 +189,12 @@ class Settings(DecodingFamily):
 
     def examples(self, fit: Fit) -> ExampleReader:
         """Recordings by batches, augmented, as spectrograms; texts as numbers of the alphabet, from 1."""
-        y = torch.from_numpy(numbered(np.asarray(fit.y, dtype=np.int64), self.alphabet(fit)))
-        return SpokenTexts(SoundExamples(fit.x, y, self.mel(fit), self.augmentation))
+        y = torch.from_numpy(self.targets(fit))
+        return SpokenTexts(SoundExamples(fit.x, y, self.mel(fit), self))
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """−ln of the probability of each text, for each of its characters, [B]; `outputs` [B, S, V],
-        `targets` int64 [B, characters], 0 behind a text's end.
+        """−ln of the probability of each text, for each of its symbols, [B]; `outputs` [B, S, V],
+        `targets` int64 [B, symbols], 0 behind a text's end.
         """
         return ctc_losses(outputs, targets)
 
@@ -216,7 +219,9 @@ class Settings(DecodingFamily):
             "first_s": mel.window / 2 / mel.rate,
             "frame_s": shape.step * mel.hop / mel.rate,
         }
-        return CtcDecoder(**found, **self.decoding(texts_of(np.asarray(fit.y))))
+        texts = texts_of(np.asarray(fit.y))
+        spelled = texts if self.units == "characters" else list(map(spelled_out, texts))
+        return CtcDecoder(**found, **self.decoding(spelled))
 
     def of_rows(self, fit: Fit, rows: int) -> Self:
         """Of the size that so many rows get."""
@@ -235,7 +240,7 @@ class SpokenTexts:
     def read(
         self, rows: IntArray, draw: torch.Generator | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """float32 [B, M, T] and int64 [B, characters]."""
+        """float32 [B, M, T] and int64 [B, symbols]."""
         spectrograms, y = self._sounds.read(rows, draw)
         return spectrograms[:, 0], y
 

@@ -136,7 +136,7 @@ class Settings(FineTuning, DecodingFamily):
             f"{NAME}: checkpoint {Path(self.checkpoint).name} ({kind}, SHA-256 {found.digest[:12]}…): "
             f"{shape.frames:,} frames of {1000 * found.shape.hop / found.shape.rate:g} ms, "
             f"{counted(shape.symbols - 1, 'character')} {own}; {self.learned(network, network.embedding)}."
-            f"{lost} {self.augmentation.describe()}"
+            f"{lost} {self.augmentation.changes()}"
         )
 
     def alphabet(self, fit: Fit) -> tuple[str, ...]:
@@ -188,7 +188,7 @@ class Settings(FineTuning, DecodingFamily):
     def examples(self, fit: Fit) -> ExampleReader:
         """Recordings by batches, augmented; texts as numbers of the alphabet, from 1."""
         y = torch.from_numpy(numbered(np.asarray(fit.y, dtype=np.int64), self.alphabet(fit)))
-        return SampledTexts(fit.x, y, self.augmentation)
+        return SampledTexts(fit.x, y, fit.layout[0].rate, self.augmentation)
 
     def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """As those of ctc, [B]; `outputs` [B, S, V], `targets` int64 [B, characters]."""
@@ -222,12 +222,12 @@ class Settings(FineTuning, DecodingFamily):
 
 
 class SampledTexts:
-    """An `ExampleReader`. `samples`: [rows, samples], in memory or read when asked for; `y`: int64
-    [rows, characters].
+    """An `ExampleReader`. `samples`: [rows, samples] at `rate` Hz, in memory or read when asked for;
+    `y`: int64 [rows, characters].
     """
 
-    def __init__(self, samples: Any, y: torch.Tensor, augment: SoundAugment) -> None:
-        self._samples, self._y, self._augment = samples, y, augment
+    def __init__(self, samples: Any, y: torch.Tensor, rate: int, augment: SoundAugment) -> None:
+        self._samples, self._y, self._rate, self._augment = samples, y, rate, augment
 
     def __len__(self) -> int:
         return len(self._y)
@@ -241,7 +241,7 @@ class SampledTexts:
         if draw is None:
             return samples, y
         draws = torch.rand((len(samples), DRAWS), generator=draw, dtype=torch.float64)
-        changed = changed_samples(samples, self._augment, draws, draw)
+        changed = changed_samples(samples, self._augment, self._rate, draws, draw)
         return masked(changed[:, None], self._augment, draws)[:, 0], y  # as a single band
 
 

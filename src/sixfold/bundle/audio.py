@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.noise import noise_reduced
 from sixfold.core.errors import DataError, SystemFault
 from sixfold.core.units import show_bytes
 from sixfold.recipe.audio import AudioInput
@@ -92,13 +93,13 @@ def decode(content: bytes, name: str, limits: AudioLimits = LIMITS) -> tuple[Sam
 
 
 def recorded(content: bytes, name: str, wanted: AudioInput) -> Whole:
-    """What a model takes of a sound file, int16 [samples]: one channel at its rate, the ends cut
-    where they are silent, as loud as asked for, the middle of what is longer, and zeros around what
-    is shorter. Raises DataError as `decode`.
+    """What a model takes of a sound file, int16 [samples]: one channel at its rate, with less noise,
+    the ends cut where they are silent, as loud as asked for, the middle of what is longer, and zeros
+    around what is shorter. Raises DataError as `decode`.
 
     soxr resamples (its quality HQ).
     """
-    samples = _resampled(content, name, wanted)
+    samples = _cleaned(content, name, wanted)
     if wanted.trim:
         samples = trimmed(samples, wanted.rate, wanted.trim)
     samples = middle(samples, wanted.samples)
@@ -117,16 +118,19 @@ def start_s(content: bytes, name: str, wanted: AudioInput) -> float:
     """
     if not wanted.trim:
         return (facts_of(content, name).seconds - wanted.samples / wanted.rate) / 2
-    samples = _resampled(content, name, wanted)
+    samples = _cleaned(content, name, wanted)
     loud = loud_part(samples, wanted.rate, wanted.trim)
     start, stop, _ = loud.indices(len(samples))
     return (start + (stop - start - wanted.samples) / 2) / wanted.rate
 
 
-def _resampled(content: bytes, name: str, wanted: AudioInput) -> Samples:
+def _cleaned(content: bytes, name: str, wanted: AudioInput) -> Samples:
+    """At the model's rate, with less noise where that is asked for."""
     samples, rate = decode(content, name)
     if rate != wanted.rate:
         samples = _library("soxr").resample(samples, rate, wanted.rate, quality="HQ")
+    if wanted.noise_reduction:
+        samples = noise_reduced(samples, wanted.rate, wanted.noise_reduction)
     return samples
 
 

@@ -26,6 +26,7 @@ class SoundForm(State):
     samples: int
     trim: float = 0.0
     level: float | None = None
+    noise_reduction: float = 0.0
 
     def input(self, column: str) -> AudioInput:
         """For the encoder of recordings."""
@@ -34,6 +35,7 @@ class SoundForm(State):
             column=column,
             rate=self.rate,
             samples=self.samples,
+            noise_reduction=self.noise_reduction,
             trim=self.trim,
             level=self.level,
         )

@@ -1,4 +1,4 @@
-"""What methods for recordings have in common: rate, length, silence and loudness."""
+"""What methods for recordings have in common: rate, length, noise, silence and loudness."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from pydantic import Field
 from sixfold.parts.sound_store import survey
 from sixfold.prepare.sound_block import SoundForm
 from sixfold.prepare.step import Role, Takes
-from sixfold.recipe.audio import HIGHEST_RATE, LONGEST_S, LOWEST_RATE, MOST_SAMPLES
+from sixfold.recipe.audio import (
+    HIGHEST_RATE,
+    LONGEST_S,
+    LOWEST_RATE,
+    MOST_REDUCTION,
+    MOST_SAMPLES,
+)
 from sixfold.recipe.section import Section
 
 
@@ -26,6 +32,12 @@ class SoundSettings(Section):
     seconds: Literal["auto"] | Annotated[float, Field(gt=0, le=LONGEST_S)] = Field(
         "auto",
         description=f"Length, {LONGEST_S:g} at most, or auto: of what is longer the middle is kept, what is shorter gets silence",
+    )
+    noise_reduction: float = Field(
+        0.0,
+        ge=0,
+        le=MOST_REDUCTION,
+        description="Steady noise, as in a recording's quietest parts, is weaker by so many dB at most, say 12; 0: it stays.",
     )
     trim: float = Field(
         0.0,
@@ -48,4 +60,4 @@ class SoundSettings(Section):
             rate = chosen_rate if rate == "auto" else rate
             seconds = chosen_s if seconds == "auto" else seconds
         samples = min(MOST_SAMPLES, max(1, round(rate * seconds)))
-        return SoundForm(rate, samples, self.trim, self.level)
+        return SoundForm(rate, samples, self.trim, self.level, self.noise_reduction)

@@ -13,6 +13,7 @@ from sixfold.recipe.encoded import EncodedInput
 LOWEST_RATE: Final = 4_000  # Hz that a recording may become
 HIGHEST_RATE: Final = 48_000
 LONGEST_S: Final = 60.0
+MOST_REDUCTION: Final = 40.0  # dB
 MOST_SAMPLES: Final = 1 << 20  # of a row, as doubles 8 MiB; a minute at 16 kHz
 
 
@@ -23,6 +24,9 @@ class AudioInput(EncodedInput):
 
     rate: int = Field(ge=LOWEST_RATE, le=HIGHEST_RATE, description="Samples a second.")
     samples: int = Field(ge=1, le=MOST_SAMPLES, description="Of a row.")
+    noise_reduction: float = Field(
+        0.0, ge=0, le=MOST_REDUCTION, description="dB by which steady noise is weaker, at most."
+    )
     trim: float = Field(
         0.0, ge=0, le=120, description="dB below the loudest 10 ms, from which on an end is cut."
     )

@@ -10,11 +10,14 @@ from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sixfold.bundle.audio_inputs import AudioEncoder
 from sixfold.bundle.explain.occlusion import not_occluded
 from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import Shown, reader_of
+from sixfold.bundle.runtime import EncodesInputs, Transcribes
 from sixfold.core.units import size_bytes
+from sixfold.recipe.audio import LONGEST_S
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.serving import Serve
 from sixfold.recipe.signature import Input, Signature
@@ -29,6 +32,7 @@ HEADERS: Final = {
 }
 MOST_LEVELS: Final = 50  # offered in a field
 MOST_FIELDS: Final = 200  # of the form; wider tables are sent as JSON or CSV
+LEAST_RATE: Final = 8_000  # samples a second at which every browser can record
 
 _pages = Environment(
     loader=PackageLoader("sixfold.serve", "templates"),
@@ -51,7 +55,11 @@ def try_page(bundle: Bundle, settings: Serve) -> str:
     first, and empty.
     """
     columns = bundle.signature.inputs
-    fields = [_field(column) for column in columns[:MOST_FIELDS]]
+    microphones = _microphones(bundle)
+    fields = [
+        {**_field(column), "microphone": microphones.get(column.name)}
+        for column in columns[:MOST_FIELDS]
+    ]
     large = [field for field in fields if field["field"] != "line"]
     return _pages.get_template("try.html.jinja").render(
         bundle=bundle,
@@ -108,6 +116,28 @@ def _field(column: Input) -> dict[str, Any]:
         "accept": "" if shown is None else shown.accept,
         "noun": "" if shown is None else shown.noun,
     }
+
+
+def _microphones(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """Of columns of recordings: samples a second, seconds at most, and whether what is said is shown while it is
+    said.
+    """
+    runtime = bundle.predictor.runtime
+    if isinstance(runtime, Transcribes):
+        model, column = runtime.transcriber(), bundle.signature.inputs[0].name
+        return {column: _microphone(model.rate, model.longest_s, live=True)}
+    if not isinstance(runtime, EncodesInputs):
+        return {}
+    encoders = [each.encoder for each in runtime.encoders]
+    return {
+        each.column: _microphone(each.described.rate, LONGEST_S)
+        for each in encoders
+        if isinstance(each, AudioEncoder)
+    }
+
+
+def _microphone(rate: int, longest_s: float, live: bool = False) -> dict[str, Any]:
+    return {"rate": max(LEAST_RATE, rate), "longest": longest_s, "live": live}
 
 
 def _shown(column: Input) -> Shown | None:

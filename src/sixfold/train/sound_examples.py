@@ -37,5 +37,5 @@ class SoundExamples:
         if draw is None:
             return self.mel.spectrograms(samples)[:, None], y
         draws = torch.rand((len(samples), DRAWS), generator=draw, dtype=torch.float64)
-        changed = changed_samples(samples, self.augment, draws, draw)
+        changed = changed_samples(samples, self.augment, self.mel.rate, draws, draw)
         return masked(self.mel.spectrograms(changed), self.augment, draws)[:, None], y

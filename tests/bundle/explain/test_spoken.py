@@ -69,6 +69,20 @@ def test_the_windows_of_a_word_are_what_it_depends_on(letters: Bundle) -> None:
     assert found.asked == 23
 
 
+def test_words_of_pieces_are_those_that_pieces_spell(tmp_path: Path) -> None:
+    pieces = load(spoken_letters.make_pieces(tmp_path / "pieces"))
+    found = told(pieces, "ab--ab--")
+    assert found.text == "ab ab"
+    assert [(each.said.word, round(each.said.start, 6)) for each in found.words] == [
+        ("ab", 0.0),
+        ("ab", 0.4),
+    ]
+    assert told(pieces, "ab--ab--", "ab ab").logprob == found.logprob
+    assert told(pieces, "ab--ab--", "ab").logprob < found.logprob
+    with pytest.raises(RowError, match="found 'x'"):
+        told(pieces, "ab------", "ax")
+
+
 def test_what_cannot_be_said_is_refused(letters: Bundle) -> None:
     for said, text, message in (
         ("--------", None, "one in which something is said"),

@@ -51,7 +51,7 @@ def test_the_best_path_is_the_best_of_all(seed: int) -> None:
     text, (best, *_) = max(
         ((text, max(ways)) for text, ways in every_path(found).items()), key=lambda one: one[1]
     )
-    assert TranscriptDecoder(decoder())._raw(found) == text
+    assert "".join(ALPHABET[at - 1] for at in TranscriptDecoder(decoder()).symbols(found)) == text
     assert best == pytest.approx(found.max(axis=1).sum())
     second = sorted((log for ways in every_path(found).values() for log, _ in ways), reverse=True)
     assert paths.margin(found) == pytest.approx(second[0] - second[1])
@@ -148,10 +148,55 @@ def test_words_have_their_times() -> None:
     path = [2, 2, 0, 3, 1, 1, 3, 0, 2]
     found = paths.log_probabilities(np.eye(4)[path] * 20)
     reader = TranscriptDecoder(decoder(frames=9))
-    text = reader.text(found)
-    assert text == "ab ba"
-    told = [(one.word, round(one.start, 6), round(one.end, 6)) for one in reader.words(found, text)]
+    symbols = reader.symbols(found)
+    assert reader.text_of(symbols) == reader.text(found) == "ab ba"
+    told = [
+        (one.word, round(one.start, 6), round(one.end, 6)) for one in reader.words(found, symbols)
+    ]
     assert told == [("ab", 0.09, 0.17), ("ba", 0.21, 0.27)]
+
+
+def of_pieces(frames: int, **options: object) -> CtcDecoder:
+    """A text may be spelled in several ways: " ab" as one piece, or as two."""
+    return decoder(frames, alphabet=(" a", "b", " ab"), **options)
+
+
+@settings(max_examples=25)
+@given(SEEDS)
+def test_pieces_that_spell_one_text_are_summed(seed: int) -> None:
+    """Against all 4⁴ paths; characters of a text are weighed as they are without pieces."""
+    found = logs(seed)
+    sums: dict[str, float] = defaultdict(lambda: -math.inf)
+    for path in itertools.product(range(4), repeat=4):
+        log = sum(float(found[frame, symbol]) for frame, symbol in enumerate(path))
+        text = "".join((" a", "b", " ab")[at - 1] for at in paths.collapsed(path))
+        sums[text] = np.logaddexp(sums[text], log)
+    counts = counted([" ab", " a", " ab abb"], 3)
+    search = BeamSearch(
+        of_pieces(4, method="beam", width=256, ngrams=counts, language_weight=0.7, length_bonus=0.4)
+    )
+    language, heard = CharacterModel(counts, 3), search.hypotheses(found)
+    assert len({one.text for one in heard}) == len(heard)
+    for one in heard[:5]:
+        assert "".join((" a", "b", " ab")[at - 1] for at in one.symbols) == one.text
+        whole = END + one.text + END
+        own = sum(language.log_probability(whole[:at], whole[at]) for at in range(1, len(whole)))
+        expected = sums[one.text] + 0.7 * own + 0.4 * len(one.text)
+        assert one.score == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+def test_words_of_pieces_have_their_times(method: str) -> None:
+    """ " a" b b – " ab" – b, in frames of 20 ms around 0.1 s."""
+    found = paths.log_probabilities(np.eye(4)[[1, 2, 2, 0, 3, 0, 2]] * 20)
+    reader = TranscriptDecoder(of_pieces(7, method=method, width=4))
+    symbols = reader.symbols(found)
+    assert reader.text(found) == "ab abb"
+    told = [
+        (one.word, round(one.start, 6), round(one.end, 6)) for one in reader.words(found, symbols)
+    ]
+    assert told == [("ab", 0.09, 0.15), ("abb", 0.17, 0.23)]
+    assert reader.described.longest == 21
 
 
 def test_silence_is_an_empty_text() -> None:
@@ -159,4 +204,4 @@ def test_silence_is_an_empty_text() -> None:
     for method in ("greedy", "beam"):
         reader = TranscriptDecoder(decoder(method=method, width=4))
         assert reader.text(found) == ""
-        assert reader.words(found, "") == []
+        assert reader.words(found, reader.symbols(found)) == []

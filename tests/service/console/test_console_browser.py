@@ -13,6 +13,7 @@ from typing import Any
 
 import bright_images
 import pytest
+import spoken_letters
 import tiny_bundle
 from axe_playwright_python.sync_playwright import Axe
 from browser import browser
@@ -39,6 +40,7 @@ from sixfold.service.worker import child
 
 pytestmark = pytest.mark.slow  # a browser starts in ten seconds here
 PATIENCE_MS = 300_000  # a safety net, on a machine that is busy with other things
+HEARD = re.compile("^a[a ]*$")  # a busy machine makes pauses
 NARROW = {"width": 360, "height": 640}
 DROP = """(form, content) => {
   const dropped = new DataTransfer();
@@ -55,9 +57,12 @@ DROP_PICTURE = """(place, content) => {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Its microphone hears an "a" without an end."""
+    heard = tmp_path_factory.mktemp("heard") / "a.wav"
+    heard.write_bytes(spoken_letters.said(40 * "a"))
     expect.set_options(timeout=PATIENCE_MS)
-    with browser() as running:
+    with browser(heard) as running:
         yield running
     expect.set_options(timeout=None)
 
@@ -270,6 +275,29 @@ def test_a_model_of_images_is_asked_with_a_file(
     page.get_by_label("weight").fill("heavy")
     page.get_by_role("button", name="Predict").click()
     expect(page.locator("#answer .fault")).to_contain_text("weight")
+
+
+def test_a_model_of_speech_hears_the_microphone(
+    chromium: Browser, console: tuple[Site, str], tmp_path: Path
+) -> None:
+    """In Chinese: what a page says, its scripts say."""
+    made, folder = console[0].world, tmp_path / "letters"
+    published_bundle(made, spoken_letters.make_longer(folder), "letters")
+    deployed(made, "letters", DeploymentRequest(VersionName("letters")))
+    with opened(chromium, console, permissions=["microphone"], locale="zh") as page:
+        page.goto("/console/deployments/letters")
+        expect(page.locator("#state .badge.ready")).to_be_visible()
+        button = page.locator("[data-microphone] button")
+        expect(button).to_have_text("录音")
+        assert Axe().run(page).generate_report().startswith("Found 0 ")
+        button.press("Enter")
+        expect(page.locator("[data-microphone] [role=status]")).to_have_text("正在听。")
+        expect(page.locator("#answer h3")).to_have_text("目前听到")
+        expect(page.locator("#answer .answer")).to_have_text(HEARD)
+        button.press("Enter")
+        expect(page.locator("#answer h3")).to_have_count(0)
+        expect(page.locator("#answer .answer")).to_have_text(HEARD)
+        expect(button).to_have_text("录音")
 
 
 def test_a_language_model_is_talked_to(page: Page, console: tuple[Site, str]) -> None:

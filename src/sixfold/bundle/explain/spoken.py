@@ -22,6 +22,7 @@ from sixfold.bundle.transcription import paths
 from sixfold.bundle.transcription.decoder import TimedWord
 from sixfold.bundle.transcription.likelihood import log_likelihoods
 from sixfold.bundle.transcription.runtime import TranscriptionRuntime
+from sixfold.bundle.transcription.subwords import has_pieces, pieces_of
 from sixfold.core.errors import RowError
 
 HOW: Final = "occlusion: what the text's log-probability loses without the window"
@@ -102,7 +103,7 @@ def spoken(
     every = runtime.logs_of(windows.features(_kept(windows.count)))
     whole = log_likelihoods(every, symbols)
     words = []
-    for at, each in enumerate(runtime.decoder.words(logs[0], said)):
+    for at, each in enumerate(runtime.decoder.words(logs[0], symbols)):
         others = [word for word in said.split(" ") if word]
         del others[at]
         without = whole - log_likelihoods(every, _symbols(runtime, " ".join(others)))
@@ -141,21 +142,17 @@ def _most(seconds: float, row_s: float) -> int:
 
 
 def _symbols(runtime: TranscriptionRuntime, text: str) -> Sequence[int]:
-    """The longest ones that the text begins with, one after the other. Raises RowError."""
+    """Those that spell the text. Raises RowError."""
     described = runtime.decoder.described
     places = {symbol: at for at, symbol in enumerate(described.alphabet, start=1)}
-    longest, found, at = max(map(len, places)), [], 0
-    while at < len(text):
-        own = next(
-            (text[at:end] for end in range(at + longest, at, -1) if text[at:end] in places), None
-        )
-        if own is None:
-            known = "".join(described.alphabet)[:80]
-            raise RowError(
-                "the text", f"characters among {known!r}", f"{text[at]!r}", "Write it so."
-            )
-        found.append(places[own])
-        at += len(own)
+    spelled = list(text)
+    if has_pieces(places):
+        spelled = [piece for word in text.split() for piece in pieces_of(word, places)]
+    unknown = next((piece for piece in spelled if piece not in places), None)
+    if unknown is not None:
+        known = "".join(described.alphabet)[:80]
+        raise RowError("the text", f"characters among {known!r}", f"{unknown!r}", "Write it so.")
+    found = [places[piece] for piece in spelled]
     if not paths.fits(found, described.frames):
         expected = f"at most {described.frames:,} symbols, one a frame"
         raise RowError("the text", expected, f"{paths.needed(found):,}", "Give a shorter one.")

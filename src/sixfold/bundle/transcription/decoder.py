@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,6 @@ class TranscriptDecoder:
 
     def __init__(self, described: CtcDecoder) -> None:
         self.described = described
-        self._places = {character: at for at, character in enumerate(described.alphabet, 1)}
         self._search = BeamSearch(described) if described.method == "beam" else None
 
     def logs(self, scores: npt.NDArray[Any]) -> Scores:
@@ -37,9 +37,19 @@ class TranscriptDecoder:
         shape = self.described.frames, self.described.outputs
         return paths.log_probabilities(np.asarray(scores).reshape(shape))
 
+    def symbols(self, logs: Scores) -> tuple[int, ...]:
+        """What is heard, as places in the alphabet, from 1."""
+        if self._search is not None:
+            return self._search.hypotheses(logs)[0].symbols
+        return paths.greedy(logs)
+
+    def text_of(self, symbols: Sequence[int]) -> str:
+        """What they spell, without spaces at its ends."""
+        return "".join(self._pieces(symbols)).strip(" ")
+
     def text(self, logs: Scores) -> str:
         """What is said, without spaces at its ends."""
-        return self._raw(logs).strip(" ")
+        return self.text_of(self.symbols(logs))
 
     def margin(self, logs: Scores) -> float:
         """How far the text's score is from that of another one."""
@@ -48,28 +58,25 @@ class TranscriptDecoder:
         best = self._search.hypotheses(logs)
         return best[0].score - best[1].score if len(best) > 1 else float("inf")
 
-    def words(self, logs: Scores, text: str) -> list[TimedWord]:
-        """Of a text that `text` gave: on its most probable path."""
-        symbols = [self._places[character] for character in text]
+    def words(self, logs: Scores, symbols: Sequence[int]) -> list[TimedWord]:
+        """Of the text of `symbols`: on its most probable path."""
         spans = paths.aligned(logs, symbols)
-        return list(self._timed(text, spans))
+        said = [
+            (character, span)
+            for piece, span in zip(self._pieces(symbols), spans, strict=True)
+            for character in piece
+        ]
+        words = itertools.groupby(said, key=lambda one: one[0] == " ")
+        return [self._timed(list(word)) for space, word in words if not space]
 
-    def _raw(self, logs: Scores) -> str:
-        if self._search is not None:
-            return self._search.hypotheses(logs)[0].text
-        return "".join(self.described.alphabet[at - 1] for at in paths.greedy(logs))
+    def _pieces(self, symbols: Sequence[int]) -> list[str]:
+        return [self.described.alphabet[at - 1] for at in symbols]
 
-    def _timed(self, text: str, spans: list[FrameSpan]) -> Iterator[TimedWord]:
-        at = 0
-        for word in text.split(" "):
-            if word:
-                yield TimedWord(word, *self._seconds(spans[at], spans[at + len(word) - 1]))
-            at += len(word) + 1
-
-    def _seconds(self, first: FrameSpan, last: FrameSpan) -> tuple[float, float]:
+    def _timed(self, word: Sequence[tuple[str, FrameSpan]]) -> TimedWord:
         """A frame stands for the time around its middle."""
         start, step = self.described.first_s, self.described.frame_s
-        return (
-            max(0.0, start + (first.first - 0.5) * step),
-            start + (last.last + 0.5) * step,
+        first, last = word[0][1].first, word[-1][1].last
+        spelled = "".join(character for character, _ in word)
+        return TimedWord(
+            spelled, max(0.0, start + (first - 0.5) * step), start + (last + 0.5) * step
         )

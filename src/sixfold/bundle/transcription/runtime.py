@@ -97,6 +97,11 @@ class TranscriptionRuntime:
         taken = self._heard.described
         return taken.samples / taken.rate
 
+    @property
+    def rate(self) -> int:
+        """Samples a second that it hears."""
+        return self._heard.described.rate
+
     def duration_s(self, content: bytes, name: str) -> float:
         """By its header; nothing is decoded. Raises DataError for what is no recording, RowError for a
         recording that is longer than what the model takes.
@@ -116,15 +121,15 @@ class TranscriptionRuntime:
         duration = self.duration_s(content, name)
         feeds = {self._group: np.array([[content]], dtype=object)}
         (logs,) = self._logs(feeds, 1)
-        text = self._decoder.text(logs)
+        symbols = self._decoder.symbols(logs)
         start = audio.start_s(content, name, self._heard.described)
         words = tuple(
             TimedWord(
                 one.word, _within(one.start + start, duration), _within(one.end + start, duration)
             )
-            for one in self._decoder.words(logs, text)
+            for one in self._decoder.words(logs, symbols)
         )
-        return Transcript(text, words, duration)
+        return Transcript(self._decoder.text_of(symbols), words, duration)
 
     @property
     def decoder(self) -> TranscriptDecoder:

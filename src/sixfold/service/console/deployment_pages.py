@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from fastapi import Request, Response
 
-from sixfold.bundle.modality_reader import reader_of
+from sixfold.bundle.modality_reader import Shown, reader_of
 from sixfold.core import values
 from sixfold.core.errors import SixfoldError
+from sixfold.recipe.audio import LONGEST_S
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.service.console import deployment_traffic, pages
 from sixfold.service.console.routing import router, service_of, who_of
@@ -30,6 +31,8 @@ ON_A_PAGE: Final = 25
 MOST_MODELS: Final = 100  # offered in a field
 MOST_FIELDS: Final = 100
 MOST_LEVELS: Final = 100  # offered in a field
+SPEECH_RATE: Final = 16_000  # samples a second of a recording from the microphone
+SOUND_RATE: Final = 48_000
 VERBS: Final[dict[str, Callable[[Service, Principal, str], Deployment]]] = {
     "roll-back": deployments.roll_back,
     "promote-canary": deployments.promote_canary,
@@ -87,7 +90,7 @@ def one(request: Request, name: str) -> Response:
         request,
         "deployment.html.jinja",
         one=found,
-        fields=[_field(each) for each in inputs[:MOST_FIELDS]],
+        fields=[_field(each, signature) for each in inputs[:MOST_FIELDS]],
         unshown=max(0, len(inputs) - MOST_FIELDS),
         chats=_chats(first),
         models=[names[first.model_id]],
@@ -182,7 +185,7 @@ def _chats(version: ModelVersion) -> bool:
     return signature.get("task") == "generation"
 
 
-def _field(column: Mapping[str, Any]) -> dict[str, Any]:
+def _field(column: Mapping[str, Any], signature: Mapping[str, Any]) -> dict[str, Any]:
     """Of the form: what the signature says of a raw column. A modality that this server has no reader for is a line of text."""
     kind = column.get("type", "number")
     levels = list(column.get("levels") or ())[:MOST_LEVELS]
@@ -198,7 +201,18 @@ def _field(column: Mapping[str, Any]) -> dict[str, Any]:
         "usual": usual,
         "field": "line" if shown is None else shown.field,
         "accept": "" if shown is None else shown.accept,
+        "microphone": None if shown is None else _microphone(shown, signature),
     }
+
+
+def _microphone(shown: Shown, signature: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How a recording is made for a field that takes them: of speech so that what is said can be shown while it is
+    said. The model itself resamples.
+    """
+    if not shown.accept.startswith("audio/"):
+        return None
+    live = signature.get("task") == "transcription"
+    return {"rate": SPEECH_RATE if live else SOUND_RATE, "longest": LONGEST_S, "live": live}
 
 
 def _usual(kind: str, median: Any) -> str:

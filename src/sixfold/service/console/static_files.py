@@ -17,6 +17,7 @@ MEDIA: Final = {
     "txt": "text/plain",
 }
 YEAR_S: Final = 365 * 86400
+MICROPHONE: Final = "microphone.js"  # of the page that `sixfold serve` has
 
 routes = APIRouter(include_in_schema=False)
 
@@ -41,4 +42,5 @@ def _all() -> dict[str, tuple[str, bytes]]:
     """Digest and bytes, by name."""
     folder = files(__package__).joinpath("static")
     found = {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+    found[MICROPHONE] = files("sixfold.serve").joinpath("templates", MICROPHONE).read_bytes()
     return {name: (hashlib.sha256(data).hexdigest()[:16], data) for name, data in found.items()}

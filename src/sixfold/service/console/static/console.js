@@ -245,9 +245,32 @@ function pictures(place) {
     if (!shown.hidden) shown.src = URL.createObjectURL(file);
   });
 }
+// What is recorded beside a field is its file: the form is sent with it. Of speech the words so far are shown before that.
+function recordings(form, place) {
+  for (const beside of form.querySelectorAll("[data-microphone]")) {
+    const input = document.getElementById(beside.dataset.microphone), how = JSON.parse(beside.dataset.how);
+    microphone(beside, {...how, words: JSON.parse(beside.dataset.words)}, async (file, ended) => {
+      if (ended) {
+        const chosen = new DataTransfer();
+        chosen.items.add(file);
+        input.files = chosen.files;
+        return form.requestSubmit();
+      }
+      const sent = new FormData();
+      sent.append(input.dataset.column, file, file.name);
+      const response = await fetch(form.dataset.predict, {method: "POST", headers: {"X-CSRF-Token": token()}, body: sent});
+      if (!response.ok) return;  // what is refused of the whole is said at the end
+      const answer = (await response.json()).predictions[0];
+      place.replaceChildren();
+      add(place, "h3", form.dataset.soFar);
+      add(place, "p", answer.text || "…", "answer");
+    });
+  }
+}
 function tryModel(form) {
   const place = document.getElementById("answer");
   form.querySelectorAll("[data-drop]").forEach(pictures);
+  document.addEventListener("DOMContentLoaded", () => recordings(form, place));  // microphone.js is read behind this file
   form.addEventListener("submit", async event => {
     event.preventDefault();
     const fields = [...form.querySelectorAll("[data-column]")], withFiles = fields.some(field => field.type === "file");
