@@ -94,6 +94,7 @@ OTHERWISE = {
     "ctc": "its losses are weighed as those of cnn: both are modules",
     "image_encoder": "its losses are those of cnn: both are modules",
     "language": RULED,
+    "speech_encoder": "its losses are weighed as those of cnn: both are modules",
 }
 
 

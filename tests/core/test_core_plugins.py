@@ -56,6 +56,7 @@ def test_a_kind_is_its_folder() -> None:
         "popularity",
         "residual_mlp",
         "sasrec",
+        "speech_encoder",
         "svm",
         "tabm",
         "text_cnn",

@@ -53,6 +53,7 @@ FUNCTIONS: dict[Any, Forward] = {
     torch.Tensor.__rsub__: lambda x: 2.5 - x,
     torch.Tensor.mul: lambda x: 2.5 * x * like(x, FEATURES),
     torch.Tensor.div: lambda x: x / 2.5 / like(x, FEATURES),
+    torch.Tensor.pow: lambda x: (x * x + 1.0).pow(-0.5),
     torch.maximum: lambda x: torch.maximum(x, like(x, FEATURES)),
     torch.Tensor.clamp_min: lambda x: x.clamp_min(0.5),
     torch.Tensor.ne: lambda x: (x.relu() != 0).to(x.dtype),
@@ -68,6 +69,9 @@ FUNCTIONS: dict[Any, Forward] = {
     functional.linear: lambda x: functional.linear(x, like(x, 3, FEATURES), like(x, 3)),
     functional.layer_norm: lambda x: functional.layer_norm(
         x, (FEATURES,), like(x, FEATURES), like(x, 1, FEATURES)[0]
+    ),
+    functional.group_norm: lambda x: functional.group_norm(
+        x.reshape(-1, 2, 3), 2, like(x, 2), like(x, 1, 2)[0], eps=1e-3
     ),
     functional.gelu: lambda x: functional.gelu(x, approximate="tanh"),
     functional.silu: functional.silu,
@@ -210,6 +214,10 @@ def test_what_has_no_nodes_is_refused(forward: Forward, name: str) -> None:
     ("forward", "problem"),
     [
         (lambda x: functional.linear(x, x.relu(), draw(1)), "where only a constant can"),
+        (
+            lambda x: functional.group_norm(x.reshape(-1, 2, 3), 1, draw(2), draw(2)),
+            "a norm over groups has nodes where each channel is a group",
+        ),
         (lambda x: x.flatten(0), "the number of rows cannot"),
         (
             lambda x: functional.gelu(x.double()),

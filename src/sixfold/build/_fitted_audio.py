@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +28,22 @@ LEAST_DEVIATION: Final = (
 )
 
 
+class SoundFront(Protocol):
+    """What a network is given of recordings: spectrograms, or the samples themselves."""
+
+    def spectrograms(self, samples_BL: torch.Tensor) -> torch.Tensor:
+        """float32 [B, samples], whole numbers of 16 bits → float32 [B, …]."""
+
+    def export(self, graph: Graph, samples: str) -> str:
+        """The same as nodes."""
+
+
 @dataclass(frozen=True)
 class MelRows:
     """Rows of samples [rows, samples], in memory or read when asked for, as spectrograms."""
 
     x: Any
-    mel: LogMel
+    mel: SoundFront
 
     def __len__(self) -> int:
         return len(self.x)

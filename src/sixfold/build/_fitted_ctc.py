@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sixfold.build._fitted_audio import MelRows
+from sixfold.build._fitted_audio import MelRows, SoundFront
 from sixfold.build._network_export import embedded
 from sixfold.build.networks.speech_encoder import SpeechEncoder, SpeechShape
 from sixfold.bundle.transcription.decoder import TranscriptDecoder
@@ -23,7 +23,6 @@ from sixfold.bundle.transcription.paths import Scores
 from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.log_mel import LogMel
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.parts.transcripts import code_points
@@ -87,22 +86,22 @@ class SpeechNetwork(State):
 class Flattened(nn.Module):
     """The scores of all frames of a recording as one row."""
 
-    def __init__(self, network: SpeechEncoder) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, x_BMT: torch.Tensor) -> torch.Tensor:
-        """[B, M, T] → [B, S · V]"""
-        return self.network(x_BMT).flatten(1)  # type: ignore[no-any-return]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[B, …] → [B, S · V]"""
+        return self.network(x).flatten(1)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
 class CtcNetwork(State):
-    """`mel` makes spectrograms, which `network` takes (a SpeechNetwork, or its graph in int8); `decoder`
-    makes texts of what it gives.
+    """`mel` makes spectrograms, which `network` takes (a SpeechNetwork, or its graph in int8), or stands
+    for the samples themselves (Waveform), which a checkpoint takes; `decoder` makes texts of what it gives.
     """
 
-    mel: LogMel
+    mel: SoundFront
     network: Any
     decoder: CtcDecoder
 
@@ -136,8 +135,8 @@ class CtcNetwork(State):
             yield from map(self._texts.logs, self.network.predict(spectrograms))
 
 
-def spectrograms_of(x: Matrix, mel: LogMel) -> Iterator[npt.NDArray[np.float32]]:
-    """Some rows after the others, float32 [B, M, T]."""
+def spectrograms_of(x: Matrix, mel: SoundFront) -> Iterator[npt.NDArray[np.float32]]:
+    """Some rows after the others, float32 [B, M, T], or [B, samples]."""
     rows = MelRows(x, mel)
     for start in range(0, len(rows), AT_ONCE):
         yield np.ascontiguousarray(rows[start : start + AT_ONCE][..., 0])

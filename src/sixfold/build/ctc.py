@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from pydantic import Field, PrivateAttr
 from torch import nn
-from torch.nn import functional
 
 from sixfold.build._ctc_decoding import DecodingFamily
+from sixfold.build._ctc_loss import ctc_losses
 from sixfold.build._fitted_audio import MelRows, scaling_of
 from sixfold.build._fitted_ctc import CtcNetwork, SpeechNetwork
 from sixfold.build._subwords import divided, learned, spelled_out
@@ -196,18 +196,7 @@ class Settings(SoundAugment, DecodingFamily):
         """−ln of the probability of each text, for each of its symbols, [B]; `outputs` [B, S, V],
         `targets` int64 [B, symbols], 0 behind a text's end.
         """
-        lengths = (targets > 0).sum(dim=1)
-        frames = torch.full_like(lengths, outputs.shape[1])
-        found = functional.ctc_loss(
-            outputs.log_softmax(dim=2).transpose(0, 1),
-            targets,
-            frames,
-            lengths,
-            blank=paths.BLANK,
-            reduction="none",
-            zero_infinity=True,  # of a text that no path has
-        )
-        return found / lengths.clamp(min=1)
+        return ctc_losses(outputs, targets)
 
     def work_of(self, fit: Fit, context: Context) -> ModuleFit:
         """With the alphabet of all of the fit's rows, of which some may be cut off to be watched."""

@@ -42,6 +42,7 @@ LEFT_OUT: Final = frozenset(
         "dtype",
         "id2label",
         "label2id",
+        "num_feat_extract_layers",
         "output_attentions",
         "output_hidden_states",
         "problem_type",
@@ -51,6 +52,9 @@ LEFT_OUT: Final = frozenset(
 )
 # What transformers would do otherwise, or not do at all.
 PLAIN: Final[Mapping[str, Any]] = {
+    "adapter_attn_dim": None,
+    "add_adapter": False,
+    "conv_pos_batch_norm": False,
     "is_decoder": False,
     "position_embedding_type": "absolute",
     "quantization_config": None,
@@ -60,27 +64,39 @@ ANOTHER: Final = "Choose another checkpoint."
 
 @dataclass(frozen=True)
 class Architecture:
-    """A model_type: the names of its configuration and of its model in transformers, and arguments
-    of that model.
+    """A model_type: the names of its configuration and of its model in transformers, arguments of
+    that model, and fields of its configuration whose values are `fixed`, whatever a folder says.
     """
 
     config: str
     model: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
 UNPOOLED: Final = {"add_pooling_layer": False}
+# In training transformers masks by NumPy's generator and skips layers, neither of which could be
+# drawn again after a kill.
+UNMASKED: Final = {
+    "apply_spec_augment": False,
+    "layerdrop": 0.0,
+    "mask_feature_prob": 0.0,
+    "mask_time_prob": 0.0,
+}
 ARCHITECTURES: Final[Mapping[str, Architecture]] = {
     "bert": Architecture("BertConfig", "BertModel", UNPOOLED),
     "convnext": Architecture("ConvNextConfig", "ConvNextModel"),
     "deit": Architecture("DeiTConfig", "DeiTModel", UNPOOLED),
     "distilbert": Architecture("DistilBertConfig", "DistilBertModel"),
     "electra": Architecture("ElectraConfig", "ElectraModel"),
+    "hubert": Architecture("HubertConfig", "HubertModel", fixed=UNMASKED),
     "resnet": Architecture("ResNetConfig", "ResNetModel"),
     "roberta": Architecture("RobertaConfig", "RobertaModel", UNPOOLED),
     "vit": Architecture("ViTConfig", "ViTModel", UNPOOLED),
+    "wav2vec2": Architecture("Wav2Vec2Config", "Wav2Vec2Model", fixed=UNMASKED),
 }
 OF_IMAGES: Final = frozenset({"convnext", "deit", "resnet", "vit"})
+OF_SPEECH: Final = frozenset({"hubert", "wav2vec2"})
 OF_TEXTS: Final = frozenset({"bert", "distilbert", "electra", "roberta"})
 
 
@@ -160,7 +176,7 @@ def read_shape(folder: Path, kinds: Set[str]) -> CheckpointShape:
     default = _class(ARCHITECTURES[kind].config)().to_dict()
     known = {
         name: value for name, value in found.items() if name in default and name not in LEFT_OUT
-    }
+    } | dict(ARCHITECTURES[kind].fixed)
     try:
         whole = _config(CheckpointShape(kind, json.dumps(known))).to_dict()
     except damaged() as error:

@@ -60,6 +60,7 @@ class Needs(NamedTuple):
     stored: bool = False  # whether those of one column of files come as StoredFeatures
     image_side: int = 0  # pixels a side, in color, that images have to have; 0: any
     audio: str = "mel_statistics"  # what recordings become
+    audio_rate: int = 0  # samples a second that they have to have; 0: any
     documents: DocumentNeeds | None = None  # of a family that learns texts themselves
     interactions: bool = False  # of a family that learns who did what
     side_features: bool = False  # and what is known of users and items

@@ -116,6 +116,23 @@ def _layer_norm(
     return names.graph.op("LayerNormalization", *parts, axis=-len(shape), epsilon=options["eps"])
 
 
+def _group_norm(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, groups: int, **options: Any
+) -> str:
+    """Of [rows, channels, places], each channel by itself: a norm over its places. torch names
+    `weight`, `bias` and `eps`. Raises TypeError for groups of several channels.
+    """
+    if x.ndim != 3 or groups != x.shape[1]:
+        raise TypeError("a norm over groups has nodes where each channel is a group")
+    op, places, value = names.graph.op, names.vector(2), names.value(x, result)
+    off = op("Sub", value, op("ReduceMean", value, places, keepdims=1))
+    power = op("ReduceMean", op("Mul", off, off), places, keepdims=1)
+    safe = op("Add", power, names.value(options["eps"], result))
+    factor = op("Pow", safe, names.value(-0.5, result))
+    weight, bias = (names.constant(options[name][:, None]) for name in ("weight", "bias"))
+    return op("Add", op("Mul", off, op("Mul", factor, weight)), bias)
+
+
 def _gelu(
     names: NodeNames, result: torch.Tensor, x: torch.Tensor, *, approximate: str = "none"
 ) -> str:
@@ -416,6 +433,7 @@ COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     torch.Tensor.__rsub__: _turned,
     torch.Tensor.mul: _pair("Mul"),
     torch.Tensor.div: _pair("Div"),
+    torch.Tensor.pow: _pair("Pow"),
     torch.maximum: _pair("Max"),
     torch.Tensor.clamp_min: _pair("Max"),
     torch.Tensor.ne: _not_equal,
@@ -428,6 +446,7 @@ COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     functional.relu: _relu,
     functional.linear: _linear,
     functional.layer_norm: _layer_norm,
+    functional.group_norm: _group_norm,
     functional.gelu: _gelu,
     functional.silu: _silu,
     functional.embedding: _embedding,

@@ -109,8 +109,8 @@ class Settings(Section):
         return (("audio_cnn", {}, "a column of recordings"),)
 
     def method(self, needs: Needs) -> Options:
-        """What the family likes: samples, or statistics of their spectrogram."""
-        return {"name": needs.audio}
+        """What the family likes: samples, at its rate, or statistics of their spectrogram."""
+        return {"name": needs.audio} | ({"rate": needs.audio_rate} if needs.audio_rate else {})
 
     def block(self, name: str, method: Any, table: Table, training: Training) -> ModalityBlock:
         """Fit on the recordings: rate and length."""
