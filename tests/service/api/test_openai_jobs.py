@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai_worlds import BASE, OpenAIWorld, openai_world, rows
-from service_worlds import holding
+from service_worlds import NEEDS, holding
 
 from sixfold.recipe.load import from_text
 from sixfold.service.domain.jobs import JobFailure, JobNeeds
@@ -37,6 +37,24 @@ def test_a_job_as_the_client_reads_it(here: OpenAIWorld) -> None:
     assert (job.error, job.fine_tuned_model, job.finished_at, job.trained_tokens) == (None,) * 4
     assert (job.metadata, job.result_files, job.organization_id) == ({"team": "a"}, [], "sixfold")
     assert here.client.fine_tuning.jobs.retrieve(job.id).to_dict() == job.to_dict()
+
+
+def test_auto_is_what_the_plan_says(here: OpenAIWorld) -> None:
+    """Until there is a plan it is `auto`; what was asked for stays as it was asked."""
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 7}}}
+    job = here.job(method=method)
+    assert job.hyperparameters.batch_size == "auto" and job.hyperparameters.n_epochs == 7
+    held = here.world.claim("w", 0)
+    assert held is not None
+    told = {"epochs": 7, "batch_size": 4, "learning_rate": 1e-4, "adapt": "lora", "beta": 0.1}
+    workers.planned(here.world.service, here.world.operator, holding(held), NEEDS, told)
+    found = here.client.fine_tuning.jobs.retrieve(job.id)
+    assert found.hyperparameters.to_dict() == {
+        "n_epochs": 7,
+        "batch_size": 4,
+        "learning_rate_multiplier": 0.5,
+    }
+    assert found.method.supervised.hyperparameters.to_dict() == found.hyperparameters.to_dict()
 
 
 def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:

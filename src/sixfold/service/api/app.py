@@ -16,6 +16,7 @@ from sixfold import __version__
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.hosts import Hosts
 from sixfold.service.api import (
+    audit_routes,
     deployment_routes,
     file_routes,
     job_routes,
@@ -52,6 +53,7 @@ ROUTERS = (
     worker_routes,
     system_routes,
     usage_routes,
+    audit_routes,
     openai_files,
     openai_jobs,
     openai_models,

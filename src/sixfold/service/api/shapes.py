@@ -45,7 +45,9 @@ class NewJob(Body):
 
 
 class JobAnswer(BaseModel):
-    """A job. Times are seconds since 1970."""
+    """A job. Times are seconds since 1970. `settings`: of the training, as the plan resolved them; `forgotten_at`: when its run, events
+    and data were removed, as the operator keeps them for a time.
+    """
 
     id: str
     name: str
@@ -66,6 +68,8 @@ class JobAnswer(BaseModel):
     failure: dict[str, Any] | None
     result: dict[str, Any]
     progress: dict[str, Any]
+    settings: dict[str, Any]
+    forgotten_at: float | None
 
     @classmethod
     def of(cls, job: TrainingJob) -> Self:
@@ -90,6 +94,8 @@ class JobAnswer(BaseModel):
             failure=None if job.failure is None else asdict(job.failure),
             result=dict(job.result),
             progress=dict(job.progress),
+            settings=dict(job.settings),
+            forgotten_at=job.forgotten_at,
         )
 
 
@@ -309,9 +315,10 @@ class NeedsBody(Body):
 
 
 class PlannedBody(AttemptBody):
-    """The recipe is good."""
+    """The recipe is good. `settings`: of its training, as the plan resolved them."""
 
     needs: NeedsBody
+    settings: dict[str, int | float | str] = Field(default_factory=dict, max_length=100)
 
 
 class LineBody(Body):

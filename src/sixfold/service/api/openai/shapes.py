@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.files import StoredFile
 from sixfold.service.domain.jobs import JobEvent, JobState, TrainingJob, Wish
+from sixfold.service.use_cases import fine_tuning
 from sixfold.service.use_cases.fine_tuning import TRAINING, VALIDATION, FineTuneRequest
 from sixfold.service.use_cases.served_models import ServedModel
 
@@ -236,9 +237,7 @@ class OpenAIJob(BaseModel):
     def of(cls, job: TrainingJob, organization: str) -> Self:
         """What its owner sees."""
         asked = job.spec.options["asked"]
-        names = ["n_epochs", "batch_size", "learning_rate_multiplier"]
-        names += ["beta"] if asked["method"] == "dpo" else []
-        settings = {name: asked["hyperparameters"].get(name, "auto") for name in names}
+        settings = fine_tuning.hyperparameters(job)
         done = job.state is JobState.SUCCEEDED
         return cls(
             id=job.id,
