@@ -93,6 +93,13 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
     assert created.method.dpo.hyperparameters.beta == 0.2
 
 
+def deep(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"build": found}
+    return found
+
+
 @pytest.mark.parametrize(
     ("more", "param", "text"),
     [
@@ -114,6 +121,8 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
         ({"extra_body": {"recipe": {"bogus": 1}}}, "recipe.bogus", "bogus"),
         ({"extra_body": {"recipe": {"build": {"rnak": 4}}}}, None, "rank"),
         ({"extra_body": {"recipe": {"build": []}}}, "recipe.build", "an object"),
+        ({"extra_body": {"recipe": deep(41)}}, "recipe", "at most 40 levels"),
+        ({"extra_body": {"recipe": deep(900)}}, "recipe", "at most 40 levels"),
         ({"extra_body": {"recipe": {"data": {"source": "x.csv"}}}}, "recipe.data.source", "both"),
         (
             {
@@ -148,6 +157,7 @@ def test_what_cannot_act_is_refused_by_its_name(
             "line 1: the keys 'a'; line 2: a list where an object is due; line 3: no JSON",
         ),
         (b"\xff\xfe\n", "line 1: no JSON"),
+        (b'{"%b": 1}' % (b"k" * 100_000), "line 1: the keys 'kkkk"),
         (b"[" * 100_000, "line 1: no JSON"),
         (b'{"prompt": "a", "chosen": "b", "rejected": "c"}', "line 1: preferences"),
     ],
@@ -157,6 +167,7 @@ def test_a_training_file_is_looked_at_at_once(here: OpenAIWorld, content: bytes,
     with pytest.raises(openai.BadRequestError) as caught:
         here.client.fine_tuning.jobs.create(model=BASE, training_file=file.id)
     assert text in caught.value.message and caught.value.param == "training_file"
+    assert len(caught.value.message) < 1000
 
 
 def test_a_file_of_another_purpose_is_no_training_file(here: OpenAIWorld) -> None:

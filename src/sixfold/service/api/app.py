@@ -29,6 +29,7 @@ from sixfold.service.api import (
     user_routes,
     worker_routes,
 )
+from sixfold.service.api.inference_document import ServiceApi
 from sixfold.service.api.openai import file_routes as openai_files
 from sixfold.service.api.openai import job_routes as openai_jobs
 from sixfold.service.api.openai import model_routes as openai_models
@@ -86,7 +87,7 @@ def create(
             task.cancel()
         await asyncio.gather(*keeping, return_exceptions=True)
 
-    app = FastAPI(
+    app = ServiceApi(
         title="Sixfold",
         version=__version__,
         docs_url=None,  # the console has a page that loads nothing from elsewhere

@@ -36,6 +36,6 @@ class AuditAnswer(BaseModel):
 
 
 @router.get("/api/v1/audit")
-def page(service: In, who: Who, asked: PagedBy) -> Listed:
+def page(service: In, who: Who, asked: PagedBy) -> Listed[AuditAnswer]:
     """For administrators: changes in their tenant, newest first."""
-    return Listed.of(audit.page(service, who, asked), AuditAnswer.of)
+    return Listed[AuditAnswer].of(audit.page(service, who, asked), AuditAnswer.of)

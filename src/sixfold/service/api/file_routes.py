@@ -61,9 +61,9 @@ def page(
     service: In,
     who: Who,
     asked: PagedBy,
-) -> Listed:
+) -> Listed[FileAnswer]:
     """Newest first."""
-    return Listed.of(files.page(service, who, asked), FileAnswer.of)
+    return Listed[FileAnswer].of(files.page(service, who, asked), FileAnswer.of)
 
 
 @router.get("/api/v1/files/{file_id}")

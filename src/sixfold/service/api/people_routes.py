@@ -32,9 +32,9 @@ def keys(
     service: In,
     who: Who,
     asked: PagedBy,
-) -> Listed:
+) -> Listed[KeyAnswer]:
     """Newest first, revoked ones too."""
-    return Listed.of(people.keys(service, who, asked), KeyAnswer.of)
+    return Listed[KeyAnswer].of(people.keys(service, who, asked), KeyAnswer.of)
 
 
 @router.post("/keys/{key_id}/rotate", status_code=201, response_model=KeyAnswer)
@@ -72,9 +72,9 @@ def tenants(
     service: In,
     who: Who,
     asked: PagedBy,
-) -> Listed:
+) -> Listed[TenantAnswer]:
     """For operators."""
-    return Listed.of(people.tenants(service, who, asked), TenantAnswer.of)
+    return Listed[TenantAnswer].of(people.tenants(service, who, asked), TenantAnswer.of)
 
 
 @router.put("/tenants/{tenant_id}/quota")

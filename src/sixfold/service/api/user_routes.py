@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from sixfold.service.api.access import In, Once, PagedBy, Who, done_once
-from sixfold.service.api.shapes import NAME, SCOPE, Body, Listed
+from sixfold.service.api.shapes import NAME, SCOPE, Body, Listed, example
 from sixfold.service.domain.people import Scope, User, role_of, scopes_of
 from sixfold.service.domain.sign_on import ISSUER, PERSON, SUBJECT, AccountIdentity
 from sixfold.service.ports.database import Transaction
@@ -23,6 +23,12 @@ Scopes = Annotated[list[Annotated[str, SCOPE]], Field(min_length=1, max_length=l
 class NewUser(Body):
     """Somebody who may sign on. `issuer`: the provider's address; `subject`: the account's `sub` there."""
 
+    model_config = example(
+        name="Alice",
+        issuer="https://idp.example/realms/staff",
+        subject="7f0c9a31",
+        scopes=["read", "jobs", "predict"],
+    )
     name: str = Field(pattern=PERSON)
     issuer: str = Field(pattern=ISSUER)
     subject: str = Field(pattern=SUBJECT)
@@ -33,6 +39,7 @@ class NewUser(Body):
 class UserScopes(Body):
     """What a person may do."""
 
+    model_config = example(scopes=["read", "predict"])
     scopes: Scopes
 
 
@@ -66,9 +73,9 @@ class UserAnswer(BaseModel):
 
 
 @router.get("")
-def listed(service: In, who: Who, asked: PagedBy) -> Listed:
+def listed(service: In, who: Who, asked: PagedBy) -> Listed[UserAnswer]:
     """Newest first."""
-    return Listed.of(users.page(service, who, asked), UserAnswer.of)
+    return Listed[UserAnswer].of(users.page(service, who, asked), UserAnswer.of)
 
 
 @router.post("", status_code=201, response_model=UserAnswer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import anyio
 from fastapi import APIRouter, Query, Request
@@ -12,7 +12,7 @@ from starlette.types import Message, Receive
 
 from sixfold.service.api.access import In, KeyOfOnce, Who, done_once
 from sixfold.service.api.file_routes import asked_once, blocks
-from sixfold.service.api.openai.shapes import OpenAIFile, listed
+from sixfold.service.api.openai.shapes import OpenAIDeleted, OpenAIFile, OpenAIList
 from sixfold.service.domain.errors import InvalidRequest, QuotaExceeded
 from sixfold.service.domain.files import StoredFile
 from sixfold.service.domain.people import Principal, Scope
@@ -86,12 +86,12 @@ def page(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
     after: Annotated[str | None, Query(max_length=64)] = None,
-) -> dict[str, Any]:
+) -> OpenAIList[OpenAIFile]:
     """By the time they were made."""
     files.expire(service)
     where = {} if purpose is None else {"purpose": purpose}
     found = files.page(service, who, PageQuery(limit, after, order == "desc", where))
-    return listed([OpenAIFile.of(one) for one in found.rows], found.more)
+    return OpenAIList[OpenAIFile].of([OpenAIFile.of(one) for one in found.rows], found.more)
 
 
 @router.get("/{file_id}")
@@ -102,10 +102,10 @@ def get(file_id: str, service: In, who: Who) -> OpenAIFile:
 
 
 @router.delete("/{file_id}")
-def delete(file_id: str, service: In, who: Who) -> dict[str, Any]:
+def delete(file_id: str, service: In, who: Who) -> OpenAIDeleted:
     """Jobs that were given it keep it."""
     files.delete(service, who, file_id)
-    return {"id": file_id, "object": "file", "deleted": True}
+    return OpenAIDeleted(id=file_id, object="file")
 
 
 @router.get("/{file_id}/content", response_class=StreamingResponse)
