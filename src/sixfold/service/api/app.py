@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -70,10 +71,15 @@ OWN_SPANS_ALONE: Final[Any] = {
 
 
 def create(
-    service: Service, home: Path, hosts: Sequence[str] = (), sign_on: SignOn | None = None
+    service: Service,
+    home: Path,
+    hosts: Sequence[str] = (),
+    sign_on: SignOn | None = None,
+    ending: threading.Event | None = None,
 ) -> FrontDoor:
     """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
-    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone.
+    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone. `ending`: from when on streams of events end, which
+    would last as long as their jobs.
     """
     gateway = Gateway(service, home / "gateway")
     records = GatewayRecords(gateway)
@@ -99,6 +105,7 @@ def create(
     app.state.service = service
     app.state.gateway = gateway
     app.state.sign_on = sign_on
+    app.state.ending = ending or threading.Event()
     app.state.figures = records.figures
     app.state.planner = RecipePlanner(service, home / "plans")
     app.state.readiness = Readiness()

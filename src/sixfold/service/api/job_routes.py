@@ -98,7 +98,9 @@ def events(
 async def stream(
     request: Request, job_id: str, service: In, who: Who, after: Seq = 0
 ) -> StreamingResponse:
-    """Live, as server-sent events (`id` is the number: `Last-Event-ID` goes on behind it), until the job is finished."""
+    """Live, as server-sent events (`id` is the number: `Last-Event-ID` goes on behind it), until the job is finished or the
+    server stops.
+    """
     last = request.headers.get("last-event-id", "")
     start = int(last) if last.isdecimal() and len(last) < 16 else after
     await anyio.to_thread.run_sync(jobs.get, service, who, job_id)
@@ -110,8 +112,8 @@ async def stream(
 async def _lines(
     request: Request, service: Service, who: Principal, job_id: str, seq: int
 ) -> AsyncIterator[str]:
-    silent = 0.0
-    while not await request.is_disconnected():
+    silent, ending = 0.0, request.app.state.ending
+    while not ending.is_set() and not await request.is_disconnected():
         state, new = await anyio.to_thread.run_sync(_look, service, who, job_id, seq)
         for event in new:
             seq, silent = event.seq, 0.0
