@@ -24,7 +24,9 @@ HOUR_S: Final = 3600
 )
 @click.option("--expires", metavar="TIME", help="Of the new key, such as 30d; left out: never.")
 @click.option("--revoke", metavar="ID", help="At once.")
-@click.option("--rotate", metavar="ID", help="Make its successor; the old key stays good for a day.")
+@click.option(
+    "--rotate", metavar="ID", help="Make its successor; the old key stays good for a day."
+)
 @click.option(
     "--usage", metavar="TIME", help="What each key used within so long, such as 30d, and its cost."
 )

@@ -19,7 +19,9 @@ from sixfold.core.visible import one_line
 )
 @click.option("--promote", metavar="ALIAS", help="Point this alias at the version.")
 @click.option(
-    "--roll-back", metavar="ALIAS", help="Point this alias at the version that it pointed at before."
+    "--roll-back",
+    metavar="ALIAS",
+    help="Point this alias at the version that it pointed at before.",
 )
 @click.option("--retire", is_flag=True, help="The version answers nobody any more.")
 @click.option(

@@ -25,7 +25,7 @@ CREATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # a request, and 
         {"json": {"name": "b", "scopes": ["read"]}},
     ),
     "/api/v1/tenants": ({"json": {"name": "lab"}}, {"json": {"name": "lab-2"}}),
-    "/api/v1/users": ({"json": ALICE}, {"json": {**ALICE, "subject": "b"}}),
+    "/api/v1/users": ({"json": ALICE}, {"json": {**ALICE, "name": "Bob", "subject": "b"}}),
     "/v1/files": (MULTIPART, OTHER_FILE),
 }
 ELSEWHERE = {  # that other tests hold

@@ -42,7 +42,9 @@ def test_a_database_of_the_first_revision_is_brought_up_to_date(new_url: Callabl
                 {"id": name, "details": json.dumps({"spec": spec, "created_at": 1.0})},
             )
         connection.execute(
-            text("INSERT INTO models (tenant_id, id, name, details) VALUES ('t', 'm', 'm', :details)"),
+            text(
+                "INSERT INTO models (tenant_id, id, name, details) VALUES ('t', 'm', 'm', :details)"
+            ),
             {"details": json.dumps({"created_at": 1.0})},
         )
         for number in (1, 2):

@@ -81,9 +81,7 @@ def test_use_by_key(here: World, prices: Prices | None) -> None:
 def test_versions_fill_the_storage_of_a_tenant(here: World) -> None:
     """What jobs make counts as what is uploaded: where nothing is left, no job is taken."""
     here.finish(here.running())  # a version of 10 bytes
-    people.set_quota(
-        here.service, here.operator, here.operator.tenant_id, Quota(storage_bytes=11)
-    )
+    people.set_quota(here.service, here.operator, here.operator.tenant_id, Quota(storage_bytes=11))
     here.finish(here.running())
     with pytest.raises(QuotaExceeded, match="storage"):
         here.submit()

@@ -102,8 +102,8 @@ def shown_once(
     asked: OnceOnly | None,
     work: Callable[[Transaction], MadeWithKey],
 ) -> JSONResponse:
-    """The same of an answer with a key in it, which is stored nowhere: sent again, the request makes no second one, and the answer
-    has `key: null`.
+    """The same of an answer with a key in it, which is stored nowhere: sent again, the request makes no second one, and the
+    answer has `key: null`.
     """
     made = list[str]()
 
@@ -133,4 +133,6 @@ In = Annotated[Service, Depends(service_of)]
 Who = Annotated[Principal, Depends(principal_of)]
 Once = Annotated[OnceOnly | None, Depends(once_of)]
 PagedBy = Annotated[PageQuery, Depends(page_of)]
-KeyOfOnce = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=MOST_KEY)]
+KeyOfOnce = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=MOST_KEY)
+]

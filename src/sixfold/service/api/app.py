@@ -78,8 +78,8 @@ def create(
     ending: threading.Event | None = None,
 ) -> FrontDoor:
     """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
-    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone. `ending`: from when on streams of events end, which
-    would last as long as their jobs.
+    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone. `ending`: from when on streams of events end,
+    which would last as long as their jobs.
     """
     gateway = Gateway(service, home / "gateway")
     records = GatewayRecords(gateway)

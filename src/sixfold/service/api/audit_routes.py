@@ -16,8 +16,8 @@ router = APIRouter(tags=["people"])
 
 
 class AuditAnswer(BaseModel):
-    """A change. `key_id`: of the key or session that asked for it, `-` for none; `verb`: as `job.cancel`; `subject`: what was changed,
-    by id or name; `outcome`: done, or the code of a refusal.
+    """A change. `key_id`: of the key or session that asked for it, `-` for none; `verb`: as `job.cancel`; `subject`: what was
+    changed, by id or name; `outcome`: done, or the code of a refusal.
     """
 
     id: str

@@ -1,5 +1,5 @@
-"""The application's OpenAPI document, with the routes that the front door answers before it: requests to models. What a deployment
-takes in full, its own document says: `/models/NAME/openapi.json`.
+"""The application's OpenAPI document, with the routes that the front door answers before it: requests to models. What a
+deployment takes in full, its own document says: `/models/NAME/openapi.json`.
 """
 
 from __future__ import annotations

@@ -55,8 +55,8 @@ class NewJob(Body):
 
 
 class JobAnswer(BaseModel):
-    """A job. Times are seconds since 1970. `settings`: of the training, as the plan resolved them; `forgotten_at`: when its run, events
-    and data were removed, as the operator keeps them for a time.
+    """A job. Times are seconds since 1970. `settings`: of the training, as the plan resolved them; `forgotten_at`: when its run,
+    events and data were removed, as the operator keeps them for a time.
     """
 
     id: str

@@ -18,8 +18,8 @@ MOST_HOURS = 24 * 92
 
 
 class KeyCounts(BaseModel):
-    """Of a key. `errors`: answers of 400 and more; `job_s`: seconds in which workers ran its jobs; `cost`: null where the operator
-    named no prices.
+    """Of a key. `errors`: answers of 400 and more; `job_s`: seconds in which workers ran its jobs; `cost`: null where the
+    operator named no prices.
     """
 
     key_id: str

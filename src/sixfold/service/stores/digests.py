@@ -15,8 +15,8 @@ DIGEST: Final = re.compile(r"(?:tree:)?([0-9a-f]{64})")
 
 
 def digests_of(store: StoreConnection) -> frozenset[str]:
-    """Of all tenants. A job's may stand anywhere in what it keeps: a digest too many costs room, one too few costs data. A job whose
-    run is forgotten needs none.
+    """Of all tenants. A job's may stand anywhere in what it keeps: a digest too many costs room, one too few costs data. A
+    job whose run is forgotten needs none.
     """
     columns = (tables.files.c.digest, tables.versions.c.tree)
     found = {row[0] for column in columns for row in store.sql.execute(select(column).distinct())}

@@ -1,5 +1,5 @@
-"""Runs of jobs that ended long ago go: the files of their finished stages, their events, and the data that they read. The job stays,
-with its recipe and what became of it; so do the versions that it made.
+"""Runs of jobs that ended long ago go: the files of their finished stages, their events, and the data that they read. The job
+stays, with its recipe and what became of it; so do the versions that it made.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def _tenants(service: Service) -> Iterator[str]:
 
 def _is_due(job: TrainingJob, before: float) -> bool:
     ended_at = job.finished_at
-    return (
-        job.finished and job.forgotten_at is None and ended_at is not None and ended_at <= before
-    )
+    return job.finished and job.forgotten_at is None and ended_at is not None and ended_at <= before
 
 
 def _forgotten(service: Service, found: TrainingJob, before: float) -> bool:
