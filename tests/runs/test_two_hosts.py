@@ -26,6 +26,8 @@ from sixfold import pipeline
 from sixfold.recipe.load import from_object
 
 PORT = 6399
+EPOCHS = 300  # each is saved: long enough to be cut off in the middle, on a machine that does nothing else, too
+PATIENCE_S = 3600.0  # a safety net: nothing is measured by it
 ENVIRONMENT = {
     **os.environ,
     "RAY_AUTH_MODE": "token",
@@ -111,7 +113,7 @@ def recipe(source: Path, **budget: Any) -> dict[str, Any]:
         "version": 1,
         "data": {"source": str(source), "target": "y"},
         "build": [{"family": "mlp", "hidden": [width]} for width in (4, 5, 6)],
-        "train": {"epochs": 2000},
+        "train": {"epochs": EPOCHS},
         "evaluate": {"folds": 3},
         "budget": budget,
     }
@@ -139,11 +141,12 @@ def test_a_host_that_is_cut_off(hosts: tuple[Host, Host], tmp_path: Path) -> Non
         env=ENVIRONMENT,
     )
     try:
-        until = time.monotonic() + 300
+        until = time.monotonic() + PATIENCE_S
         while len(list(out.glob("evaluate-*.saved"))) < 2 and time.monotonic() < until:
+            assert run.poll() is None, run.communicate()[0]
             time.sleep(0.1)
         system("ip", "-n", second.name, "link", "set", second.device, "down")
-        written = run.communicate(timeout=600)[0]
+        written = run.communicate(timeout=PATIENCE_S)[0]
         assert run.returncode == 0, written
     finally:
         run.kill()

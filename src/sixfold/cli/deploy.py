@@ -34,6 +34,13 @@ SHARE = click.FloatRange(0, 1)
     "--sleep", type=click.IntRange(1), default=300, show_default=True, help="Seconds, with 0:MOST."
 )
 @click.option(
+    "--together",
+    type=click.IntRange(1, 256),
+    default=1,
+    show_default=True,
+    help="Requests of one row that may go to a replica as one.",
+)
+@click.option(
     "--log-share", type=SHARE, default=0.0, show_default=True, help="Of requests to keep."
 )
 @click.option("--wait", is_flag=True, help="Until it answers, or cannot.")
@@ -50,7 +57,8 @@ def command(
     from sixfold.cli.deployments import show
     from sixfold.service.client.client import Client
 
-    options: dict[str, Any] = {"scaling": _scaling(asked["scale"], asked["sleep"])}
+    scaling = _scaling(asked["scale"], asked["sleep"]) | {"most_together": asked["together"]}
+    options: dict[str, Any] = {"scaling": scaling}
     options["log_share"] = asked["log_share"]
     if asked["canary"] is not None:
         target = {"model": model or name, "version": asked["canary"]}

@@ -1,26 +1,40 @@
-"""sixfold deployments: list them, and end one."""
+"""sixfold deployments: list them, change or end one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from sixfold.cli import JSON, show_json
 from sixfold.core.visible import one_line
 
+CHANGES: Final = {
+    "roll-back": "roll-back",
+    "promote-canary": "canary/promote",
+    "end-canary": "canary/end",
+}
+
 
 @click.command(name="deployments")
 @click.argument("name", required=False)
 @click.option("--delete", is_flag=True, help="End NAME; requests in work are finished first.")
+@click.option(
+    "--change",
+    type=click.Choice(CHANGES),
+    help="Go back to the version before; or let the canary answer everything, or nothing more.",
+)
 @JSON
-def command(name: str | None, delete: bool, as_json: bool) -> None:
-    """List the deployments of the service; or show NAME, or end it."""
+def command(name: str | None, delete: bool, change: str | None, as_json: bool) -> None:
+    """List the deployments of the service; or show NAME, change it, or end it."""
     from sixfold.service.client.client import Client
 
-    if delete and name is None:
-        raise click.UsageError("Name the deployment to end: sixfold deployments NAME --delete")
+    if (delete or change) and name is None:
+        verb = "--delete" if delete else f"--change {change}"
+        raise click.UsageError(f"Name the deployment: sixfold deployments NAME {verb}")
     client = Client()
+    if change is not None and name is not None:
+        client.change_deployment(name, CHANGES[change])
     found = list(client.deployments()) if name is None else [client.deployment(name)]
     if delete and name is not None:
         client.undeploy(name)

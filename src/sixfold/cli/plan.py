@@ -53,7 +53,7 @@ def command(
 
     loaded = load(recipe, changes)
     with loaded.placing():
-        plan, found, seen = _planned(loaded, machine, price, probe)
+        plan, found, seen, settings = _planned(loaded, machine, price, probe)
     if as_json:
         parts = ("where", "expected", "found", "remedy")
         problems = [{name: getattr(e, name) for name in parts} for e in found]
@@ -62,6 +62,7 @@ def command(
                 "plan": None if plan is None else plan.model_dump(mode="json"),
                 "problems": problems,
                 "data": seen,
+                "settings": settings,
             }
         )
     else:
@@ -75,8 +76,10 @@ def command(
 
 def _planned(
     loaded: Any, machine: str | None, price: float | None, probe: bool
-) -> tuple[Any, list[SixfoldError], dict[str, Any]]:
-    """The plan, what hinders the run, and what was read; no plan where more than a lack of memory hinders it."""
+) -> tuple[Any, list[SixfoldError], dict[str, Any], dict[str, Any]]:
+    """The plan, what hinders the run, what was read, and how each candidate is trained; no plan where more than a lack of memory
+    hinders it.
+    """
     import psutil
 
     from sixfold.core.errors import BudgetError
@@ -91,9 +94,21 @@ def _planned(
     found = [loaded.placed(error) for error in planning.violations()]
     age_s = time.time() - psutil.Process().create_time()  # as a run's, until it has checked all
     if any(not isinstance(error, BudgetError) for error in found):
-        return None, found, _seen(read)
+        return None, found, _seen(read), {}
     question = PlanQuestion(probe=probe and not found, price=price, read_s=age_s)
-    return foresee(planning, question), found, _seen(read)
+    return foresee(planning, question), found, _seen(read), _settings(planning)
+
+
+def _settings(planning: Any) -> dict[str, Any]:
+    """Of each candidate, with all that the recipe leaves out."""
+    return {
+        one.name: {
+            "family": one.family_name,
+            "build": one.family.model_dump(mode="json"),
+            "train": one.train.model_dump(mode="json"),
+        }
+        for one in planning.as_trained
+    }
 
 
 def _seen(read: Any) -> dict[str, Any]:

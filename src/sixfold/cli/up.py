@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from sixfold.cli import ARTIFACTS, DATABASE, HOME, LOG, observed
+from sixfold.cli.service_options import service_options
 from sixfold.cli.sign_on_options import sign_on_options
 
 if TYPE_CHECKING:
+    from sixfold.service.use_cases.service import ServiceSettings
     from sixfold.service.use_cases.sign_on import SignOn
 
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     help="Make the home and the first key, print it alone, and end: before a first start on another address than loopback.",
 )
 @LOG
+@service_options
 @sign_on_options
 def command(
     home: Path,
@@ -49,13 +52,14 @@ def command(
     allow_hosts: tuple[str, ...],
     first_key: bool,
     log: str | None,
+    settings: ServiceSettings,
     sign_on: SignOn | None,
 ) -> None:
     """Start the service: jobs, registry, keys and the workers of this machine. The first start prints a key, once."""
     from sixfold.service import server
 
     asked = server.Up(
-        home, host, port, database, artifacts, workers, allow_hosts, log=log, sign_on=sign_on
+        home, host, port, database, artifacts, workers, allow_hosts, settings, log, sign_on
     )
     if not first_key:
         with observed(log, "sixfold-server"):

@@ -97,7 +97,8 @@ def _must_be_guarded(service: Service, host: str) -> None:
 
 def _serve(asked: Up, service: Service, first: str | None) -> None:
     hosts = [*asked.allow_hosts, asked.host]
-    app = create(service, asked.home.resolve(), hosts, asked.sign_on)
+    ending = threading.Event()
+    app = create(service, asked.home.resolve(), hosts, asked.sign_on, ending)
     gc.collect()
     gc.freeze()  # what is there now stays: it is not looked through again and again while requests wait
     config = uvicorn.Config(
@@ -116,7 +117,6 @@ def _serve(asked: Up, service: Service, first: str | None) -> None:
     socket = config.bind_socket()
     port = socket.getsockname()[1]
     address = f"http://{f'[{asked.host}]' if ':' in asked.host else asked.host}:{port}"
-    ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: _end(ending))
     server = GracefulServer(config, ending)

@@ -42,6 +42,17 @@ def test_a_scope_that_there_is_not(http: TestClient, path: str, scope: str) -> N
     assert "Input should be" not in answer.text
 
 
+@pytest.mark.parametrize("levels", [50, 500, 900, 5000])
+def test_what_is_nested_without_end_is_refused(http: TestClient, levels: int) -> None:
+    """Neither reading it nor telling of it is a mistake of the server."""
+    headers = {"Content-Type": "application/json"}
+    for inner in ("[" * levels + "]" * levels, '{"a":' * levels + "1" + "}" * levels):
+        for path, name in (("/api/v1/keys", "scopes"), ("/api/v1/jobs", "recipe")):
+            body = f'{{"name": "a", "{name}": {inner}}}'
+            answer = http.post(path, content=body, headers=headers)
+            assert answer.status_code == 400 and len(answer.content) < 2000, answer.text[:300]
+
+
 def test_the_document_lists_the_scopes(http: TestClient) -> None:
     shapes = http.get("/openapi.json").json()["components"]["schemas"]
     for name in ("NewKey", "NewUser", "UserScopes"):

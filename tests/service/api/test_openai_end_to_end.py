@@ -89,6 +89,7 @@ def test_from_a_file_to_a_model_that_answers(client: openai.OpenAI, tmp_path: Pa
         (one.step_number for one in checkpoints), reverse=True
     )
     assert len(checkpoints) == 2
+    assert all(one.metrics.full_valid_loss > 0 for one in checkpoints)  # type: ignore[operator]
     names = [name, *(one.fine_tuned_model_checkpoint for one in checkpoints), BASE]
     assert set(names) <= {one.id for one in client.models.list()}
     for each in (name, checkpoints[-1].fine_tuned_model_checkpoint):  # the first epoch's
@@ -99,6 +100,33 @@ def test_from_a_file_to_a_model_that_answers(client: openai.OpenAI, tmp_path: Pa
             client.chat.completions.create(model=name, messages=[{"role": "user", "content": "?"}])
             time.sleep(0.5)
     assert client.fine_tuning.jobs.retrieve(job.id).status == "succeeded"
+
+
+def test_preferences_through_the_api(client: openai.OpenAI, tmp_path: Path) -> None:
+    """DPO: the plan fills in what was left to it, and result and checkpoint answer."""
+    pairs = [
+        {
+            "input": {"messages": row["messages"][:1]},
+            "preferred_output": row["messages"][1:2],
+            "non_preferred_output": [{"role": "assistant", "content": "No!"}],
+        }
+        for row in chats(16)
+    ]
+    file = write_lines(tmp_path / "pairs.jsonl", pairs)
+    stored = client.files.create(file=file, purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(
+        model=BASE,
+        training_file=stored.id,
+        method={"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 1}}},
+        extra_body={"recipe": {"build": {"rank": 2}}},
+    )
+    done = until(client, job.id, "succeeded")
+    settings = done.method.dpo.hyperparameters
+    assert (settings.n_epochs, settings.batch_size) == (1, 4)
+    assert settings.beta == 0.1 and settings.learning_rate_multiplier == 1.0
+    (kept,) = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    for name in (done.fine_tuned_model, kept.fine_tuned_model_checkpoint):
+        _answers(client, name)
 
 
 def _answers(client: openai.OpenAI, name: str) -> None:

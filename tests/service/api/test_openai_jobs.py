@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 from openai_worlds import BASE, OpenAIWorld, openai_world, rows
-from service_worlds import holding
+from service_worlds import NEEDS, holding
 
 from sixfold.recipe.load import from_text
 from sixfold.service.domain.jobs import JobFailure, JobNeeds
@@ -37,6 +37,24 @@ def test_a_job_as_the_client_reads_it(here: OpenAIWorld) -> None:
     assert (job.error, job.fine_tuned_model, job.finished_at, job.trained_tokens) == (None,) * 4
     assert (job.metadata, job.result_files, job.organization_id) == ({"team": "a"}, [], "sixfold")
     assert here.client.fine_tuning.jobs.retrieve(job.id).to_dict() == job.to_dict()
+
+
+def test_auto_is_what_the_plan_says(here: OpenAIWorld) -> None:
+    """Until there is a plan it is `auto`; what was asked for stays as it was asked."""
+    method = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 7}}}
+    job = here.job(method=method)
+    assert job.hyperparameters.batch_size == "auto" and job.hyperparameters.n_epochs == 7
+    held = here.world.claim("w", 0)
+    assert held is not None
+    told = {"epochs": 7, "batch_size": 4, "learning_rate": 1e-4, "adapt": "lora", "beta": 0.1}
+    workers.planned(here.world.service, here.world.operator, holding(held), NEEDS, told)
+    found = here.client.fine_tuning.jobs.retrieve(job.id)
+    assert found.hyperparameters.to_dict() == {
+        "n_epochs": 7,
+        "batch_size": 4,
+        "learning_rate_multiplier": 0.5,
+    }
+    assert found.method.supervised.hyperparameters.to_dict() == found.hyperparameters.to_dict()
 
 
 def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
@@ -75,6 +93,13 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
     assert created.method.dpo.hyperparameters.beta == 0.2
 
 
+def deep(levels: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(levels):
+        found = {"build": found}
+    return found
+
+
 @pytest.mark.parametrize(
     ("more", "param", "text"),
     [
@@ -96,6 +121,8 @@ def test_its_recipe_is_made_of_the_request(here: OpenAIWorld) -> None:
         ({"extra_body": {"recipe": {"bogus": 1}}}, "recipe.bogus", "bogus"),
         ({"extra_body": {"recipe": {"build": {"rnak": 4}}}}, None, "rank"),
         ({"extra_body": {"recipe": {"build": []}}}, "recipe.build", "an object"),
+        ({"extra_body": {"recipe": deep(41)}}, "recipe", "at most 40 levels"),
+        ({"extra_body": {"recipe": deep(900)}}, "recipe", "at most 40 levels"),
         ({"extra_body": {"recipe": {"data": {"source": "x.csv"}}}}, "recipe.data.source", "both"),
         (
             {
@@ -130,6 +157,7 @@ def test_what_cannot_act_is_refused_by_its_name(
             "line 1: the keys 'a'; line 2: a list where an object is due; line 3: no JSON",
         ),
         (b"\xff\xfe\n", "line 1: no JSON"),
+        (b'{"%b": 1}' % (b"k" * 100_000), "line 1: the keys 'kkkk"),
         (b"[" * 100_000, "line 1: no JSON"),
         (b'{"prompt": "a", "chosen": "b", "rejected": "c"}', "line 1: preferences"),
     ],
@@ -139,6 +167,7 @@ def test_a_training_file_is_looked_at_at_once(here: OpenAIWorld, content: bytes,
     with pytest.raises(openai.BadRequestError) as caught:
         here.client.fine_tuning.jobs.create(model=BASE, training_file=file.id)
     assert text in caught.value.message and caught.value.param == "training_file"
+    assert len(caught.value.message) < 1000
 
 
 def test_a_file_of_another_purpose_is_no_training_file(here: OpenAIWorld) -> None:

@@ -13,6 +13,22 @@ from console_worlds import served
 from service_worlds import World, world
 
 from sixfold.service.api.app import create
+from sixfold.service.client.transport import Transport
+
+
+@pytest.fixture(autouse=True)
+def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command leaves its connections to its end, and here it does not end."""
+    made, begin = list[Transport](), Transport.__post_init__
+
+    def kept(self: Transport) -> None:
+        begin(self)
+        made.append(self)
+
+    monkeypatch.setattr(Transport, "__post_init__", kept)
+    yield
+    for one in made:
+        one.close()
 
 
 @pytest.fixture

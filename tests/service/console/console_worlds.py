@@ -223,6 +223,7 @@ def addresses(made: Site) -> list[str]:
         "/console/keys": ["/console/keys"],
         "/console/people": ["/console/people"],
         "/console/system": ["/console/system"],
+        "/console/audit": ["/console/audit"],
         "/console/{path:path}": ["/console/nothing"],
     }
     return [path for route in page_routes() for path in known[route]]

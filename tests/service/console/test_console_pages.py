@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from console_worlds import Site, addresses, filled, page_routes, token_of
+from console_worlds import Site, addresses, deployed, filled, page_routes, token_of
 
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.receipt import Receipt
@@ -17,12 +17,14 @@ from sixfold.recipe.schema import Recipe
 from sixfold.service.console import file_preview, recipe_form
 from sixfold.service.console.console import router
 from sixfold.service.console.words import LANGUAGES, catalog, recipe_help
-from sixfold.service.domain.deployments import DeploymentState
+from sixfold.service.domain.deployments import Canary, DeploymentState, Scaling
 from sixfold.service.domain.jobs import JobState
 from sixfold.service.domain.people import IN_ADMIN, ROLES, Scope
+from sixfold.service.domain.records import Usage
 from sixfold.service.domain.registry import VersionState
 from sixfold.service.domain.sign_on import AccountIdentity
-from sixfold.service.use_cases import files, jobs, people, users
+from sixfold.service.use_cases import deployments, files, jobs, people, usage, users
+from sixfold.service.use_cases.deployments import DeploymentRequest, VersionName
 from sixfold.service.use_cases.jobs import JobRequest
 from sixfold.service.use_cases.people import KeyRequest
 from sixfold.service.use_cases.users import UserRequest
@@ -37,6 +39,7 @@ PAGES = (
     "/console/keys",
     "/console/people",
     "/console/system",
+    "/console/audit",
 )
 EVIL = "<script>alert(1)</script>"
 
@@ -285,6 +288,44 @@ def test_versions_are_promoted_rolled_back_and_retired(here: Site, tmp_path: Pat
     report = here.client.get("/console/models/iris/2/report")
     assert "sandbox" in report.headers["content-security-policy"]
     assert "The report" in report.text
+
+
+def test_a_deployment_keeps_what_its_form_has_no_field_for(here: Site, tmp_path: Path) -> None:
+    filled(here, tmp_path / "trees")
+    made, page = here.world, "/console/deployments"
+    rules = Canary("", 0.5, most_slower=3.0)
+    scaling = Scaling(0, 2, 60.0, target_queue=9, most_together=32)
+    canary = VersionName("iris", "2"), rules
+    asked = DeploymentRequest(VersionName("iris", "1"), scaling, canary, log_share=0.25)
+    deployed(made, "iris", asked)
+    sent = {"model": "iris", "version": "1", "name": "iris", "least": "0", "most": "3"}
+    sent |= {"sleep_after_s": "60", "canary": "2", "canary_share": "20"}
+    sent |= {"most_together": "64", "log_share": "12.5"}
+    assert here.post(page, **sent).status_code == 303
+    found = deployments.get(made.service, made.operator, "iris")
+    assert found.scaling == Scaling(0, 3, 60.0, target_queue=9, most_together=64)
+    assert found.canary is not None and found.log_share == 0.125
+    assert (found.canary.share, found.canary.most_slower) == (0.2, 3.0)
+    for wrong in ({"least": "1e300"}, {"canary_share": "101"}, {"log_share": "-1"}):
+        assert here.post(page, **{**sent, **wrong}).status_code == 400
+    assert deployments.get(made.service, made.operator, "iris") == found
+
+
+def test_what_keys_used_and_who_changed_what(here: Site) -> None:
+    who, hour = here.world.operator, int(here.world.clock.at) // 3600 * 3600
+    assert "last 30 days" not in here.client.get("/console/keys").text
+    usage.add(here.world.service, [Usage(who.tenant_id, who.key_id, hour, 12_345)])
+    text = here.client.get("/console/keys").text
+    assert "last 30 days" in text and "12,345" in text
+    for at in range(26):
+        here.world.submit(name=f"job-{at}")
+    first = here.client.get("/console/audit").text
+    older = re.search(r'href="(/console/audit\?after=[^"]+)"', first)
+    assert older is not None and first.count("job.submit") == 25 and "name: job-25" in first
+    assert "name: job-0" in here.client.get(older[1]).text
+    request = KeyRequest("k", ROLES["developer"])
+    _, key = people.create_key(here.world.service, who, request)
+    assert here.sign_in(key).get("/console/audit").status_code == 403
 
 
 def test_what_is_no_report_is_not_shown(here: Site, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from http.client import HTTPConnection, HTTPException
@@ -67,3 +68,32 @@ def check(counts: dict[str, int]) -> None:
 def test_stops_under_load_lose_no_request(tmp_path: Path, bundle: Path) -> None:
     with live_service(tmp_path, bundle, workers=0) as service:
         check(stops(service, int(os.environ.get("SIXFOLD_STOPS", STOPS))))
+
+
+def watching(service: LiveService, job: str) -> HTTPConnection:
+    """A client in the middle of a job's stream of events, which lasts as long as the job."""
+    http = HTTPConnection("127.0.0.1", service.port, timeout=60)
+    headers = {"Authorization": f"Bearer {service.key}"}
+    http.request("GET", f"/api/v1/jobs/{job}/stream", headers=headers)
+    answer = http.getresponse()
+    assert answer.status == 200 and answer.readline().startswith(b"id: 1")
+    return http
+
+
+@pytest.mark.slow
+def test_a_stop_ends_streams_and_a_second_signal_ends_at_once(tmp_path: Path, bundle: Path) -> None:
+    """Who only watches holds nobody up; what was acknowledged is there afterwards, however the server ended."""
+    with live_service(tmp_path, bundle, workers=0) as service:
+        jobs = [service.submit()]
+        watched = watching(service, jobs[0])
+        assert service.terminate() == 0
+        watched.close()
+        assert "timeout graceful shutdown" not in service.log()
+        service.start()
+        jobs.append(service.submit())
+        assert service.server is not None
+        for _ in range(2):
+            service.server.send_signal(signal.SIGTERM)
+        assert service.server.wait(60) in (0, 1, -signal.SIGTERM)
+        service.start()
+        assert {one["id"] for one in service.client().jobs()} == set(jobs)

@@ -361,6 +361,9 @@ def test_events_are_kept_once_and_in_order(database: SqlDatabase) -> None:
         assert rows.events.before(one.id, "job-0000", None, 2) == kept[:2:-1]
         assert rows.events.before(one.id, "job-0000", 3, 9) == kept[1::-1]
         assert rows.events.after(two.id, "job-0000", 0, 9) == ()
+        assert rows.events.remove(two.id, "job-0000", 5) == 0
+        assert rows.events.remove(one.id, "job-0000", 4) == 4
+        assert rows.events.after(one.id, "job-0000", 0, 9) == kept[4:]
 
 
 def test_events_of_some_kinds_are_found_among_many(database: SqlDatabase) -> None:

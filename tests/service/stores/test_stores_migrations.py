@@ -41,6 +41,24 @@ def test_a_database_of_the_first_revision_is_brought_up_to_date(new_url: Callabl
                 ),
                 {"id": name, "details": json.dumps({"spec": spec, "created_at": 1.0})},
             )
+        connection.execute(
+            text(
+                "INSERT INTO models (tenant_id, id, name, details) VALUES ('t', 'm', 'm', :details)"
+            ),
+            {"details": json.dumps({"created_at": 1.0})},
+        )
+        for number in (1, 2):
+            connection.execute(
+                text(
+                    "INSERT INTO model_versions (tenant_id, id, model_id, number, tree, state, details)"
+                    " VALUES ('t', :id, 'm', :number, 'x', 'active', :details)"
+                ),
+                {
+                    "id": f"v{number}",
+                    "number": number,
+                    "details": json.dumps({"bytes": 500 * number, "created_at": 1.0}),
+                },
+            )
     engine.dispose()
     database = open_database(url)
     database.check()
@@ -51,6 +69,8 @@ def test_a_database_of_the_first_revision_is_brought_up_to_date(new_url: Callabl
         ]
         assert rows.tenants.get("t").quota.jobs_waiting == 1000
         rows.jobs.save(tuned[0])
+        assert [rows.versions.get("t", one).bytes for one in ("v1", "v2")] == [500, 1000]
+        assert rows.files.stored_bytes("t") == 1500
     database.close()
 
 

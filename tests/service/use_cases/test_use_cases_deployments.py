@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 from service_worlds import World
 
-from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits
-from sixfold.service.domain.errors import Conflict, Forbidden, NotFound
+from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits, Scaling
+from sixfold.service.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from sixfold.service.domain.people import Scope
 from sixfold.service.ports.registry import VersionQuery
 from sixfold.service.use_cases import deployments, people, registry
@@ -99,3 +99,31 @@ def test_ways_back_are_for_who_may_deploy_and_of_ones_own(
     )
     with pytest.raises(Forbidden):
         verb(here.service, people.authenticate(here.service, key), "d")
+
+
+@pytest.mark.parametrize(
+    ("facts", "where"),
+    [
+        ({"scaling": Scaling(least=-1)}, "scaling.least"),
+        ({"scaling": Scaling(least=10**300, most=10**300)}, "scaling.least"),
+        ({"scaling": Scaling(most=65)}, "scaling.most"),
+        ({"scaling": Scaling(most=0, least=0, sleep_after_s=5.0)}, "scaling.most"),
+        ({"scaling": Scaling(least=3, most=2)}, "scaling"),
+        ({"scaling": Scaling(least=0)}, "scaling.sleep_after_s"),
+        ({"scaling": Scaling(least=0, sleep_after_s=-5.0)}, "scaling.sleep_after_s"),
+        ({"scaling": Scaling(target_queue=0)}, "scaling.target_queue"),
+        ({"scaling": Scaling(most_together=0)}, "scaling.most_together"),
+        ({"canary": (VersionName("iris"), Canary("", 50.0))}, "canary.share"),
+        ({"canary": (VersionName("iris"), Canary("", 0.5, most_slower=0.0))}, "canary.most_slower"),
+        ({"log_share": 100.0}, "log_share"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused_whoever_asks(
+    here: World, facts: dict[str, object], where: str
+) -> None:
+    """The console's form has no schema of its own."""
+    versions(here, 1)
+    asked = DeploymentRequest(VersionName("iris"), **facts)  # type: ignore[arg-type]
+    with pytest.raises(InvalidRequest) as caught, here.service.database.transaction() as rows:
+        deployments.deploy(here.service, rows, here.operator, "d", asked)
+    assert caught.value.where == where

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sixfold.service.worker.tuning_result import TuningFacts, checkpoints
+from sixfold.service.worker import plan_answer
+from sixfold.service.worker.tuning_result import TuningFacts, checkpoints, held_out
 
 
 def steps(epoch: int, first: int, losses: list[float]) -> dict[str, Any]:
@@ -53,3 +56,28 @@ def test_checkpoints_come_in_the_order_of_their_epochs(tmp_path: Path) -> None:
         (tmp_path / "checkpoints" / f"epoch-{number}").mkdir(parents=True)
     assert [epoch for epoch, _ in checkpoints(tmp_path)] == [9, 10, 11]
     assert list(checkpoints(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("quality", "found"),
+    [
+        ([("bits_per_byte", 2.0), ("perplexity", math.e)], {"full_valid_loss": 1.0}),
+        ([("perplexity", None)], {}),
+        ([("preference_accuracy", 0.5)], {}),
+        ([], {}),
+    ],
+)
+def test_a_checkpoints_loss_on_what_was_held_out(
+    quality: list[tuple[str, float | None]], found: dict[str, float]
+) -> None:
+    rows = [{"metric": name, "holdout_after": value} for name, value in quality]
+    assert held_out({"quality": rows}) == pytest.approx(found)
+
+
+def test_settings_of_one_candidate_alone() -> None:
+    train = {"epochs": 3, "batch_size": "full", "optimizer": {"name": "adamw"}, "clip": 1.0}
+    one = {"family": "language", "build": {"adapt": "lora", "rank": 8}, "train": train}
+    told = {"epochs": 3, "batch_size": "full", "adapt": "lora"}
+    assert plan_answer.settings({"settings": {"language": one}}) == told
+    assert plan_answer.settings({"settings": {"a": one, "b": one}}) == {}
+    assert plan_answer.settings({}) == {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Header, Query, Request
@@ -26,6 +27,14 @@ OPEN: Final = frozenset(
     {"/livez", "/readyz", "/openapi.json", "/docs"}
 )  # without a key; a test walks all others
 MOST_KEY: Final = 255  # characters of an Idempotency-Key
+
+
+@dataclass(frozen=True)
+class MadeWithKey:
+    """What was made, and the API key that belongs to it, which `answer` does not have."""
+
+    answer: BaseModel
+    key: str
 
 
 def service_of(request: Request) -> Service:
@@ -87,6 +96,26 @@ def done_once(
     return JSONResponse(dict(answer), found)
 
 
+def shown_once(
+    service: Service,
+    who: Principal,
+    asked: OnceOnly | None,
+    work: Callable[[Transaction], MadeWithKey],
+) -> JSONResponse:
+    """The same of an answer with a key in it, which is stored nowhere: sent again, the request makes no second one, and the
+    answer has `key: null`.
+    """
+    made = list[str]()
+
+    def answered(rows: Transaction) -> Answer:
+        found = work(rows)
+        made.append(found.key)
+        return 201, found.answer.model_dump(mode="json")
+
+    status, answer = once(service, who, asked, answered)
+    return JSONResponse({**answer, "key": made[0]} if made else dict(answer), status)
+
+
 def plain(value: object) -> Any:
     """As JSON has it."""
     return json.loads(strict_json.text(value))
@@ -104,3 +133,6 @@ In = Annotated[Service, Depends(service_of)]
 Who = Annotated[Principal, Depends(principal_of)]
 Once = Annotated[OnceOnly | None, Depends(once_of)]
 PagedBy = Annotated[PageQuery, Depends(page_of)]
+KeyOfOnce = Annotated[
+    str | None, Header(alias="Idempotency-Key", min_length=1, max_length=MOST_KEY)
+]

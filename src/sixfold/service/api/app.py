@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from sixfold import __version__
 from sixfold.core.errors import SixfoldError
 from sixfold.serve.hosts import Hosts
 from sixfold.service.api import (
+    audit_routes,
     deployment_routes,
     file_routes,
     job_routes,
@@ -28,6 +30,7 @@ from sixfold.service.api import (
     user_routes,
     worker_routes,
 )
+from sixfold.service.api.inference_document import ServiceApi
 from sixfold.service.api.openai import file_routes as openai_files
 from sixfold.service.api.openai import job_routes as openai_jobs
 from sixfold.service.api.openai import model_routes as openai_models
@@ -52,6 +55,7 @@ ROUTERS = (
     worker_routes,
     system_routes,
     usage_routes,
+    audit_routes,
     openai_files,
     openai_jobs,
     openai_models,
@@ -67,10 +71,15 @@ OWN_SPANS_ALONE: Final[Any] = {
 
 
 def create(
-    service: Service, home: Path, hosts: Sequence[str] = (), sign_on: SignOn | None = None
+    service: Service,
+    home: Path,
+    hosts: Sequence[str] = (),
+    sign_on: SignOn | None = None,
+    ending: threading.Event | None = None,
 ) -> FrontDoor:
     """`home`: for bundles on this machine. `hosts`: names by which it may be asked, besides loopback and the address that a
-    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone.
+    request came to. `sign_on`: with accounts of elsewhere; None: with keys alone. `ending`: from when on streams of events end,
+    which would last as long as their jobs.
     """
     gateway = Gateway(service, home / "gateway")
     records = GatewayRecords(gateway)
@@ -84,7 +93,7 @@ def create(
             task.cancel()
         await asyncio.gather(*keeping, return_exceptions=True)
 
-    app = FastAPI(
+    app = ServiceApi(
         title="Sixfold",
         version=__version__,
         docs_url=None,  # the console has a page that loads nothing from elsewhere
@@ -96,6 +105,7 @@ def create(
     app.state.service = service
     app.state.gateway = gateway
     app.state.sign_on = sign_on
+    app.state.ending = ending or threading.Event()
     app.state.figures = records.figures
     app.state.planner = RecipePlanner(service, home / "plans")
     app.state.readiness = Readiness()

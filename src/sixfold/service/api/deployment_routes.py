@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from sixfold.service.api.access import In, Once, PagedBy, Who, done_once
-from sixfold.service.api.shapes import NAME, Body, Listed
+from sixfold.service.api.shapes import NAME, Body, Listed, example
 from sixfold.service.domain.deployments import Canary, Deployment, DriftLimits, Scaling
 from sixfold.service.gateway.gateway import Gateway
 from sixfold.service.ports.database import Transaction
@@ -59,6 +59,7 @@ class DriftBody(Body):
     index above `psi`; where they are given, Kolmogorov-Smirnov statistic above `ks`, share of unseen values above `unseen`.
     """
 
+    model_config = example(psi=0.1, ks=0.2, unseen=0.05, least_rows=500)
     psi: float = Field(0.25, ge=0, le=1000)
     ks: float | None = Field(None, ge=0, le=1)
     unseen: float | None = Field(None, ge=0, le=1)
@@ -74,6 +75,12 @@ class NewDeployment(VersionNameBody):
     before stays.
     """
 
+    model_config = example(
+        model="churn",
+        version="production",
+        scaling={"least": 1, "most": 4},
+        canary={"model": "churn", "version": "candidate", "share": 0.1},
+    )
     scaling: ScalingBody = Field(default_factory=ScalingBody)
     canary: CanaryBody | None = None
     shadow: VersionNameBody | None = None
@@ -170,9 +177,9 @@ def page(
     service: In,
     who: Who,
     asked: PagedBy,
-) -> Listed:
+) -> Listed[DeploymentAnswer]:
     """Newest first."""
-    return Listed.of(deployments.page(service, who, asked), DeploymentAnswer.of)
+    return Listed[DeploymentAnswer].of(deployments.page(service, who, asked), DeploymentAnswer.of)
 
 
 @router.get("/{name}")

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from tempfile import SpooledTemporaryFile
 from typing import IO, Annotated, Any, BinaryIO, cast
 
 import anyio
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 
-from sixfold.service.api.access import In, PagedBy, Who
+from sixfold.service.api.access import In, KeyOfOnce, PagedBy, Who, done_once
 from sixfold.service.api.shapes import FileAnswer, Listed
 from sixfold.service.domain.errors import NotFound, QuotaExceeded, Unprocessable
-from sixfold.service.domain.people import Scope
+from sixfold.service.domain.files import StoredFile
+from sixfold.service.domain.people import Principal, Scope
+from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import files
+from sixfold.service.use_cases.files import FileRequest
+from sixfold.service.use_cases.idempotency import OnceOnly
+from sixfold.service.use_cases.service import Service
 
 router = APIRouter(tags=["files"])
 CHUNK = 1 << 20
@@ -22,20 +28,32 @@ IN_MEMORY = 1 << 20  # of an upload, before it goes to a temporary file
 Digest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
 
-@router.post("/api/v1/files", status_code=201)
+@router.post("/api/v1/files", status_code=201, response_model=FileAnswer)
 async def upload(
     request: Request,
     service: In,
     who: Who,
     filename: Annotated[str, Query(min_length=1, max_length=255)],
     purpose: Annotated[str, Query(max_length=64)] = "data",
-) -> FileAnswer:
-    """The body is the file."""
+    idempotency_key: KeyOfOnce = None,
+) -> JSONResponse:
+    """The body is the file. With an `Idempotency-Key`, sending it again makes no second one."""
     who.require(Scope.FILES)
+    asked = FileRequest(filename, purpose)
     with cast(BinaryIO, SpooledTemporaryFile(IN_MEMORY)) as aside:
         await received(request.stream(), aside, service.settings.most_upload_bytes)
-        file = await anyio.to_thread.run_sync(files.upload, service, who, filename, aside, purpose)
-    return FileAnswer.of(file)
+        new = await anyio.to_thread.run_sync(files.stored, service, who, aside, asked)
+    once = asked_once(idempotency_key, request, new)
+    return await anyio.to_thread.run_sync(_added, service, who, new, once)
+
+
+def _added(
+    service: Service, who: Principal, new: StoredFile, asked: OnceOnly | None
+) -> JSONResponse:
+    def work(rows: Transaction) -> FileAnswer:
+        return FileAnswer.of(files.add(service, rows, who, new))
+
+    return done_once(service, who, asked, work, 201)
 
 
 @router.get("/api/v1/files")
@@ -43,9 +61,9 @@ def page(
     service: In,
     who: Who,
     asked: PagedBy,
-) -> Listed:
+) -> Listed[FileAnswer]:
     """Newest first."""
-    return Listed.of(files.page(service, who, asked), FileAnswer.of)
+    return Listed[FileAnswer].of(files.page(service, who, asked), FileAnswer.of)
 
 
 @router.get("/api/v1/files/{file_id}")
@@ -96,6 +114,15 @@ async def put(digest: Digest, request: Request, service: In, who: Who) -> dict[s
     if found != digest:
         raise Unprocessable("the body", f"SHA-256 {digest}", found, "Send it again.")
     return {"digest": found, "bytes": size}
+
+
+def asked_once(key: str | None, request: Request, new: StoredFile) -> OnceOnly | None:
+    """What an Idempotency-Key of an upload stands for: the file, however it was sent."""
+    if key is None:
+        return None
+    lasts = None if new.expires_at is None else round(new.expires_at - new.created_at)
+    facts = (request.url.path, new.filename, new.purpose, lasts, new.digest)
+    return OnceOnly(key, hashlib.sha256(repr(facts).encode()).hexdigest())
 
 
 async def received(stream: AsyncIterator[bytes], aside: IO[bytes], most: int) -> None:

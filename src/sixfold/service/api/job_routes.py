@@ -25,6 +25,7 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 WATCH_S = 0.3  # between two looks for new events: guessed
 KEEP_ALIVE_S = 15.0
 EVENTS_AT_ONCE = 500
+Seq = Annotated[int, Query(ge=0, lt=1 << 63)]  # known before the stream begins
 
 
 @router.post("", status_code=201, response_model=JobAnswer)
@@ -44,10 +45,10 @@ def page(
     who: Who,
     asked: PagedBy,
     state: JobState | None = None,
-) -> Listed:
+) -> Listed[JobAnswer]:
     """Newest first."""
     where = {} if state is None else {"state": str(state)}
-    return Listed.of(jobs.page(service, who, replace(asked, where=where)), JobAnswer.of)
+    return Listed[JobAnswer].of(jobs.page(service, who, replace(asked, where=where)), JobAnswer.of)
 
 
 @router.get("/{job_id}")
@@ -85,19 +86,21 @@ def events(
     job_id: str,
     service: In,
     who: Who,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Seq = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Listed:
+) -> Listed[EventAnswer]:
     """Oldest first, behind the number `after`."""
     found = jobs.events_after(service, who, job_id, after, limit + 1)
-    return Listed.of(Page(found[:limit], len(found) > limit), EventAnswer.of)
+    return Listed[EventAnswer].of(Page(found[:limit], len(found) > limit), EventAnswer.of)
 
 
 @router.get("/{job_id}/stream", response_class=StreamingResponse)
 async def stream(
-    request: Request, job_id: str, service: In, who: Who, after: Annotated[int, Query(ge=0)] = 0
+    request: Request, job_id: str, service: In, who: Who, after: Seq = 0
 ) -> StreamingResponse:
-    """Live, as server-sent events (`id` is the number: `Last-Event-ID` goes on behind it), until the job is finished."""
+    """Live, as server-sent events (`id` is the number: `Last-Event-ID` goes on behind it), until the job is finished or the
+    server stops.
+    """
     last = request.headers.get("last-event-id", "")
     start = int(last) if last.isdecimal() and len(last) < 16 else after
     await anyio.to_thread.run_sync(jobs.get, service, who, job_id)
@@ -109,8 +112,8 @@ async def stream(
 async def _lines(
     request: Request, service: Service, who: Principal, job_id: str, seq: int
 ) -> AsyncIterator[str]:
-    silent = 0.0
-    while not await request.is_disconnected():
+    silent, ending = 0.0, request.app.state.ending
+    while not ending.is_set() and not await request.is_disconnected():
         state, new = await anyio.to_thread.run_sync(_look, service, who, job_id, seq)
         for event in new:
             seq, silent = event.seq, 0.0

@@ -31,9 +31,9 @@ def page(
     service: In,
     who: Who,
     asked: PagedBy,
-) -> Listed:
+) -> Listed[ModelAnswer]:
     """Newest first, without their versions."""
-    return Listed.of(registry.models(service, who, asked), ModelAnswer.of)
+    return Listed[ModelAnswer].of(registry.models(service, who, asked), ModelAnswer.of)
 
 
 @router.get("/{name}")

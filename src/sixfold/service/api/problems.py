@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -19,6 +20,7 @@ from sixfold.service.domain.errors import InvalidRequest, ServiceError
 log = logging.getLogger(__name__)
 
 MEDIA: Final = "application/problem+json"
+MOST_SHOWN: Final = 80  # characters of what was sent
 OPENAI: Final = "/v1/"
 OPENAI_TYPES: Final = {
     401: "authentication_error",
@@ -113,6 +115,15 @@ def answer(request: Request, error: SixfoldError) -> JSONResponse:
     return JSONResponse(problem_body(error, status, code, request), status, headers, MEDIA)
 
 
+def shown(value: object) -> str:
+    """Of what was sent, however deep it is.
+
+    >>> shown("a" * 100) == repr("a" * 100)[:80], shown([[[[[[[[1]]]]]]]])
+    (True, '[[[[[[[...]]]]]]]')
+    """
+    return (reprlib.repr(value) if isinstance(value, dict | list) else repr(value))[:MOST_SHOWN]
+
+
 def is_openai(request: Request) -> bool:
     """Whether the route is one of OpenAI's."""
     return request.url.path.startswith(OPENAI)
@@ -152,7 +163,7 @@ async def _validation(request: Request, error: Exception) -> JSONResponse:
         error.errors()[0] if isinstance(error, RequestValidationError) else {}
     )
     where = ".".join(str(part) for part in first.get("loc", ("the request",)))
-    found = repr(first.get("input"))[:80]
+    found = shown(first.get("input"))
     return answer(
         request,
         InvalidRequest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -16,7 +16,9 @@ from sixfold.service.domain.registry import Alias, ModelVersion, RegisteredModel
 from sixfold.service.ports.pages import Page, Row
 from sixfold.service.use_cases.registry import ModelPage
 
+Answer = TypeVar("Answer", bound=BaseModel)
 NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+DIGEST_EXAMPLE = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SCOPE = WithJsonSchema({"type": "string", "enum": sorted(Scope)})  # the domain says what is wrong
 
 
@@ -26,12 +28,20 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def example(**fields: Any) -> ConfigDict:
+    """Of a body, for the OpenAPI document."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
+
+
 class NewJob(Body):
     """A recipe and its files: plain relative path beside the recipe → id of an uploaded file."""
 
-    recipe: str = Field(
-        max_length=1 << 20, examples=["version: 1\nname: iris\ndata: {source: 'sklearn:iris'}\n"]
+    model_config = example(
+        recipe="version: 1\nname: churn\ndata: {source: churn.csv, target: left}\n",
+        files={"churn.csv": "file-01k9x0h6w2t7m4c8d5f3g1j9n0p2"},
+        publish="churn",
     )
+    recipe: str = Field(max_length=1 << 20)
     files: dict[str, str] = Field(default_factory=dict, max_length=1000)
     name: str | None = Field(None, pattern=NAME)
     priority: int = Field(
@@ -45,7 +55,9 @@ class NewJob(Body):
 
 
 class JobAnswer(BaseModel):
-    """A job. Times are seconds since 1970."""
+    """A job. Times are seconds since 1970. `settings`: of the training, as the plan resolved them; `forgotten_at`: when its run,
+    events and data were removed, as the operator keeps them for a time.
+    """
 
     id: str
     name: str
@@ -66,6 +78,8 @@ class JobAnswer(BaseModel):
     failure: dict[str, Any] | None
     result: dict[str, Any]
     progress: dict[str, Any]
+    settings: dict[str, Any]
+    forgotten_at: float | None
 
     @classmethod
     def of(cls, job: TrainingJob) -> Self:
@@ -90,6 +104,8 @@ class JobAnswer(BaseModel):
             failure=None if job.failure is None else asdict(job.failure),
             result=dict(job.result),
             progress=dict(job.progress),
+            settings=dict(job.settings),
+            forgotten_at=job.forgotten_at,
         )
 
 
@@ -191,12 +207,14 @@ class ModelWithVersions(ModelAnswer):
 class NewAlias(Body):
     """`version`: a number, another alias, or `latest`."""
 
+    model_config = example(version="3")
     version: str = Field("latest", max_length=63)
 
 
 class NewKey(Body):
     """A key's name, what it may do, and for how long."""
 
+    model_config = example(name="ci", scopes=["read", "predict"], expires_after_s=2592000)
     name: str = Field(min_length=1, max_length=64)
     scopes: list[Annotated[str, SCOPE]] = Field(min_length=1, max_length=len(Scope))
     expires_after_s: float | None = Field(None, gt=0, le=10 * 366 * 86400)
@@ -228,6 +246,7 @@ class KeyAnswer(BaseModel):
 class QuotaBody(Body):
     """Limits of a tenant; null: none."""
 
+    model_config = example(jobs_running=4, storage_bytes=50_000_000_000, requests_per_minute=600)
     jobs_running: int | None = Field(None, ge=0)
     jobs_waiting: int | None = Field(1000, ge=0)
     memory_bytes: int | None = Field(None, ge=0)
@@ -243,6 +262,7 @@ class QuotaBody(Body):
 class NewTenant(Body):
     """A tenant's name and limits."""
 
+    model_config = example(name="lab", quota={"jobs_running": 4})
     name: str = Field(pattern=NAME)
     quota: QuotaBody = Field(default_factory=QuotaBody)
 
@@ -271,6 +291,14 @@ class TenantAnswer(BaseModel):
 class Hello(Body):
     """A worker and what it has."""
 
+    model_config = example(
+        id="worker-01k9x0h6w2t7m4c8d5f3g1j9n0",
+        name="rack-7",
+        cores=16,
+        memory_bytes=64_000_000_000,
+        free_bytes=60_000_000_000,
+        version="0.1.0",
+    )
     id: str = Field(pattern=r"^worker-[0-9a-z]{10,40}$")
     name: str = Field(min_length=1, max_length=255)
     cores: int = Field(ge=1)
@@ -283,6 +311,7 @@ class Hello(Body):
 class ClaimBody(Body):
     """Bytes of memory that no job is promised, and the jobs that the worker knows it has."""
 
+    model_config = example(free_bytes=60_000_000_000, held=[])
     free_bytes: int = Field(ge=0)
     held: list[str] | None = Field(None, max_length=10_000)
 
@@ -290,12 +319,14 @@ class ClaimBody(Body):
 class AttemptBody(Body):
     """Of which attempt the worker tells something."""
 
+    model_config = example(attempt=1)
     attempt: int = Field(ge=1)
 
 
 class BeatBody(AttemptBody):
     """It lives."""
 
+    model_config = example(attempt=1, progress={})
     progress: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -309,9 +340,15 @@ class NeedsBody(Body):
 
 
 class PlannedBody(AttemptBody):
-    """The recipe is good."""
+    """The recipe is good. `settings`: of its training, as the plan resolved them."""
 
+    model_config = example(
+        attempt=1,
+        needs={"memory_bytes": 500_000_000, "time_s": 61.5, "disk_bytes": 2_000_000},
+        settings={"epochs": 30, "batch_size": 64},
+    )
     needs: NeedsBody
+    settings: dict[str, int | float | str] = Field(default_factory=dict, max_length=100)
 
 
 class LineBody(Body):
@@ -328,12 +365,19 @@ class LineBody(Body):
 class EventsBody(AttemptBody):
     """At most 1,000 lines at once."""
 
+    model_config = example(
+        attempt=1,
+        lines=[
+            {"line": 1, "at": 1.8e9, "kind": "note", "level": "info", "message": "120 rows."},
+        ],
+    )
     lines: list[LineBody] = Field(max_length=1000)
 
 
 class SavedBody(AttemptBody):
     """Finished stages are stored."""
 
+    model_config = example(attempt=1, run_tree=DIGEST_EXAMPLE)
     run_tree: str = Field(pattern=r"^[0-9a-f]{64}$")
 
 
@@ -349,6 +393,7 @@ class BundleBody(Body):
 class SucceededBody(AttemptBody):
     """The job is done."""
 
+    model_config = example(attempt=1, new={"tree": DIGEST_EXAMPLE, "bytes": 21480})
     new: BundleBody
     result: dict[str, Any] = Field(default_factory=dict)
     measured: NeedsBody | None = None
@@ -366,27 +411,30 @@ class FailureBody(Body):
 class FailedBody(AttemptBody):
     """The job failed."""
 
+    model_config = example(
+        attempt=1, failure={"code": "refused", "message": "recipe.yaml, line 3: no column 'left'"}
+    )
     failure: FailureBody
 
 
 class ReleasedBody(AttemptBody):
     """Given back."""
 
+    model_config = example(attempt=1, crashed=False)
     crashed: bool
     last_lines: list[str] = Field(default_factory=list, max_length=200)
 
 
-class Listed(BaseModel):
+class Listed(BaseModel, Generic[Answer]):
     """A page: `after` of the next one is the last id of this one."""
 
-    data: list[dict[str, Any]]
+    data: list[Answer]
     has_more: bool
 
     @classmethod
-    def of(cls, found: Page[Row], answer: Callable[[Row], BaseModel]) -> Self:
+    def of(cls, found: Page[Row], answer: Callable[[Row], Answer]) -> Self:
         """`answer`: of a row."""
-        data = [answer(row).model_dump(mode="json") for row in found.rows]
-        return cls(data=data, has_more=found.more)
+        return cls(data=[answer(row) for row in found.rows], has_more=found.more)
 
 
 def fields(body: BaseModel, *without: str) -> Mapping[str, Any]:

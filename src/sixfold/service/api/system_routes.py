@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
 
 from sixfold.service.api.access import In, Who
 from sixfold.service.domain.people import Scope
-from sixfold.service.use_cases.service import Service
 
 router = APIRouter(tags=["system"])
 
@@ -39,13 +36,23 @@ async def metrics(request: Request, who: Who) -> Response:
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
+class WorkerAnswer(BaseModel):
+    """A machine. `memory_bytes`: for jobs in all; `free_bytes`: of it, not promised to a job; `seen_at`: seconds since 1970."""
+
+    id: str
+    name: str
+    cores: int
+    memory_bytes: int
+    free_bytes: int
+    seen_at: float
+    version: str
+    devices: list[str]
+
+
 @router.get("/api/v1/system/workers")
-def workers(service: In, who: Who) -> list[dict[str, Any]]:
+def workers(service: In, who: Who) -> list[WorkerAnswer]:
     """For operators: who works, and what is free there."""
     who.require(Scope.OPERATE)
-    return _workers(service)
-
-
-def _workers(service: Service) -> list[dict[str, Any]]:
     with service.database.reading() as rows:
-        return [dataclasses.asdict(one) for one in rows.workers.all()]
+        found = rows.workers.all()
+    return [WorkerAnswer.model_validate(one, from_attributes=True) for one in found]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from tempfile import SpooledTemporaryFile
-from typing import Annotated, Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 import anyio
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
-from sixfold.service.api.access import MOST_KEY, In, Who, done_once
+from sixfold.service.api.access import In, KeyOfOnce, Who, done_once
 from sixfold.service.api.file_routes import IN_MEMORY, received
 from sixfold.service.api.shapes import VersionAnswer
 from sixfold.service.domain.errors import InvalidRequest
@@ -29,12 +29,11 @@ BODY: Final[dict[str, Any]] = {
         "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-Key = Annotated[str | None, Header(min_length=1, max_length=MOST_KEY)]
 
 
 @router.post("/{name}/versions", status_code=201, response_model=VersionAnswer, openapi_extra=BODY)
 async def upload(
-    name: str, request: Request, service: In, who: Who, idempotency_key: Key = None
+    name: str, request: Request, service: In, who: Who, idempotency_key: KeyOfOnce = None
 ) -> JSONResponse:
     """The body is a zip of a bundle's files: verified as `sixfold verify` does, it becomes the next version of the model."""
     uploads.allowed(who, name)

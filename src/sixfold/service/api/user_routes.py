@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Self
 
 from fastapi import APIRouter
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from sixfold.service.api.access import In, PagedBy, Who
-from sixfold.service.api.shapes import NAME, SCOPE, Body, Listed
+from sixfold.service.api.access import In, Once, PagedBy, Who, done_once
+from sixfold.service.api.shapes import NAME, SCOPE, Body, Listed, example
 from sixfold.service.domain.people import Scope, User, role_of, scopes_of
 from sixfold.service.domain.sign_on import ISSUER, PERSON, SUBJECT, AccountIdentity
+from sixfold.service.ports.database import Transaction
 from sixfold.service.use_cases import users
 from sixfold.service.use_cases.users import UserRequest
 
@@ -21,6 +23,12 @@ Scopes = Annotated[list[Annotated[str, SCOPE]], Field(min_length=1, max_length=l
 class NewUser(Body):
     """Somebody who may sign on. `issuer`: the provider's address; `subject`: the account's `sub` there."""
 
+    model_config = example(
+        name="Alice",
+        issuer="https://idp.example/realms/staff",
+        subject="7f0c9a31",
+        scopes=["read", "jobs", "predict"],
+    )
     name: str = Field(pattern=PERSON)
     issuer: str = Field(pattern=ISSUER)
     subject: str = Field(pattern=SUBJECT)
@@ -31,6 +39,7 @@ class NewUser(Body):
 class UserScopes(Body):
     """What a person may do."""
 
+    model_config = example(scopes=["read", "predict"])
     scopes: Scopes
 
 
@@ -64,17 +73,21 @@ class UserAnswer(BaseModel):
 
 
 @router.get("")
-def listed(service: In, who: Who, asked: PagedBy) -> Listed:
+def listed(service: In, who: Who, asked: PagedBy) -> Listed[UserAnswer]:
     """Newest first."""
-    return Listed.of(users.page(service, who, asked), UserAnswer.of)
+    return Listed[UserAnswer].of(users.page(service, who, asked), UserAnswer.of)
 
 
-@router.post("", status_code=201)
-def create(body: NewUser, service: In, who: Who) -> UserAnswer:
+@router.post("", status_code=201, response_model=UserAnswer)
+def create(body: NewUser, service: In, who: Who, asked: Once) -> JSONResponse:
     """For operators: made known before the first sign-on."""
     identity = AccountIdentity(body.issuer, body.subject, body.name)
-    asked = UserRequest(identity, scopes_of(body.scopes), body.tenant)
-    return UserAnswer.of(users.add(service, who, asked))
+    new = UserRequest(identity, scopes_of(body.scopes), body.tenant)
+
+    def work(rows: Transaction) -> UserAnswer:
+        return UserAnswer.of(users.make_known(service, rows, who, new))
+
+    return done_once(service, who, asked, work, 201)
 
 
 @router.put("/{user_id}/scopes")

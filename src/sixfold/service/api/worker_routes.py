@@ -55,7 +55,8 @@ def beat(
 def planned(worker_id: str, job_id: str, body: shapes.PlannedBody, service: In, who: Who) -> None:
     """The recipe is good; what it needs."""
     needs = JobNeeds(**body.needs.model_dump())
-    workers.planned(service, who, Holding(job_id, worker_id, body.attempt), needs)
+    holding = Holding(job_id, worker_id, body.attempt)
+    workers.planned(service, who, holding, needs, body.settings)
 
 
 @router.post("/{worker_id}/jobs/{job_id}/events")

@@ -127,6 +127,23 @@ class Client:
         answer: dict[str, Any] = self._http.call("PUT", path, {"version": version})
         return answer
 
+    def roll_back(self, name: str, alias: str) -> dict[str, Any]:
+        """Point an alias at the version that it pointed at before."""
+        path = f"/api/v1/models/{quote(name, safe='')}/aliases/{quote(alias, safe='')}/roll-back"
+        answer: dict[str, Any] = self._http.call("POST", path)
+        return answer
+
+    def retire(self, name: str, version: str) -> dict[str, Any]:
+        """A version that answers nobody any more."""
+        path = f"/api/v1/models/{quote(name, safe='')}/versions/{quote(version, safe='')}/retire"
+        answer: dict[str, Any] = self._http.call("POST", path)
+        return answer
+
+    def delete_version(self, name: str, version: str) -> None:
+        """For good."""
+        path = f"/api/v1/models/{quote(name, safe='')}/versions/{quote(version, safe='')}"
+        self._http.call("DELETE", path)
+
     def download(self, name: str, folder: str | Path, version: str = "latest") -> Path:
         """A version's bundle, into a new folder. Raises a SixfoldError where it is there."""
         folder = Path(folder)
@@ -181,6 +198,11 @@ class Client:
         answer: dict[str, Any] = self._http.call("PUT", _deployment(name), body)
         return answer
 
+    def change_deployment(self, name: str, verb: str) -> dict[str, Any]:
+        """`verb`: roll-back, canary/promote or canary/end."""
+        answer: dict[str, Any] = self._http.call("POST", f"{_deployment(name)}/{quote(verb)}")
+        return answer
+
     def undeploy(self, name: str) -> None:
         """Requests in work are finished first."""
         self._http.call("DELETE", _deployment(name))
@@ -215,6 +237,23 @@ class Client:
         """At once."""
         answer: dict[str, Any] = self._http.call("DELETE", f"/api/v1/keys/{quote(key_id, safe='')}")
         return answer
+
+    def rotate_key(self, key_id: str) -> dict[str, Any]:
+        """The new key's facts, and once the key itself; the old one stays good for a day."""
+        path = f"/api/v1/keys/{quote(key_id, safe='')}/rotate"
+        answer: dict[str, Any] = self._http.call("POST", path)
+        return answer
+
+    def usage(self, hours: int = 24) -> dict[str, Any]:
+        """What the keys of the tenant used within so many hours, the current one included: `keys`, and `data` by the hour; with
+        `cost` in `currency`, where the operator named prices.
+        """
+        answer: dict[str, Any] = self._http.call("GET", f"/api/v1/usage?hours={hours}")
+        return answer
+
+    def audit(self) -> Iterator[dict[str, Any]]:
+        """Who changed what in the tenant, newest first. For administrators."""
+        return self._pages("/api/v1/audit", {})
 
     def users(self) -> Iterator[dict[str, Any]]:
         """People of the tenant, newest first."""

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -62,18 +63,10 @@ def listed(
 def deploy(request: Request) -> Response:
     """A new one, or another version under the same name."""
     service, who, sent = service_of(request), who_of(request), pages.filled(request)
-    model, name = sent.get("model", ""), sent.get("name", "")
-    target = VersionName(model, sent.get("version") or registry.NEWEST)
-    sleep = _number(sent, "sleep_after_s", 0.0)
-    least, most = int(_number(sent, "least", 1)), int(_number(sent, "most", 1))
-    share = _number(sent, "canary_share", 0.0) / 100
-    canary = None
-    if sent.get("canary"):
-        canary = VersionName(model, sent["canary"]), Canary("", share)
-    shadow = VersionName(model, sent["shadow"]) if sent.get("shadow") else None
-    asked = DeploymentRequest(target, Scaling(least, most, sleep or None), canary, shadow)
+    name = sent.get("name") or sent.get("model", "")
     with service.database.transaction() as rows:
-        made = deployments.deploy(service, rows, who, name or model, asked)
+        asked = _asked(sent, rows.deployments.named(who.tenant_id, name))
+        made = deployments.deploy(service, rows, who, name, asked)
     return pages.to(request, f"/console/deployments/{made.name}")
 
 
@@ -147,6 +140,27 @@ def act(request: Request, name: str, verb: str) -> Response:
     return pages.to(request, f"/console/deployments/{name}")
 
 
+def _asked(sent: Mapping[str, str], known: Deployment | None) -> DeploymentRequest:
+    """What the form says; what it has no field for stays as it is in `known`. Raises InvalidRequest."""
+    model = sent.get("model", "")
+    target = VersionName(model, sent.get("version") or registry.NEWEST)
+    scaling = replace(
+        Scaling() if known is None else known.scaling,
+        least=int(_number(sent, "least", 1)),
+        most=int(_number(sent, "most", 1)),
+        sleep_after_s=_number(sent, "sleep_after_s", 0.0) or None,
+        most_together=int(_number(sent, "most_together", 1)),
+    )
+    canary = None
+    if sent.get("canary"):
+        rules = Canary("", 0.0) if known is None or known.canary is None else known.canary
+        share = _number(sent, "canary_share", 0.0) / 100
+        canary = VersionName(model, sent["canary"]), replace(rules, share=share)
+    shadow = VersionName(model, sent["shadow"]) if sent.get("shadow") else None
+    log_share = _number(sent, "log_share", 0.0) / 100
+    return DeploymentRequest(target, scaling, canary, shadow, log_share)
+
+
 def _state(
     request: Request, found: Deployment, versions: Mapping[str, ModelVersion]
 ) -> dict[str, Any]:
@@ -176,6 +190,8 @@ def _given(
         "canary": "" if canary is None else versions[canary.version_id].number,
         "share": 10 if canary is None else f"{100 * canary.share:.4g}",
         "shadow": "" if found.shadow is None else versions[found.shadow].number,
+        "together": scaling.most_together,
+        "log_share": f"{100 * found.log_share:.4g}",
     }
 
 

@@ -12,12 +12,13 @@ from sixfold.service.console.routing import router, service_of, who_of
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.people import Quota, Scope, scopes_of
 from sixfold.service.ports.pages import PageQuery
-from sixfold.service.use_cases import overview, people
+from sixfold.service.use_cases import audit, overview, people, usage
 from sixfold.service.use_cases.people import KeyRequest
 
 ON_A_PAGE: Final = 25
 MOST_TENANTS: Final = 100
 DAY_S: Final = 86400.0
+USE_DAYS: Final = 30  # that the use of keys is shown of
 LIMITS: Final = tuple(field.name for field in dataclass_fields(Quota))
 
 routes = router()
@@ -76,6 +77,14 @@ def set_quota(request: Request, tenant_id: str) -> Response:
     return pages.to(request, "/console/keys")
 
 
+@routes.get("/console/audit")
+def changes(request: Request, after: str | None = None) -> Response:
+    """Who changed what in the tenant."""
+    query = PageQuery(ON_A_PAGE, after)
+    found = audit.page(service_of(request), who_of(request), query)
+    return pages.page(request, "audit.html.jinja", found=found)
+
+
 def _page(request: Request, after: str | None = None, key: str | None = None) -> Response:
     service, who = service_of(request), who_of(request)
     operates = who.allows(Scope.OPERATE)
@@ -86,6 +95,9 @@ def _page(request: Request, after: str | None = None, key: str | None = None) ->
         key=key,
         scopes=[scope for scope in Scope if who.allows(scope)],
         use=overview.use(service, who),
+        used=usage.by_key(service, who, USE_DAYS * 24),
+        days=USE_DAYS,
+        currency="" if service.settings.prices is None else service.settings.prices.currency,
         limits=LIMITS,
         tenants=people.tenants(service, who, PageQuery(MOST_TENANTS)).rows if operates else (),
         now=service.now(),

@@ -89,8 +89,9 @@ class TrainingJob:
     """One job, as stored. `revision` counts writes: a write from an older one is refused by the store. `result`: the digest
     of the tree of its bundle and what else a success leaves (model version, result files, trained tokens). `run_tree`: digest
     of the tree of its run's finished stages. `events_line`: how many of its run's events are stored. `needs`: what was expected
-    when it was admitted; `measured`: what it took, where one attempt did the whole run. `origin`: of the request
-    that made it: `request_id`, and `traceparent` where it is traced.
+    when it was admitted; `measured`: what it took, where one attempt did the whole run. `claimed_at`: by the newest attempt.
+    `origin`: of the request that made it: `request_id`, and `traceparent` where it is traced. `forgotten_at`: when its run,
+    events and inputs were removed. `settings`: of the training, as the plan resolved them (epochs, batch_size …).
     """
 
     id: str
@@ -109,6 +110,7 @@ class TrainingJob:
     worker_id: str | None = None
     crashes: int = 0
     started_at: float | None = None
+    claimed_at: float | None = None
     finished_at: float | None = None
     failure: JobFailure | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +119,8 @@ class TrainingJob:
     events_line: int = 0
     revision: int = 0
     origin: Mapping[str, str] = field(default_factory=dict)
+    forgotten_at: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -150,6 +154,7 @@ class TrainingJob:
             attempt=self.attempt + 1,
             beat=0,
             started_at=started,
+            claimed_at=now,
         )
 
     def planned(self, needs: JobNeeds, now: float) -> TrainingJob:
@@ -201,6 +206,9 @@ class TrainingJob:
     def retry(self) -> TrainingJob:
         """A failed or cancelled one, from what it has finished. Raises Conflict."""
         self._must("retried", self.state in (JobState.FAILED, JobState.CANCELLED))
+        if self.forgotten_at is not None:
+            found, remedy = "that they were removed after its end", "Submit it again."
+            raise Conflict(f"job {self.id}", "its run and its data", found, remedy)
         state = JobState.QUEUED if self.needs else JobState.VALIDATING
         return replace(self, state=state, crashes=0, failure=None, finished_at=None)
 

@@ -36,6 +36,30 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Prices:
+    """What is counted costs so much, as the operator says. `currency`: of the numbers, for people."""
+
+    thousand_requests: float = 0.0
+    million_tokens_in: float = 0.0
+    million_tokens_out: float = 0.0
+    job_hour: float = 0.0
+    currency: str = ""
+
+    def cost(self, used: Usage) -> float:
+        """Of what a key used.
+
+        >>> Prices(thousand_requests=2.0, job_hour=3.0).cost(Usage("t", "k", 0, requests=500, job_s=1200.0))
+        2.0
+        """
+        return (
+            self.thousand_requests * used.requests / 1e3
+            + self.million_tokens_in * used.tokens_in / 1e6
+            + self.million_tokens_out * used.tokens_out / 1e6
+            + self.job_hour * used.job_s / 3600
+        )
+
+
+@dataclass(frozen=True)
 class Remembered:
     """The answer to a creating POST with an Idempotency-Key. `status` None: still in work."""
 

@@ -17,7 +17,7 @@ class FileRows(Protocol):
     def remove(self, tenant_id: str, file_id: str) -> bool: ...
     def page(self, tenant_id: str, query: PageQuery) -> Page[StoredFile]: ...
     def stored_bytes(self, tenant_id: str) -> int:
-        """Of all files of the tenant, for its quota."""
+        """Of all files of the tenant and of the versions of its models, for its quota."""
 
     def expired(self, now: float, limit: int) -> tuple[StoredFile, ...]:
         """Of all tenants."""

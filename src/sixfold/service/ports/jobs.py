@@ -69,6 +69,9 @@ class EventRows(Protocol):
     def last_seq(self, job_id: str) -> int:
         """0 where there is none."""
 
+    def remove(self, tenant_id: str, job_id: str, seq: int) -> int:
+        """Those up to the number `seq`, itself included: how many there were."""
+
 
 class WorkerRows(Protocol):
     """Machines that ask for jobs."""

@@ -15,11 +15,14 @@ DIGEST: Final = re.compile(r"(?:tree:)?([0-9a-f]{64})")
 
 
 def digests_of(store: StoreConnection) -> frozenset[str]:
-    """Of all tenants. A job's may stand anywhere in what it keeps: a digest too many costs room, one too few costs data."""
+    """Of all tenants. A job's may stand anywhere in what it keeps: a digest too many costs room, one too few costs data. A
+    job whose run is forgotten needs none.
+    """
     columns = (tables.files.c.digest, tables.versions.c.tree)
     found = {row[0] for column in columns for row in store.sql.execute(select(column).distinct())}
     for row in store.sql.execute(select(tables.jobs.c.details)):
-        found.update(_within(row[0]))
+        if row[0].get("forgotten_at") is None:
+            found.update(_within(row[0]))
     return frozenset(found)
 
 

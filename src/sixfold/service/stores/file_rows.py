@@ -42,10 +42,13 @@ class FileTable:
         return self.rows.page_of(tenant_id, query)
 
     def stored_bytes(self, tenant_id: str) -> int:
-        """Of all its files."""
-        total = func.coalesce(func.sum(tables.files.c.bytes), 0)
-        query = select(total).where(*self.rows.of(tenant_id))
-        return int(self.rows.store.sql.execute(query).scalar_one())
+        """Of all its files and versions."""
+        total = 0
+        for one in (tables.files, tables.versions):
+            added = func.coalesce(func.sum(one.c.bytes), 0)
+            query = select(added).where(one.c.tenant_id == tenant_id)
+            total += int(self.rows.store.sql.execute(query).scalar_one())
+        return total
 
     def expired(self, now: float, limit: int) -> tuple[StoredFile, ...]:
         """Of all tenants, the longest expired first."""

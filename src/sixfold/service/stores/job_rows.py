@@ -170,6 +170,12 @@ class EventTable:
         )
         return self.rows.store.sql.execute(query).scalar_one() or 0
 
+    def remove(self, tenant_id: str, job_id: str, seq: int) -> int:
+        """How many there were."""
+        events = tables.events.c
+        own = self.rows.of(tenant_id, job_id=job_id)
+        return self.rows.store.changed(delete_from(tables.events).where(*own, events.seq <= seq))
+
     def _some(self, query: Select[Any], limit: int) -> tuple[JobEvent, ...]:
         return EVENTS.entities(self.rows.store.all(query.limit(max(limit, 0))))
 

@@ -154,6 +154,7 @@ versions: Final = of_tenant(
     text("tree"),
     text("state"),
     text("served_as", nullable=True),
+    Column("bytes", WholeNumber, nullable=False, server_default="0"),
     UniqueConstraint("tenant_id", "model_id", "number"),
     UniqueConstraint("tenant_id", "served_as"),
     ForeignKeyConstraint(["tenant_id", "model_id"], ["models.tenant_id", "models.id"]),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from sixfold.service.domain.ids import new_id
-from sixfold.service.domain.people import Principal
+from sixfold.service.domain.people import Principal, Scope
 from sixfold.service.domain.records import AuditEntry
 from sixfold.service.ports.database import Transaction
+from sixfold.service.ports.pages import Page, PageQuery
 from sixfold.service.use_cases.service import Service
 
 NOBODY: Final = "-"  # without a key
@@ -30,3 +31,10 @@ def refused(service: Service, rows: Transaction, tenant_id: str, subject: str, w
         new_id("audit"), tenant_id, service.now(), NOBODY, "session.open", subject, why
     )
     rows.records.audit(entry)
+
+
+def page(service: Service, who: Principal, query: PageQuery) -> Page[AuditEntry]:
+    """Changes in the tenant: for its administrators."""
+    who.require(Scope.ADMIN)
+    with service.database.reading() as rows:
+        return rows.records.audited(who.tenant_id, query)

@@ -23,6 +23,18 @@ from sixfold.service.use_cases import audit, registry
 from sixfold.service.use_cases.service import Service
 
 KEPT_BEFORE: Final = 20  # versions that a deployment remembers for rolling back
+BOUNDS: Final = {  # of numbers that are asked for, each included
+    "scaling.least": (0, 64),
+    "scaling.most": (1, 64),
+    "scaling.sleep_after_s": (1, 30 * 86400),
+    "scaling.target_queue": (1, 1000),
+    "scaling.most_together": (1, 256),
+    "canary.share": (0, 1),
+    "canary.most_errors": (0, 1),
+    "canary.most_slower": (1, 1000),
+    "canary.least_requests": (1, 1_000_000),
+    "log_share": (0, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -236,12 +248,16 @@ def _active(rows: Transaction, who: Principal, target: VersionName) -> str:
 
 def _check(asked: DeploymentRequest) -> None:
     scaling = asked.scaling
-    if not 0 <= scaling.least <= scaling.most or scaling.most < 1:
-        raise InvalidRequest(
-            "scaling",
-            "0 <= least <= most, most at least 1",
-            f"{scaling.least} and {scaling.most}",
-            "Set them so.",
-        )
+    rules = asked.canary[1] if asked.canary is not None else Canary("", 0.0)
+    for name, (least, most) in BOUNDS.items():
+        section, _, field = name.rpartition(".")
+        owner = {"scaling": scaling, "canary": rules}.get(section, asked)
+        value = vars(owner)[field]
+        if value is not None and not least <= value <= most:
+            allowed = f"{least:g} to {most:g}"
+            raise InvalidRequest(name, allowed, f"{value:g}", "Choose such a number.")
+    if scaling.least > scaling.most:
+        found = f"{scaling.least} and {scaling.most}"
+        raise InvalidRequest("scaling", "least <= most", found, "Set them so.")
     if scaling.least == 0 and scaling.sleep_after_s is None:
         raise InvalidRequest("scaling.sleep_after_s", "seconds, with least: 0", "none", "Set it.")

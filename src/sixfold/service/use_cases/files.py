@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from sixfold.service.domain.errors import InvalidRequest, NotFound, QuotaExceeded
@@ -17,6 +18,15 @@ MOST_NAME = 255
 MOST_EXPIRED = 1000  # files that one look removes
 
 
+@dataclass(frozen=True)
+class FileRequest:
+    """`expires_after_s`: None for never."""
+
+    filename: str
+    purpose: str
+    expires_after_s: float | None = None
+
+
 def upload(
     service: Service,
     who: Principal,
@@ -26,24 +36,41 @@ def upload(
     expires_after_s: float | None = None,
 ) -> StoredFile:
     """Store the bytes, then the row. Raises QuotaExceeded before more is stored than the tenant may have."""
+    new = stored(service, who, source, FileRequest(filename, purpose, expires_after_s))
+    with service.database.transaction() as rows:
+        return add(service, rows, who, new)
+
+
+def stored(service: Service, who: Principal, source: BinaryIO, asked: FileRequest) -> StoredFile:
+    """The bytes are stored; the row is not, without which they go within days. Raises as `upload`."""
     who.require(Scope.FILES)
-    checked_filename(filename)
+    checked_filename(asked.filename)
     with service.database.reading() as rows:
         room = room_of(rows, who.tenant_id)
     most = service.settings.most_upload_bytes
     digest, size = service.artifacts.put(source, most if room is None else min(most, room))
-    now = service.now()
-    expires = None if expires_after_s is None else now + expires_after_s
-    file = StoredFile(
-        new_id("file"), who.tenant_id, filename, purpose, size, digest, now, expires_at=expires
+    now, after_s = service.now(), asked.expires_after_s
+    return StoredFile(
+        new_id("file"),
+        who.tenant_id,
+        asked.filename,
+        asked.purpose,
+        size,
+        digest,
+        now,
+        expires_at=None if after_s is None else now + after_s,
     )
-    with service.database.transaction() as rows:
-        room = room_of(rows, who.tenant_id)  # two uploads at once must not both take the last room
-        if room is not None and size > room:
-            raise _too_much(room, size)
-        rows.files.add(file)
-        audit.record(service, rows, who, "file.upload", file.id, filename=filename, bytes=size)
-    return file
+
+
+def add(service: Service, rows: Transaction, who: Principal, new: StoredFile) -> StoredFile:
+    """The row of what is stored, within the caller's transaction."""
+    room = room_of(rows, who.tenant_id)  # two uploads at once must not both take the last room
+    if room is not None and new.bytes > room:
+        raise _too_much(room, new.bytes)
+    rows.files.add(new)
+    facts = {"filename": new.filename, "bytes": new.bytes}
+    audit.record(service, rows, who, "file.upload", new.id, **facts)
+    return new
 
 
 def get(service: Service, who: Principal, file_id: str) -> StoredFile:

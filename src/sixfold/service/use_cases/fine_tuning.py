@@ -172,6 +172,23 @@ def _checkpoint_version(
     }
 
 
+def hyperparameters(job: TrainingJob) -> dict[str, float | str]:
+    """Of a fine-tuning job: those that were asked for; the others as its plan resolved them, `auto` until there is one."""
+    asked, told = job.spec.options["asked"], job.settings
+    names = ["n_epochs", "batch_size", "learning_rate_multiplier"]
+    names += ["beta"] if asked["method"] == "dpo" else []
+    resolved = {
+        name: told[known]
+        for name, known in (("n_epochs", "epochs"), ("batch_size", "batch_size"), ("beta", "beta"))
+        if known in told
+    }
+    rate = told.get("learning_rate")
+    if isinstance(rate, int | float):
+        base = RATES["whole" if told.get("adapt") == "whole" else "adapters"]
+        resolved["learning_rate_multiplier"] = round(rate / base, 6)
+    return {name: asked["hyperparameters"].get(name, resolved.get(name, "auto")) for name in names}
+
+
 def made_recipe(request: FineTuneRequest, name: str) -> dict[str, Any]:
     """The recipe of a request, with its own part merged over it. Raises InvalidRequest where that one says what the request
     says elsewhere.

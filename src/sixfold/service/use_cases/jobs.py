@@ -227,6 +227,9 @@ def _must_have_a_place(rows: Transaction, tenant_id: str) -> None:
             "Wait for them, or cancel some.",
             LATER_S,
         )
+    if files.room_of(rows, tenant_id) == 0:
+        remedy = "Delete files or versions, or ask for a larger quota.storage_bytes."
+        raise QuotaExceeded("storage", "room for what the job makes", "none", remedy)
 
 
 def _change(

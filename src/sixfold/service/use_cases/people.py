@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from sixfold.service.domain.errors import (
+    Conflict,
     Forbidden,
     InvalidRequest,
     NotFound,
@@ -85,6 +86,14 @@ def worker_key(service: Service) -> str:
 
 def create_key(service: Service, who: Principal, request: KeyRequest) -> tuple[ApiKey, str]:
     """The key's row, and the key itself: never shown again. Raises Forbidden for scopes that `who` does not have."""
+    with service.database.transaction() as rows:
+        return add_key(service, rows, who, request)
+
+
+def add_key(
+    service: Service, rows: Transaction, who: Principal, request: KeyRequest
+) -> tuple[ApiKey, str]:
+    """The same within the caller's transaction."""
     who.require(Scope.KEYS)
     missing = sorted(scope for scope in request.scopes if not who.allows(scope))
     if missing:
@@ -93,9 +102,8 @@ def create_key(service: Service, who: Principal, request: KeyRequest) -> tuple[A
         raise InvalidRequest(
             "the key", "a name of 1 to 64 characters and a scope", "none", "Add it."
         )
-    with service.database.transaction() as rows:
-        row, key = _made(service, rows, who.tenant_id, request)
-        audit.record(service, rows, who, "key.create", row.id, scopes=sorted(request.scopes))
+    row, key = _made(service, rows, who.tenant_id, request)
+    audit.record(service, rows, who, "key.create", row.id, scopes=sorted(request.scopes))
     return row, key
 
 
@@ -104,24 +112,38 @@ def rotate_key(
 ) -> tuple[ApiKey, str]:
     """A new key with the same scopes; the old one stays good for `overlap_s`, or as long as it would have been.
 
-    Raises NotFound.
+    Raises NotFound, Forbidden, and Conflict for one that is revoked or expired.
     """
-    who.require(Scope.KEYS)
     with service.database.transaction() as rows:
-        old = _found(rows, who.tenant_id, key_id)
-        missing = sorted(scope for scope in old.scopes if not who.allows(scope))
-        if missing:
-            raise Forbidden("the key", "scopes that you have", ", ".join(missing), "Ask its owner.")
-        now = service.now()
-        ends = now + overlap_s
-        rows.keys.save(
-            replace(old, expires_at=ends if old.expires_at is None else min(ends, old.expires_at))
-        )
-        lasts = None if old.expires_at is None else old.expires_at - old.created_at
-        request = KeyRequest(old.name, old.scopes, lasts, old.user_id)
-        row, key = _made(service, rows, who.tenant_id, request, rotated_from=old.id)
-        audit.record(service, rows, who, "key.rotate", key_id, new=row.id)
+        made = add_successor(service, rows, who, key_id, overlap_s)
     service.key_changes.count += 1
+    return made
+
+
+def add_successor(
+    service: Service,
+    rows: Transaction,
+    who: Principal,
+    key_id: str,
+    overlap_s: float = OVERLAP_S,
+) -> tuple[ApiKey, str]:
+    """The same within the caller's transaction."""
+    who.require(Scope.KEYS)
+    old = _found(rows, who.tenant_id, key_id)
+    missing = sorted(scope for scope in old.scopes if not who.allows(scope))
+    if missing:
+        raise Forbidden("the key", "scopes that you have", ", ".join(missing), "Ask its owner.")
+    now = service.now()
+    if not old.valid(now):
+        raise Conflict("the key", "one that is good", "one that ended", "Make a new one.")
+    ends = now + overlap_s
+    rows.keys.save(
+        replace(old, expires_at=ends if old.expires_at is None else min(ends, old.expires_at))
+    )
+    lasts = None if old.expires_at is None else old.expires_at - old.created_at
+    request = KeyRequest(old.name, old.scopes, lasts, old.user_id)
+    row, key = _made(service, rows, who.tenant_id, request, rotated_from=old.id)
+    audit.record(service, rows, who, "key.rotate", key_id, new=row.id)
     return row, key
 
 
@@ -147,14 +169,19 @@ def keys(service: Service, who: Principal, query: PageQuery) -> Page[ApiKey]:
 
 def create_tenant(service: Service, who: Principal, name: str, quota: Quota) -> tuple[Tenant, str]:
     """A tenant, and a key that administers it: never shown again. Raises Conflict."""
-    who.require(Scope.OPERATE)
     with service.database.transaction() as rows:
-        tenant = Tenant(
-            new_id("tenant"), checked_name(name, "the tenant's name"), service.now(), quota
-        )
-        rows.tenants.add(tenant)
-        _, key = _made(service, rows, tenant.id, KeyRequest("first", frozenset({Scope.ADMIN})))
-        audit.record(service, rows, who, "tenant.create", tenant.id, name=name)
+        return add_tenant(service, rows, who, name, quota)
+
+
+def add_tenant(
+    service: Service, rows: Transaction, who: Principal, name: str, quota: Quota
+) -> tuple[Tenant, str]:
+    """The same within the caller's transaction."""
+    who.require(Scope.OPERATE)
+    tenant = Tenant(new_id("tenant"), checked_name(name, "the tenant's name"), service.now(), quota)
+    rows.tenants.add(tenant)
+    _, key = _made(service, rows, tenant.id, KeyRequest("first", frozenset({Scope.ADMIN})))
+    audit.record(service, rows, who, "tenant.create", tenant.id, name=name)
     return tenant, key
 
 

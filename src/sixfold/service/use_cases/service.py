@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sixfold.service.domain.records import Prices
 from sixfold.service.ports.artifacts import Artifacts
 from sixfold.service.ports.database import Database
 
@@ -16,7 +17,8 @@ class ServiceSettings:
 
     `lease_s`: how long a worker's beat may stay the same before its job is given to another (45 is the most that a lost
     machine may take); `beat_s`: between two beats. `most_upload_bytes`: of one file.
-    `idempotency_s`: how long an answer is remembered.
+    `idempotency_s`: how long an answer is remembered. `keep_runs_s`: how long after its end the run of a job is kept; None: for
+    ever. `prices`: of what is counted; None: nothing costs anything.
     """
 
     lease_s: float = 30.0
@@ -24,6 +26,8 @@ class ServiceSettings:
     most_upload_bytes: int = 8 << 30
     idempotency_s: float = 24 * 3600.0
     organization: str = "sixfold"
+    keep_runs_s: float | None = None
+    prices: Prices | None = None
 
 
 @dataclass

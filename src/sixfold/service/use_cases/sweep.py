@@ -1,4 +1,4 @@
-"""What nobody needs any more goes: expired files, old idempotency keys, and bytes that no row names.
+"""What nobody needs any more goes: expired files, old idempotency keys, runs that ended long ago, and bytes that no row names.
 
 Bytes are stored before the row that names them, so those that were stored or asked for within a day stay, whatever rows say. The
 unused ones are listed first and the rows are read after that: what a row names in between was asked for in between. Of a
@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from sixfold.service.domain.errors import NotFound, Unprocessable
+from sixfold.service.use_cases.retention import forget_runs
 from sixfold.service.use_cases.service import Service
 
 UNUSED_S: Final = 24 * 3600.0  # no upload takes as long between its first file and its row
 JUMP_S: Final = 600.0  # between two looks: a clock that is put right moves by less
+RUNS_EVERY_S: Final = 3600.0
 AT_ONCE: Final = 1000  # expired files in a transaction
 TREE_BEGIN: Final = b'{"files":'
 MOST_TREE_BYTES: Final = 64 << 20  # what is larger is no tree
@@ -25,10 +27,11 @@ MOST_TREE_BYTES: Final = 64 << 20  # what is larger is no tree
 
 @dataclass(frozen=True)
 class Swept:
-    """`unreadable`: trees that kept all bytes where they are."""
+    """`unreadable`: trees that kept all bytes where they are. `runs`: of jobs."""
 
     files: int = 0
     answers: int = 0
+    runs: int = 0
     artifacts: int = 0
     bytes: int = 0
     unreadable: tuple[str, ...] = ()
@@ -44,6 +47,7 @@ class Sweeper:
     _named: dict[str, frozenset[str]] = field(default_factory=dict)
     _clocks: float = field(init=False)  # how far one is before the other
     _jumped_at: float | None = None
+    _runs_at: float | None = None
 
     def __post_init__(self) -> None:
         self._clocks = self.service.now() - self.monotonic()
@@ -53,15 +57,24 @@ class Sweeper:
         files, answers = self._rows()
         if self._clock_jumped():
             return Swept(files, answers)
+        runs = self._runs()
         store = self.service.artifacts
         unused = set(store.digests(self.unused_s))
         with self.service.database.reading() as rows:
             roots = rows.digests()
         needed, unreadable = self._reachable(roots)
         if unreadable:
-            return Swept(files, answers, unreadable=tuple(sorted(unreadable)))
+            return Swept(files, answers, runs, unreadable=tuple(sorted(unreadable)))
         gone = unused - needed
-        return Swept(files, answers, len(gone), store.remove(sorted(gone)))
+        return Swept(files, answers, runs, len(gone), store.remove(sorted(gone)))
+
+    def _runs(self) -> int:
+        """Once an hour: every job that ended is looked at."""
+        now = self.monotonic()
+        if self._runs_at is not None and now - self._runs_at < RUNS_EVERY_S:
+            return 0
+        self._runs_at = now
+        return forget_runs(self.service)
 
     def _clock_jumped(self) -> bool:
         """Within the last `unused_s`."""

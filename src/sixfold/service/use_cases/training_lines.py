@@ -13,6 +13,7 @@ from sixfold.service.domain.errors import InvalidRequest
 
 LONGEST_LINE: Final = 8 << 20  # bytes
 MOST_LINES: Final = 10_000  # the rest is the worker's: guessed, about a second
+LONGEST_KEY: Final = 40  # characters of a key that a message shows
 TOLD: Final = 3  # lines with a mistake that one answer names
 PREFERENCES: Final = "preferences"
 EXAMPLES: Final = "examples"
@@ -63,7 +64,8 @@ def _problem(line: bytes, wanted: str) -> str:
         return f"a {type(row).__name__} where an object is due"
     kind = next((kind for keys, kind in KEYS.items() if keys <= row.keys()), None)
     if kind is None:
-        return f"the keys {', '.join(map(repr, list(row)[:4])) or 'of an empty object'}"
+        keys = ", ".join(repr(name)[:LONGEST_KEY] for name in list(row)[:4])
+        return f"the keys {keys or 'of an empty object'}"
     if kind != wanted:
         method = "dpo" if kind == PREFERENCES else "supervised"
         return f"{kind}, which are for the method {method}"

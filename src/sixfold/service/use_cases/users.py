@@ -37,6 +37,12 @@ def page(service: Service, who: Principal, query: PageQuery) -> Page[User]:
 
 def add(service: Service, who: Principal, asked: UserRequest) -> User:
     """For operators. Raises Conflict (the name is taken, or the account in any tenant), Forbidden, NotFound, InvalidRequest."""
+    with service.database.transaction() as rows:
+        return make_known(service, rows, who, asked)
+
+
+def make_known(service: Service, rows: Transaction, who: Principal, asked: UserRequest) -> User:
+    """The same within the caller's transaction."""
     # An account is of one tenant of all: no tenant takes it from another.
     who.require(Scope.OPERATE)
     _must_have(who, asked.scopes)
@@ -49,11 +55,10 @@ def add(service: Service, who: Principal, asked: UserRequest) -> User:
         if not re.fullmatch(pattern, value):
             expected, found = f"text that matches {pattern}", repr(value[:80])
             raise InvalidRequest(field, expected, found, "Write it as the provider does.")
-    with service.database.transaction() as rows:
-        tenant_id = who.tenant_id if asked.tenant is None else _tenant_id(rows, asked.tenant)
-        user = User(new_id("user"), tenant_id, one.name, service.now(), asked.scopes, one.id)
-        rows.users.add(user)
-        audit.record(service, rows, who, "user.create", user.id, scopes=sorted(asked.scopes))
+    tenant_id = who.tenant_id if asked.tenant is None else _tenant_id(rows, asked.tenant)
+    user = User(new_id("user"), tenant_id, one.name, service.now(), asked.scopes, one.id)
+    rows.users.add(user)
+    audit.record(service, rows, who, "user.create", user.id, scopes=sorted(asked.scopes))
     return user
 
 

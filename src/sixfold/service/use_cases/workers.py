@@ -67,8 +67,9 @@ def goodbye(service: Service, who: Principal, worker_id: str) -> None:
         rows.workers.remove(worker_id)
         for held in rows.jobs.held():
             if held.worker_id == worker_id:
-                job = _held(rows, Holding(held.job_id, worker_id, held.attempt))
-                rows.jobs.save(job.released(service.now(), crashed=False))
+                job, now = _held(rows, Holding(held.job_id, worker_id, held.attempt)), service.now()
+                _count_time(rows, job, now)
+                rows.jobs.save(job.released(now, crashed=False))
 
 
 def claim(
@@ -114,13 +115,19 @@ def beat(service: Service, who: Principal, holding: Holding, progress: Mapping[s
         return job.wish
 
 
-def planned(service: Service, who: Principal, holding: Holding, needs: JobNeeds) -> TrainingJob:
+def planned(
+    service: Service,
+    who: Principal,
+    holding: Holding,
+    needs: JobNeeds,
+    settings: Mapping[str, Any] | None = None,
+) -> TrainingJob:
     """The recipe and the data are good; what the run will take: what earlier ones took, where there were some. The job waits
-    for room.
+    for room. `settings`: of its training, as the plan resolved them.
     """
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
-        job = _held(rows, holding)
+        job = replace(_held(rows, holding), settings=dict(settings or {}))
         needs = expected.from_measured(rows, job) or needs
         saved = rows.jobs.save(job.planned(needs, service.now()))
         text = f"Planned: {expected.shown(needs)} ({needs.how})."
@@ -194,7 +201,7 @@ def succeeded(
             },
         )
         ended = rows.jobs.save(ended)
-        _count_time(rows, ended, now)
+        _count_time(rows, job, now)
         text = f"The job succeeded: {job.spec.publish} version {version.number}."
         jobs.tell(service, rows, ended, text + expected.compared(ended))
         return ended
@@ -207,7 +214,7 @@ def failed(service: Service, who: Principal, holding: Holding, failure: JobFailu
         job = _held(rows, holding)
         now = service.now()
         ended = rows.jobs.save(replace(job.ended(JobState.FAILED, now), failure=failure))
-        _count_time(rows, ended, now)
+        _count_time(rows, job, now)
         jobs.tell(service, rows, ended, f"The job failed: {failure.message}", "error")
         return ended
 
@@ -230,9 +237,8 @@ def give_back(
 ) -> TrainingJob:
     """Free for another worker; parked after too many crashes. Within the caller's transaction."""
     now = service.now()
+    _count_time(rows, job, now)
     free = rows.jobs.save(job.released(now, crashed, tuple(last_lines)))
-    if free.finished:
-        _count_time(rows, free, now)
     words = {JobState.CANCELLED: "is cancelled", JobState.PAUSED: "is paused"}
     text = words.get(free.state, "waits for a worker again")
     if free.failure is not None:
@@ -276,8 +282,7 @@ def _held(rows: Transaction, holding: Holding) -> TrainingJob:
 
 
 def _count_time(rows: Transaction, job: TrainingJob, now: float) -> None:
-    if job.key_id is not None and job.started_at is not None:
-        hour = int(now // HOUR_S) * HOUR_S
-        rows.records.add_usage(
-            Usage(job.tenant_id, job.key_id, hour, job_s=max(0.0, now - job.started_at))
-        )
+    """Of the attempt that ends now: a job that is paused or waits uses nothing."""
+    if job.key_id is not None and job.state is JobState.RUNNING and job.claimed_at is not None:
+        hour, job_s = int(now // HOUR_S) * HOUR_S, max(0.0, now - job.claimed_at)
+        rows.records.add_usage(Usage(job.tenant_id, job.key_id, hour, job_s=job_s))

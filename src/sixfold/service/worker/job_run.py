@@ -98,7 +98,9 @@ class JobRun:
         if self._ended_early(folder, code):
             return
         if code == 0:
-            self._tell("planned", needs=plan_answer.needs(json.loads(answer)["plan"]))
+            told = json.loads(answer)
+            settings = plan_answer.settings(told)
+            self._tell("planned", needs=plan_answer.needs(told["plan"]), settings=settings)
         elif code in REFUSED:
             self._tell("failed", failure=_refusal(answer, folder))
         else:
@@ -221,7 +223,8 @@ class JobRun:
             step, loss = facts.end_of(epoch)
             receipt = json.loads((bundle / "receipt.json").read_bytes())
             new = {"tree": digest, "bytes": size, "receipt": receipt, "summary": _summary(bundle)}
-            kept.append({"step": step, "metrics": {"train_loss": loss}, "new": new})
+            metrics = {"train_loss": loss, **tuning_result.held_out(receipt)}
+            kept.append({"step": step, "metrics": metrics, "new": new})
         digest = self.server.put_file(table)
         return {
             "metrics": {"digest": digest, "bytes": table.stat().st_size},

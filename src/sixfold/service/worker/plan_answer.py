@@ -24,6 +24,18 @@ def needs(plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def settings(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the training, where there is one candidate alone; nothing where several are compared."""
+    found = list(answer.get("settings", {}).values())
+    if len(found) != 1:
+        return {}
+    build, train = found[0]["build"], found[0]["train"]
+    told = {name: train[name] for name in ("epochs", "batch_size")}
+    told |= {"learning_rate": train["optimizer"].get("learning_rate")}
+    told |= {name: build.get(name) for name in ("adapt", "beta")}
+    return {name: one for name, one in told.items() if isinstance(one, int | float | str)}
+
+
 def problems(answer: bytes) -> list[dict[str, str]]:
     """What the command says of the recipe or the data, each in four parts; nothing where it says none."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,15 @@ def facts_of(run: Path) -> TuningFacts:
         if event is not None:
             found.add(event)
     return found
+
+
+def held_out(receipt: Mapping[str, Any]) -> dict[str, float]:
+    """What the model of a receipt scores on the validation file, or on the examples that were put aside, in OpenAI's words."""
+    for one in receipt.get("quality", ()):
+        value = one["holdout_after"]
+        if one["metric"] == "perplexity" and value is not None and value > 0:
+            return {"full_valid_loss": math.log(value)}
+    return {}
 
 
 def checkpoints(run: Path) -> Iterator[tuple[int, Path]]:

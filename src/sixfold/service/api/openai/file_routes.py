@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import anyio
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.datastructures import FormData, UploadFile
 from starlette.types import Message, Receive
 
-from sixfold.service.api.access import In, Who
-from sixfold.service.api.file_routes import blocks
-from sixfold.service.api.openai.shapes import OpenAIFile, listed
+from sixfold.service.api.access import In, KeyOfOnce, Who, done_once
+from sixfold.service.api.file_routes import asked_once, blocks
+from sixfold.service.api.openai.shapes import OpenAIDeleted, OpenAIFile, OpenAIList
 from sixfold.service.domain.errors import InvalidRequest, QuotaExceeded
-from sixfold.service.domain.people import Scope
+from sixfold.service.domain.files import StoredFile
+from sixfold.service.domain.people import Principal, Scope
+from sixfold.service.ports.database import Transaction
 from sixfold.service.ports.pages import PageQuery
 from sixfold.service.use_cases import files
+from sixfold.service.use_cases.files import FileRequest
+from sixfold.service.use_cases.idempotency import OnceOnly
+from sixfold.service.use_cases.service import Service
 
 router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"])
 PURPOSES: Final = ("fine-tune", "user_data")
@@ -48,18 +53,29 @@ UPLOAD: Final = {
 }
 
 
-@router.post("", openapi_extra=UPLOAD)
-async def upload(request: Request, service: In, who: Who) -> OpenAIFile:
+@router.post("", openapi_extra=UPLOAD, response_model=OpenAIFile)
+async def upload(
+    request: Request, service: In, who: Who, idempotency_key: KeyOfOnce = None
+) -> JSONResponse:
     """Upload a file: `purpose=fine-tune` for training, `expires_after` in seconds from now."""
     who.require(Scope.FILES)
     most = service.settings.most_upload_bytes + AROUND
     bounded = Request(request.scope, _bounded(request.receive, most))
     async with bounded.form(max_files=1, max_fields=len(FIELDS)) as form:
         file, purpose, expires_after_s = _read(form)
-        stored = await anyio.to_thread.run_sync(
-            files.upload, service, who, file.filename or "", file.file, purpose, expires_after_s
-        )
-    return OpenAIFile.of(stored)
+        asked = FileRequest(file.filename or "", purpose, expires_after_s)
+        new = await anyio.to_thread.run_sync(files.stored, service, who, file.file, asked)
+    once = asked_once(idempotency_key, request, new)
+    return await anyio.to_thread.run_sync(_added, service, who, new, once)
+
+
+def _added(
+    service: Service, who: Principal, new: StoredFile, asked: OnceOnly | None
+) -> JSONResponse:
+    def work(rows: Transaction) -> OpenAIFile:
+        return OpenAIFile.of(files.add(service, rows, who, new))
+
+    return done_once(service, who, asked, work, 200)
 
 
 @router.get("")
@@ -70,12 +86,12 @@ def page(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Literal["asc", "desc"] = "desc",
     after: Annotated[str | None, Query(max_length=64)] = None,
-) -> dict[str, Any]:
+) -> OpenAIList[OpenAIFile]:
     """By the time they were made."""
     files.expire(service)
     where = {} if purpose is None else {"purpose": purpose}
     found = files.page(service, who, PageQuery(limit, after, order == "desc", where))
-    return listed([OpenAIFile.of(one) for one in found.rows], found.more)
+    return OpenAIList[OpenAIFile].of([OpenAIFile.of(one) for one in found.rows], found.more)
 
 
 @router.get("/{file_id}")
@@ -86,10 +102,10 @@ def get(file_id: str, service: In, who: Who) -> OpenAIFile:
 
 
 @router.delete("/{file_id}")
-def delete(file_id: str, service: In, who: Who) -> dict[str, Any]:
+def delete(file_id: str, service: In, who: Who) -> OpenAIDeleted:
     """Jobs that were given it keep it."""
     files.delete(service, who, file_id)
-    return {"id": file_id, "object": "file", "deleted": True}
+    return OpenAIDeleted(id=file_id, object="file")
 
 
 @router.get("/{file_id}/content", response_class=StreamingResponse)

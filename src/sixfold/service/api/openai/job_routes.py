@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Query, Request
 
 from sixfold.service.api.access import In, Once, PagedBy, Who
 from sixfold.service.api.openai import shapes
-from sixfold.service.api.openai.shapes import OpenAIJob, SentBody
+from sixfold.service.api.openai.shapes import (
+    OpenAICheckpoint,
+    OpenAIEvent,
+    OpenAIJob,
+    OpenAIList,
+    SentBody,
+)
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.jobs import TrainingJob
 from sixfold.service.domain.people import Principal
@@ -48,11 +54,12 @@ def create(
 
 
 @router.get("")
-def page(request: Request, service: In, who: Who, asked: PagedBy) -> dict[str, Any]:
+def page(request: Request, service: In, who: Who, asked: PagedBy) -> OpenAIList[OpenAIJob]:
     """Newest first. `metadata[key]=value`: those that have it; `metadata=null`: those that have none."""
     metadata, without = _metadata(request)
     found = fine_tuning.page(service, who, asked, metadata, without)
-    return shapes.listed([_answer(service, one) for one in found.rows], found.more)
+    rows = [_answer(service, one) for one in found.rows]
+    return OpenAIList[OpenAIJob].of(rows, found.more)
 
 
 @router.get("/{job_id}")
@@ -86,13 +93,13 @@ def events(
     who: Who,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> dict[str, Any]:
+) -> OpenAIList[OpenAIEvent]:
     """Newest first."""
     job = fine_tuning.get(service, who, job_id)
     seq = None if after is None else _number(after)
     found = jobs.events_before(service, who, job.id, seq, limit + 1)
-    rows = [shapes.OpenAIEvent.of(one) for one in found[:limit]]
-    return shapes.listed(rows, len(found) > limit)
+    rows = [OpenAIEvent.of(one) for one in found[:limit]]
+    return OpenAIList[OpenAIEvent].of(rows, len(found) > limit)
 
 
 @router.get("/{job_id}/checkpoints")
@@ -102,17 +109,17 @@ def checkpoints(
     who: Who,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
-) -> dict[str, Any]:
+) -> OpenAIList[OpenAICheckpoint]:
     """Newest first; of a job that succeeded."""
     job = fine_tuning.get(service, who, job_id)
-    rows = [shapes.OpenAICheckpoint.of(job, one) for one in job.result.get("checkpoints", ())]
+    rows = [OpenAICheckpoint.of(job, one) for one in job.result.get("checkpoints", ())]
     rows.sort(key=lambda one: one.step_number, reverse=True)
     if after is not None:
         places = [place for place, one in enumerate(rows) if one.id == after]
         if not places:
             raise _unknown(after, "a checkpoint")
         rows = rows[places[0] + 1 :]
-    return shapes.listed(rows[:limit], len(rows) > limit)
+    return OpenAIList[OpenAICheckpoint].of(rows[:limit], len(rows) > limit)
 
 
 def _changed(change: Change, service: Service, who: Principal, job_id: str) -> OpenAIJob:

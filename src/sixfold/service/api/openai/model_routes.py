@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
 from sixfold.service.api.access import In, Who
-from sixfold.service.api.openai.shapes import OpenAIModel
+from sixfold.service.api.openai.shapes import OpenAIDeleted, OpenAIModel, OpenAIModels
 from sixfold.service.use_cases import served_models
 
 router = APIRouter(prefix="/v1/models", tags=["OpenAI: models"])
 
 
 @router.get("")
-def page(service: In, who: Who) -> dict[str, Any]:
+def page(service: In, who: Who) -> OpenAIModels:
     """Deployments, fine-tuned models and their checkpoints, and base models."""
     organization = service.settings.organization
-    rows = [OpenAIModel.of(one, organization) for one in served_models.models(service, who)]
-    return {"object": "list", "data": [row.model_dump(mode="json") for row in rows]}
+    found = served_models.models(service, who)
+    return OpenAIModels(data=[OpenAIModel.of(one, organization) for one in found])
 
 
 @router.get("/{model:path}")
@@ -28,7 +26,7 @@ def get(model: str, service: In, who: Who) -> OpenAIModel:
 
 
 @router.delete("/{model:path}")
-def delete(model: str, service: In, who: Who) -> dict[str, Any]:
+def delete(model: str, service: In, who: Who) -> OpenAIDeleted:
     """A deployment, a fine-tuned model or a checkpoint."""
     served_models.delete(service, who, model)
-    return {"id": model, "object": "model", "deleted": True}
+    return OpenAIDeleted(id=model, object="model")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, Self, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from sixfold.recipe.yaml_nodes import MOST_DEPTH
+from sixfold.service.api.problems import shown
+from sixfold.service.api.shapes import example
 from sixfold.service.domain.errors import InvalidRequest
 from sixfold.service.domain.files import StoredFile
 from sixfold.service.domain.jobs import JobEvent, JobState, TrainingJob, Wish
+from sixfold.service.use_cases import fine_tuning
 from sixfold.service.use_cases.fine_tuning import TRAINING, VALIDATION, FineTuneRequest
 from sixfold.service.use_cases.served_models import ServedModel
 
@@ -92,6 +96,13 @@ class TuningMethod(Asked):
 class NewFineTuning(Asked):
     """`recipe`: fields of a recipe, merged over the one that is made of the rest (our own: `extra_body`)."""
 
+    model_config = example(
+        model="story",
+        training_file="file-01k9x0h6w2t7m4c8d5f3g1j9n0p2",
+        suffix="polite",
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
+        recipe={"build": {"rank": 16}},
+    )
     model: str = Field(min_length=1, max_length=300)
     training_file: str = Field(min_length=1, max_length=100)
     validation_file: str | None = Field(None, min_length=1, max_length=100)
@@ -112,6 +123,8 @@ class NewFineTuning(Asked):
     @field_validator("recipe", mode="before")
     @classmethod
     def _or_none(cls, value: Any) -> Any:
+        if _depth(value) > MOST_DEPTH:
+            raise ValueError(f"at most {MOST_DEPTH} levels, as in a recipe")
         return {} if value is None else value
 
     @model_validator(mode="after")
@@ -135,6 +148,16 @@ class NewFineTuning(Asked):
             self.metadata,
             self.recipe,
         )
+
+
+def _depth(value: Any) -> int:
+    """Of lists and objects in each other; no further than one level too many."""
+    level, depth = [value], 0
+    while level and depth <= MOST_DEPTH:
+        objects = [each for one in level if isinstance(one, dict) for each in one.values()]
+        level = [*objects, *(each for one in level if isinstance(one, list) for each in one)]
+        depth += 1
+    return depth
 
 
 async def body_of(request: Request) -> bytes:
@@ -170,7 +193,7 @@ def _refused(errors: Sequence[Any]) -> InvalidRequest:
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "a parameter that is supported here"
-    found = "it" if first["type"] == "missing" else repr(first.get("input"))[:80]
+    found = "it" if first["type"] == "missing" else shown(first.get("input"))
     return InvalidRequest(
         ".".join(names) or message.split(" ")[0], message, found, "Correct it, or leave it out."
     )
@@ -236,9 +259,7 @@ class OpenAIJob(BaseModel):
     def of(cls, job: TrainingJob, organization: str) -> Self:
         """What its owner sees."""
         asked = job.spec.options["asked"]
-        names = ["n_epochs", "batch_size", "learning_rate_multiplier"]
-        names += ["beta"] if asked["method"] == "dpo" else []
-        settings = {name: asked["hyperparameters"].get(name, "auto") for name in names}
+        settings = fine_tuning.hyperparameters(job)
         done = job.state is JobState.SUCCEEDED
         return cls(
             id=job.id,
@@ -345,17 +366,38 @@ class OpenAIModel(BaseModel):
         return cls(id=model.name, created=int(model.created_at), owned_by=organization)
 
 
-def listed(rows: Sequence[BaseModel], more: bool) -> dict[str, Any]:
+Listable = TypeVar("Listable", OpenAIFile, OpenAIJob, OpenAIEvent, OpenAICheckpoint)
+
+
+class OpenAIList(BaseModel, Generic[Listable]):
     """A page: `after` of the next one is `last_id`."""
-    data = [row.model_dump(mode="json") for row in rows]
-    ends = [data[0]["id"], data[-1]["id"]] if data else [None, None]
-    return {
-        "object": "list",
-        "data": data,
-        "first_id": ends[0],
-        "last_id": ends[1],
-        "has_more": more,
-    }
+
+    object: Literal["list"] = "list"
+    data: list[Listable]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[Listable], more: bool) -> Self:
+        """Of these rows, in their order."""
+        first, last = (rows[0].id, rows[-1].id) if rows else (None, None)
+        return cls(data=list(rows), first_id=first, last_id=last, has_more=more)
+
+
+class OpenAIModels(BaseModel):
+    """All of them."""
+
+    object: Literal["list"] = "list"
+    data: list[OpenAIModel]
+
+
+class OpenAIDeleted(BaseModel):
+    """What is gone."""
+
+    id: str
+    object: Literal["file", "model"]
+    deleted: Literal[True] = True
 
 
 def _error(job: TrainingJob) -> dict[str, Any] | None:
