@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from sixfold.build.candidate import Candidate
 from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.averaged import Averaged, Joined, Member
 from sixfold.evaluate.cross_validation import Evaluation, FoldScores, Tally
@@ -44,6 +46,22 @@ class Blend(NamedTuple):
     weights: tuple[float, ...]
     threshold: float | None
     left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChosenMembers:
+    """The candidates that the winner is made of, how they were evaluated, and their weights. `key`: all
+    that its model depends on, besides the rows.
+    """
+
+    candidates: tuple[Candidate, ...]
+    parts: tuple[Evaluation, ...]
+    blend: Blend
+
+    @property
+    def key(self) -> str:
+        """The weights and the candidates."""
+        return "".join([repr(self.blend), *(candidate.key() for candidate in self.candidates)])
 
 
 def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
@@ -169,6 +187,14 @@ def combine(models: Sequence[Model], found: Blend) -> Model:
     joined = Joined(tuple(preparers.values()))
     names = first.task, first.target_names, first.classes
     return Model(joined, fitted, *names, threshold=found.threshold, quantiles=first.quantiles)
+
+
+def threshold_asked(candidates: Sequence[Candidate]) -> str | float:
+    """The metric that the threshold of a mean maximizes, or the number that it is: that of all
+    candidates, or none where they differ.
+    """
+    asked = {candidate.calibration.threshold for candidate in candidates}
+    return asked.pop() if len(asked) == 1 else "none"
 
 
 def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Member:
