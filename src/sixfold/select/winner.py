@@ -13,6 +13,7 @@ import numpy as np
 from sixfold.build.auto import is_plain_table
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
+from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation, FoldScoresOfAll, join
 from sixfold.evaluate.fold_models import ModelStore
 from sixfold.evaluate.folds import MOST_BLENDED
@@ -83,7 +84,35 @@ def blend(
             FoldScoresOfAll((made,)).save(place.aside, run.folder.disk)
     found = join(FoldScoresOfAll.load(place.folder).parts, data.training, plan.folds)
     run.context.emit("candidate_finished", candidate=found.name, scores=found.means())
-    return [found]
+    return [_placed(run, data, plan, evaluations, members, found)]
+
+
+def _placed(
+    run: RunContext,
+    data: DataSplit,
+    plan: Plan,
+    evaluations: Sequence[Evaluation],
+    members: Sequence[Evaluation],
+    found: Evaluation,
+) -> Evaluation:
+    """The ensemble, ahead of its members where it is better than to pick the best of them: that one's mean
+    is the best of many, which the ensemble's is not.
+    """
+    metric = plan.metrics[0]
+    best = evaluations[leaderboard.order(evaluations, metric)[0]]
+    mean, alone = (float(np.mean(one.scores[metric])) for one in (found, best))
+    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
+    if best.name not in {one.name for one in members} or sign * (mean - alone) > 0:
+        return found
+    picked = ensemble.picked(members, data.training.target, plan.folds, metric)
+    if not round(sign * (mean - picked), 12) > 0:
+        return found
+    text = (
+        f"The ensemble goes before {best.name}, whose mean {metric} of {alone:.4f} is the best of {len(members)}: who is picked "
+        f"on the other folds scores {picked:.4f} on each, the ensemble, weighted on the other folds, {mean:.4f}."
+    )
+    run.context.emit("note", text=text)
+    return replace(found, ahead=True)
 
 
 def _blends(run: RunContext, data: DataSplit, plan: Plan) -> bool:
