@@ -176,17 +176,18 @@ def greedy(losses: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float]]
     best = dict.fromkeys(tables, 1.0)
     left, order = dict(losses), list[tuple[str, float]]()
     while left:
-
-        def leaves(entry: str) -> tuple[float, float]:
-            own = [left[entry].get(table, 1.0) for table in tables]
-            together = [min(best[table], loss) for table, loss in zip(tables, own, strict=True)]
-            return round(fmean(together), 9), fmean(own)
-
-        entry = min(left, key=leaves)
-        order.append((entry, leaves(entry)[0]))
-        best = {table: min(best[table], left[entry].get(table, 1.0)) for table in tables}
+        leaves = {entry: _leaves(own, best) for entry, own in left.items()}
+        entry = min(leaves, key=leaves.__getitem__)
+        order.append((entry, leaves[entry][0]))
+        best = {table: min(loss, left[entry].get(table, 1.0)) for table, loss in best.items()}
         del left[entry]
     return order
+
+
+def _leaves(own: Mapping[str, float], best: Mapping[str, float]) -> tuple[float, float]:
+    """The mean regret of the best so far and this one, and its own."""
+    together = [min(loss, own.get(table, 1.0)) for table, loss in best.items()]
+    return round(fmean(together), 9), fmean(own.get(table, 1.0) for table in best)
 
 
 def markdown(found: Sequence[Scored]) -> str:

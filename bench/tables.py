@@ -148,7 +148,9 @@ def measure(
             if _is_wanted(name) and split < splits_of(name, rounds):
                 turn = (split + number) % (1 + len(peers))
                 makers = (OURS, *peers)
-                _measure(results, _Piece(name, split, (*makers[turn:], *makers[:turn])), absent, until)
+                _measure(
+                    results, _Piece(name, split, (*makers[turn:], *makers[:turn])), absent, until
+                )
     for name in tables:
         yield from _rows(name, results, peers, absent, splits_of(name, rounds))
     yield from _ranked(tables, results, peers)
@@ -317,7 +319,9 @@ def ranks(results: Results, table: str, makers: Sequence[str]) -> dict[str, floa
     if not splits:
         return {}
     means = {maker: _mean(own, splits) for maker, own in found.items()}
-    return {maker: 1.0 + sum(other > own for other in means.values()) for maker, own in means.items()}
+    return {
+        maker: 1.0 + sum(other > own for other in means.values()) for maker, own in means.items()
+    }
 
 
 def _ranked(tables: Sequence[str], results: Results, peers: Sequence[str]) -> Iterator[Result]:
@@ -364,7 +368,14 @@ def _taken(tables: Sequence[str], results: Results, peers: Sequence[str]) -> Ite
         for suffix in ("", " at best"):
             known = [pair for pair in pairs if f"bytes{suffix}" in pair[1]]
             for key, unit in (("bytes", "B"), ("one_row_s", "s")) if known else ():
-                means = fmean(mine[key] for mine, _ in known), fmean(one[key + suffix] for _, one in known)
-                title = "all tables: mean bytes on disk" if unit == "B" else "all tables: mean of one row"
+                means = (
+                    fmean(mine[key] for mine, _ in known),
+                    fmean(one[key + suffix] for _, one in known),
+                )
+                title = (
+                    "all tables: mean bytes on disk"
+                    if unit == "B"
+                    else "all tables: mean of one row"
+                )
                 name = PEERS[peer] + (AT_BEST if suffix else "")
                 yield Result(title, name, *means, unit, rounds=len(known))

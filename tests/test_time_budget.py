@@ -335,12 +335,18 @@ def test_who_trained_alone_is_not_expected_to_take_the_time_of_all_who_are_alike
     )
     took = [
         cross_validation.Evaluation(
-            f"{at}", "boosting", "probability", (), {}, np.zeros((90, 2)), FoldModels(), 3.0, (0, 1, 2)
+            f"{at}",
+            "boosting",
+            "probability",
+            (),
+            {},
+            np.zeros((90, 2)),
+            FoldModels(),
+            3.0,
+            (0, 1, 2),
         )
         for at in range(20)
     ]
-    first, last = (
-        estimates.again_s([plan.candidates[at]], plan, took, data) for at in (0, 19)
-    )
+    first, last = (estimates.again_s([plan.candidates[at]], plan, took, data) for at in (0, 19))
     assert first == pytest.approx(1.5)  # a second a fold of 60 rows, and 90
     assert last == pytest.approx(3.0)  # and what the first one may have saved it

@@ -98,7 +98,9 @@ def test_models_of_a_bag_are_of_folds_that_divide_the_rows() -> None:
         (Evaluate(scheme="time_series", folds=4), timed),
     ):
         assert not are_parts(make(evaluate, data), 20), evaluate
-        with pytest.raises(RecipeError, match=r"^evaluate\.bag: expected 3 to 10 folds, each of which"):
+        with pytest.raises(
+            RecipeError, match=r"^evaluate\.bag: expected 3 to 10 folds, each of which"
+        ):
             make(evaluate.model_copy(update={"bag": True}), data)
     every = np.arange(20)
     twice = [Fold(every[5:], every[:5]), Fold(every[5:], every[:5]), Fold(every[:15], every[15:])]

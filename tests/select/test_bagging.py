@@ -116,7 +116,7 @@ def test_a_fold_is_answered_for_by_as_many_models_as_are_served() -> None:
 
 def test_a_class_without_rows_outside_of_two_folds_is_told() -> None:
     data, at = dataset(40, classes=("a", "b", "c")), np.arange(40)
-    y = np.where(at < 2, 2, at % 2)  # the class c in the first two folds
+    y = np.where(at < 2, 2, at // 2 % 2)  # the class c in the first two folds
     data = replace(data, target=replace(data.target, values=y))
     folds = [Fold(np.flatnonzero(at % 4 != own), np.flatnonzero(at % 4 == own)) for own in range(4)]
     found = bagging._without(folds, bagging.FoldPair(0, 2), data)
@@ -141,7 +141,9 @@ def test_the_mean_is_served_where_it_is_better(tmp_path: Path) -> None:
     found = sixfold.load(done.bundle).predict(rows.drop(columns="y")).values
     assert found is not None
     np.testing.assert_allclose(found, mean, atol=1e-6)
-    assert any("The mean of 4 fold models is served." in e["text"] for e in events(tmp_path, "note"))
+    assert any(
+        "The mean of 4 fold models is served." in e["text"] for e in events(tmp_path, "note")
+    )
 
     started = len(events(tmp_path, "stage_started"))
     again = run(tmp_path, DEEP)
@@ -174,6 +176,7 @@ def test_one_model_is_trained_where_that_is_better_and_where_nothing_is_asked(
     assert not (tmp_path / "plain" / "bag").exists()
 
 
+@pytest.mark.slow
 def test_fold_models_leave_for_the_limits_and_the_receipt_says_so(tmp_path: Path) -> None:
     one = run(tmp_path / "one", DEEP, evaluate={"folds": 4, "metrics": ["rmse"]})
     size = one.receipt.after.file_bytes
@@ -198,9 +201,7 @@ def test_where_the_mean_takes_more_than_was_expected_one_model_is_trained(
 
     def large(model: Any, *given: Any) -> ServedCost:
         return (
-            ServedCost(10**9, None)
-            if isinstance(model.fitted, Averaged)
-            else plain(model, *given)
+            ServedCost(10**9, None) if isinstance(model.fitted, Averaged) else plain(model, *given)
         )
 
     monkeypatch.setattr(served_cost, "served_cost", large)
@@ -211,6 +212,7 @@ def test_where_the_mean_takes_more_than_was_expected_one_model_is_trained(
     assert done.receipt.candidate == "tree"
 
 
+@pytest.mark.slow
 def test_without_time_to_compare_one_model_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

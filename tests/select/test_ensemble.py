@@ -399,7 +399,9 @@ def test_to_pick_the_best_is_scored_on_folds_that_did_not_pick() -> None:
         by_hand = []
         for number, fold in enumerate(folds):
 
-            def known(one: Evaluation, rows: Array = fold.train, y: Array = y) -> tuple[float, float]:
+            def known(
+                one: Evaluation, rows: Array = fold.train, y: Array = y
+            ) -> tuple[float, float]:
                 p = one.predictions[rows, 1]
                 return np.mean((p > 0.5) == y[rows]), -float(np.mean((p - y[rows]) ** 2))
 
@@ -414,7 +416,7 @@ def test_to_pick_the_best_is_scored_on_folds_that_did_not_pick() -> None:
 def test_of_means_that_label_alike_the_one_that_is_surer_is_chosen() -> None:
     y = np.arange(40) % 2
     folds = [Fold(np.flatnonzero(y >= 0), np.flatnonzero(y >= 0))]
-    unsure, sure = np.where(y == 1, 0.6, 0.4), np.where(y == 1, 0.9, 0.1)
+    unsure, sure = np.where(y == 1, 0.65, 0.35), np.where(y == 1, 0.9, 0.1)
     target = Target("classification", y, ("y",), ("a", "b"))
     found = ensemble.blend(labelled(y, [unsure, sure], folds), target, np.arange(40), "accuracy")
     assert found.weights == (0.0, 1.0)

@@ -172,7 +172,9 @@ def _clock(
     chosen = [named[evaluations[at].name] for at in order]
     needed_s = again_s(chosen, plan, evaluations, data.training)
     compared_s = bagging.compared_s(needed_s, len(plan.folds))
-    if bagging.is_wanted(run, data, plan) and compared_s < bagging.SHARE * (run.limits.time_s or 0.0):
+    if bagging.is_wanted(run, data, plan) and compared_s < bagging.SHARE * (
+        run.limits.time_s or 0.0
+    ):
         needed_s += compared_s
     return TrialClock(min(end, last - needed_s), TRIALS)
 

@@ -232,9 +232,7 @@ def _scored(
 def pairs_of(folds: int, models: int) -> list[FoldPair]:
     """The pairs that stand for `models` fold models: of each fold with as many of those that follow it."""
     steps = range(1, min(models, folds - 1) + 1)
-    found = {
-        FoldPair(*sorted((at, (at + step) % folds))) for at in range(folds) for step in steps
-    }
+    found = {FoldPair(*sorted((at, (at + step) % folds))) for at in range(folds) for step in steps}
     return sorted(found)
 
 

@@ -36,7 +36,9 @@ KEPT = 0.9  # of what the mean gains over the best member, when members leave th
 MOST_MEMBERS = 16  # of more, these are looked at: each costs a score a step; guessed
 MOST_ALIKE = 4  # of them of one family: settings of one family err alike
 MOST_ROWS = 10_000  # that weights are chosen on: more tell little
-LESS_THAN_A_ROW = 1e-3  # that a Brier score counts, in rows: f1 and the like have smaller steps than accuracy
+LESS_THAN_A_ROW = (
+    1e-3  # that a Brier score counts, in rows: f1 and the like have smaller steps than accuracy
+)
 
 Score = Callable[[FloatArray], float]
 
