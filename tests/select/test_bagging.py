@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import log_loss
 
 import sixfold
-from evaluating import Array, candidate, dataset
+from evaluating import candidate, dataset
 from sixfold import pipeline
 from sixfold.compress import served_cost
 from sixfold.core.errors import BudgetError, DataError
@@ -29,7 +29,7 @@ from sixfold.recipe.schema import Evaluate
 from sixfold.runs.context import Context
 from sixfold.select import bagging
 from sixfold.select.bagging import Bag
-from sixfold.select.ensemble import Blend, ChosenMembers
+from sixfold.select.ensemble import Blend, ChosenMembers, blend
 from sixfold.select.served_limits import ServedCost
 
 DEEP = {"family": "tree", "min_rows_leaf": 1, "complexity": 0.0}
@@ -71,8 +71,8 @@ def chosen(data: Any, folds: Any, *builds: dict[str, Any]) -> ChosenMembers:
     made = [candidate(build) for build in builds]
     parts = [cross_validate(one, data, folds, ["log_loss"], Context()) for one in made]
     weights = np.arange(1.0, len(made) + 1)
-    blend = Blend(tuple((weights / weights.sum()).tolist()), None)
-    return ChosenMembers(tuple(made), tuple(parts), blend)
+    weighted = Blend(tuple((weights / weights.sum()).tolist()), None)
+    return ChosenMembers(tuple(made), tuple(parts), weighted)
 
 
 @pytest.mark.parametrize("models", [4, 2])
@@ -83,20 +83,18 @@ def test_both_are_scored_on_rows_that_they_have_not_seen(models: int) -> None:
     plan = Plan(members.candidates, folds, ("log_loss",), {})
     found = bagging.compared(data, plan, members, models, Context())
 
-    mean = np.zeros((120, 2))
+    mean, alone = np.zeros((120, 2)), np.zeros((120, 2))
     for at, fold in enumerate(folds):
         others = [(at + step) % 4 for step in range(1, min(models, 3) + 1)]
-        for weight, one in zip(members.blend.weights, members.candidates, strict=True):
+        weights = blend(members.parts, data.target, fold.train, "log_loss").weights
+        for weight, one, part in zip(weights, members.candidates, members.parts, strict=True):
+            alone[fold.validation] += weight * part.predictions[fold.validation]
             for other in others:
                 rows = np.setdiff1d(fold.train, folds[other].validation)
                 model = fit_model(one, data.take(rows), Context())
                 answers = model.predict(data.table.take(fold.validation))
                 mean[fold.validation] += weight * answers / len(others)
     assert found.score == pytest.approx(log_loss(data.target.values, mean))
-    alone: Array = sum(
-        weight * part.predictions
-        for weight, part in zip(members.blend.weights, members.parts, strict=True)
-    )
     assert found.alone == pytest.approx(log_loss(data.target.values, alone))
     assert (found.models, found.folds, found.metric) == (models, 4, "log_loss")
 

@@ -188,22 +188,37 @@ def compared(
     """
     pairs = pairs_of(len(plan.folds), models)
     folds = [_without(plan.folds, pair, training) for pair in pairs]
-    cache, weights = FoldCache(), members.blend.weights
-    total = np.full_like(members.parts[0].predictions, np.nan)
-    for number, (candidate, weight) in enumerate(zip(members.candidates, weights, strict=True)):
+    cache, means = FoldCache(), list[FloatArray]()
+    for number, candidate in enumerate(members.candidates):
         own = context.within(candidate=candidate.name)
         if context.deadline is not None:
-            part_s = context.left_s() / (len(weights) - number)
+            part_s = context.left_s() / (len(members.candidates) - number)
             own = replace(own, deadline=time.monotonic() + part_s)
         group = Group((candidate,), training, folds, own, cache)
         (found,) = evaluate_folds(group, range(len(folds)), plan.metrics)
+        means.append(np.full_like(members.parts[0].predictions, np.nan))
         for at, fold in enumerate(plan.folds):
-            mean = weight * _mean(found, folds, fold, _of(pairs, at, len(plan.folds), models))
-            total[fold.validation] = mean if number == 0 else total[fold.validation] + mean
-    alone = sum(
-        weight * part.predictions for weight, part in zip(weights, members.parts, strict=True)
-    )
-    return _scored(training, plan, members, Answers(total, np.asarray(alone)), models)
+            places = _of(pairs, at, len(plan.folds), models)
+            means[-1][fold.validation] = _mean(found, folds, fold, places)
+    answers = Answers(np.full_like(means[0], np.nan), np.full_like(means[0], np.nan))
+    for fold in plan.folds:
+        weights, rows = _weights(training, plan, members, fold), fold.validation
+        both = means, [part.predictions for part in members.parts]
+        for answer, each in zip(answers, both, strict=True):
+            answer[rows] = np.tensordot(weights, np.stack([own[rows] for own in each]), axes=1)
+    return _scored(training, plan, members, answers, models)
+
+
+def _weights(
+    training: Dataset, plan: Plan, members: ChosenMembers, fold: Fold
+) -> tuple[float, ...]:
+    """Of the members, for the rows that a fold validates: chosen on other rows, as in `ensemble.cross_validate`.
+    Chosen on these, by the answers of one model, they would flatter that one.
+    """
+    if len(members.parts) == 1:
+        return members.blend.weights
+    rows = ensemble.seen(members.parts, fold.train)
+    return ensemble.blend(members.parts, training.target, rows, plan.metrics[0]).weights
 
 
 class Answers(NamedTuple):
