@@ -83,20 +83,41 @@ def test_both_are_scored_on_rows_that_they_have_not_seen(models: int) -> None:
     plan = Plan(members.candidates, folds, ("log_loss",), {})
     found = bagging.compared(data, plan, members, models, Context())
 
-    mean, alone = np.zeros((120, 2)), np.zeros((120, 2))
+    few, alone = np.zeros((min(models, 3), 120, 2)), np.zeros((120, 2))
     for at, fold in enumerate(folds):
         others = [(at + step) % 4 for step in range(1, min(models, 3) + 1)]
         weights = blend(members.parts, data.target, fold.train, "log_loss").weights
         for weight, one, part in zip(weights, members.candidates, members.parts, strict=True):
             alone[fold.validation] += weight * part.predictions[fold.validation]
-            for other in others:
+            for place, other in enumerate(others):
                 rows = np.setdiff1d(fold.train, folds[other].validation)
                 model = fit_model(one, data.take(rows), Context())
                 answers = model.predict(data.table.take(fold.validation))
-                mean[fold.validation] += weight * answers / len(others)
-    assert found.score == pytest.approx(log_loss(data.target.values, mean))
+                few[place, fold.validation] += weight * answers
+    assert found.score == pytest.approx(log_loss(data.target.values, few.mean(axis=0)))
+    each = [log_loss(data.target.values, answers) for answers in few]
+    assert found.few == pytest.approx(np.mean(each))
     assert found.alone == pytest.approx(log_loss(data.target.values, alone))
     assert (found.models, found.folds, found.metric) == (models, 4, "log_loss")
+
+
+def test_what_averaging_gains_is_compared_with_what_more_rows_gain() -> None:
+    """An error of a + b / rows of one model, of which averaging J takes v / rows (1 - 1 / J)."""
+    for folds in (3, 5, 10):
+        for models in range(2, folds + 1):
+            compared = min(models, folds - 1)
+            for b, v in ((1.0, 0.1), (1.0, 0.9), (3.0, 0.5), (1.0, 0.4)):
+                for a in (0.0, 2.0):
+                    fewer, less = (folds - 2) / folds, (folds - 1) / folds
+                    few, alone = a + b / fewer, a + b / less
+                    mean = few - v / fewer * (1 - 1 / compared)
+                    served = a + b / less - v / less * (1 - 1 / models)
+                    better = served < a + b - 1e-9
+                    assert Bag(models, folds, "rmse", mean, few, alone, None).is_better == better
+                    scores = 9 - mean, 9 - few, 9 - alone
+                    assert Bag(models, folds, "accuracy", *scores, None).is_better == better
+    assert not Bag(4, 4, "rmse", 1.0, 1.0, 1.0, None).is_better
+    assert not Bag(4, 4, "rmse", float("nan"), 1.0, 1.0, None).is_better
 
 
 def test_a_fold_is_answered_for_by_as_many_models_as_are_served() -> None:
@@ -128,8 +149,8 @@ def test_the_mean_is_served_where_it_is_better(tmp_path: Path) -> None:
     done = run(tmp_path, DEEP)
     (text,) = about_the_bag(done)
     assert text.startswith(
-        "The model is the mean of 4 fold models, none of which has seen all rows. On rows that neither has seen the mean "
-        "of fold models scored "
+        "The model is the mean of 4 fold models, none of which has seen all rows. On rows that none has seen the mean "
+        "of models without two folds scored "
     )
     (part,) = FoldScoresOfAll.load(tmp_path / "evaluate-0").parts
     recipe = from_object({"version": 1, "data": {"source": "frame", "target": "y"}}).recipe
@@ -166,9 +187,6 @@ def test_one_model_is_trained_where_that_is_better_and_where_nothing_is_asked(
     done = run(tmp_path, SHRUNK, noise=0.0)
     assert not about_the_bag(done)
     assert any("The winner is trained again" in event["text"] for event in events(tmp_path, "note"))
-    assert not Bag(4, 4, "rmse", 1.0, 1.0, None).is_better
-    assert not Bag(4, 4, "rmse", float("nan"), 1.0, None).is_better
-    assert Bag(4, 4, "accuracy", 1.0, 0.5, None).is_better
     done = run(tmp_path / "plain", DEEP, evaluate={"folds": 4, "metrics": ["rmse"]})
     assert not about_the_bag(done)
     assert not (tmp_path / "plain" / "bag").exists()

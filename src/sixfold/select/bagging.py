@@ -4,7 +4,8 @@ again on all rows.
 Each training row was seen by all fold models but one, and by a model of all rows: neither can be scored
 on it. So the two are compared one size smaller. On the rows of a fold, the fold's own model stands for the
 winner trained again: it knows all other folds. The mean of models that know one fold less, each another
-one, stands for the bag. A model without folds i and j answers for the rows of both.
+one, stands for the bag. A model without folds i and j answers for the rows of both. What averaging gains, and what
+the rows of one fold do, is then taken for the rows that are served (`Bag.is_better`).
 
 Breiman, Bagging predictors (1996); of fold models: Krogh and Vedelsby (1995).
 """
@@ -40,29 +41,36 @@ SHARE: Final = 0.2  # of the time, that a search leaves for the comparison at mo
 
 
 class Bag(NamedTuple):
-    """`models` of `folds` fold models of each member, as one. `score`, `alone`: by `metric`, of such a
-    mean and of one model, on rows that neither has seen. `threshold`: of the mean, where one is
-    asked for.
+    """`models` of `folds` fold models of each member, as one. By `metric`, on rows that were not seen: `score`
+    of a mean of models without two folds, `few` of one of these, `alone` of one without one fold.
+    `threshold`: of the mean, where one is asked for.
     """
 
     models: int
     folds: int
     metric: str
     score: float
+    few: float
     alone: float
     threshold: float | None
 
     @property
     def is_better(self) -> bool:
-        """Not where it is as good, for one model is smaller and faster."""
+        """Whether averaging gains more than the rows of one fold do, both for as many rows as are served: errors
+        that many rows would not end, and others that fall as 1 / rows. Not where it gains as much, for
+        one model is smaller and faster.
+        """
         sign = 1.0 if scoring.greater_is_better(self.metric) else -1.0
-        return sign * round(self.score - self.alone, 12) > 0
+        averaged, more_rows = sign * (self.score - self.few), sign * (self.alone - self.few)
+        compared = min(self.models, self.folds - 1)
+        more_models = (1 - 1 / self.models) / (1 - 1 / compared)
+        return round(averaged * self.folds / (self.folds - 1) * more_models - more_rows, 12) > 0
 
     def describe(self) -> str:
         """What was found."""
         return (
-            f"On rows that neither has seen the mean of fold models scored {self.score:.4f} by {self.metric}, one model of "
-            f"all other rows {self.alone:.4f}."
+            f"On rows that none has seen the mean of models without two folds scored {self.score:.4f} by {self.metric}, one "
+            f"of them {self.few:.4f}, a model without one fold {self.alone:.4f}."
         )
 
 
@@ -188,7 +196,7 @@ def compared(
     """
     pairs = pairs_of(len(plan.folds), models)
     folds = [_without(plan.folds, pair, training) for pair in pairs]
-    cache, means = FoldCache(), list[FloatArray]()
+    cache, known = FoldCache(), list[FloatArray]()
     for number, candidate in enumerate(members.candidates):
         own = context.within(candidate=candidate.name)
         if context.deadline is not None:
@@ -196,16 +204,18 @@ def compared(
             own = replace(own, deadline=time.monotonic() + part_s)
         group = Group((candidate,), training, folds, own, cache)
         (found,) = evaluate_folds(group, range(len(folds)), plan.metrics)
-        means.append(np.full_like(members.parts[0].predictions, np.nan))
+        steps = min(models, len(plan.folds) - 1)
+        known.append(np.full((steps, *members.parts[0].predictions.shape), np.nan))
         for at, fold in enumerate(plan.folds):
             places = _of(pairs, at, len(plan.folds), models)
-            means[-1][fold.validation] = _mean(found, folds, fold, places)
-    answers = Answers(np.full_like(means[0], np.nan), np.full_like(means[0], np.nan))
+            known[-1][:, fold.validation] = _answers(found, folds, fold, places)
+    answers = Answers(np.full_like(known[0], np.nan), np.full_like(known[0][0], np.nan))
     for fold in plan.folds:
         weights, rows = _weights(training, plan, members, fold), fold.validation
-        both = means, [part.predictions for part in members.parts]
-        for answer, each in zip(answers, both, strict=True):
-            answer[rows] = np.tensordot(weights, np.stack([own[rows] for own in each]), axes=1)
+        few = np.stack([own[:, rows] for own in known])
+        alone = np.stack([part.predictions[rows] for part in members.parts])
+        answers.few[:, rows] = np.tensordot(weights, few, axes=1)
+        answers.alone[rows] = np.tensordot(weights, alone, axes=1)
     return _scored(training, plan, members, answers, models)
 
 
@@ -222,26 +232,33 @@ def _weights(
 
 
 class Answers(NamedTuple):
-    """[rows, outputs] of the mean of fold models, and of one model; NaN where no fold validates a row."""
+    """Of models without two folds [models, rows, outputs], and of one without one fold [rows, outputs]; NaN where no
+    fold validates a row.
+    """
 
-    bag: FloatArray
+    few: FloatArray
     alone: FloatArray
 
 
 def _scored(
     training: Dataset, plan: Plan, members: ChosenMembers, answers: Answers, models: int
 ) -> Bag:
-    rows = np.flatnonzero(np.isfinite(answers.bag).all(axis=1))
+    mean = answers.few.mean(axis=0)
+    rows = np.flatnonzero(np.isfinite(mean).all(axis=1))
     target, metric, output = training.target.take(rows), plan.metrics[0], members.parts[0].output
     single = len(members.candidates) == 1
     asked = ensemble.threshold_asked(members.candidates if single else plan.candidates)
-    cuts = [thresholds.chosen(asked, target, each[rows], output) for each in answers]
-    scores = [
-        scoring.score_all([metric], target, each[rows], output, cut)[metric]
-        for each, cut in zip(answers, cuts, strict=True)
-    ]
-    own, other = (float("nan") if score is None else score for score in scores)
-    return Bag(models, len(plan.folds), metric, own, other, cuts[0])
+
+    def scored(answer: FloatArray) -> float:
+        cut = thresholds.chosen(asked, target, answer[rows], output)
+        found = scoring.score_all([metric], target, answer[rows], output, cut)[metric]
+        return float("nan") if found is None else found
+
+    few, cut = (
+        float(np.mean([scored(each) for each in answers.few])),
+        thresholds.chosen(asked, target, mean[rows], output),
+    )
+    return Bag(models, len(plan.folds), metric, scored(mean), few, scored(answers.alone), cut)
 
 
 def pairs_of(folds: int, models: int) -> list[FoldPair]:
@@ -272,15 +289,15 @@ def _without(folds: Sequence[Fold], pair: FoldPair, training: Dataset) -> Fold:
     return Fold(train, np.union1d(first.validation, second.validation))
 
 
-def _mean(
+def _answers(
     found: FoldScores, folds: Sequence[Fold], fold: Fold, places: Sequence[int]
 ) -> FloatArray:
-    """[rows of the fold, outputs] of the models at `places`."""
+    """[models, rows of the fold, outputs] of the models at `places`."""
     answers = [
         found.predictions[at][np.searchsorted(folds[at].validation, fold.validation)]
         for at in places
     ]
-    return np.asarray(np.mean(answers, axis=0))
+    return np.stack(answers)
 
 
 def _uncut(kind: str, facts: dict[str, Any]) -> None:
