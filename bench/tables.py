@@ -12,15 +12,27 @@ receipt, and one row goes through `Bundle.predict`: the worst of all tables and 
 `SIXFOLD_BENCH_TABLES` names a folder of CSV files without a header, whose last column is the target: numbers
 with more than 10 values are values, all others classes; `?` is a missing value. Without it the tables are
 those that come with scikit-learn. `SIXFOLD_BENCH_ADULT` adds the Adult census, with its own test file, once.
+
+All of it takes more than two hours, and can be had in pieces: `SIXFOLD_BENCH_STORE` names a file of results, a line
+for each table, split and maker, which are not measured again; `SIXFOLD_BENCH_ONLY=sonar,glass` measures these
+tables alone; after `SIXFOLD_BENCH_MINUTES` nothing more is begun (0: the rows of what the file has). The first
+split of every table comes before the second of any. A pair is compared on the splits that both have. Results of
+another processor, of other seconds or rows stay in the file and count for nothing; those of another commit
+count, and the page says which. A line that is taken out is measured anew.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,11 +42,14 @@ import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.model_selection import train_test_split
 
-from bench.child import Refused
-from bench.end_to_end import ADULT, PEERS, Asked, Made, Task, make, task_of
+from bench import record
+from bench.child import ROOT, Refused
+from bench.end_to_end import ADULT, AT_BEST, PEERS, Asked, Made, Task, make, task_of
 from bench.pairs import Absent, Result
 
 TABLES = "SIXFOLD_BENCH_TABLES"
+STORE, ONLY, MINUTES = "SIXFOLD_BENCH_STORE", "SIXFOLD_BENCH_ONLY", "SIXFOLD_BENCH_MINUTES"
+OURS = "sixfold"
 SHIPPED: dict[str, Callable[..., Any]] = {
     "breast_cancer": load_breast_cancer,
     "diabetes": load_diabetes,
@@ -45,30 +60,64 @@ LIMITS = {"bundle": "5MB", "latency": "1ms"}
 MOST_BYTES, MOST_S = 5_000_000.0, 1e-3
 MOST_CLASSES = 10
 BEHIND, BEHIND_SHARE = -0.5, -2.0  # points of a share of right answers; per cent of the peer's RMSE
-CALLS, SPLITS = 200, 5
+CALLS, PEERS_CALLS, SPLITS = 200, 20, 5
 
 
-@dataclass
-class Scores:
-    """Of one table: maker → a score for each split. `spread`: of the values that were held out."""
+@dataclass(frozen=True)
+class Measured:
+    """One maker on one split of a table: its score, or why it has none. `asked`: what results must have in
+    common to be compared. `costs`: `wall_s`, `bytes`, `one_row_s`; of AutoGluon `bytes at best`, `one_row_s at best`.
+    """
 
+    table: str
+    split: int
+    maker: str
+    asked: dict[str, Any]
+    commit: str
+    date: str
     classes: bool
-    by: dict[str, list[float]] = field(default_factory=dict)
-    absent: dict[str, str] = field(default_factory=dict)
-    most_bytes: float = 0.0
-    most_s: float = 0.0
+    score: float | None
+    costs: dict[str, float]
+    error: str = ""
 
-    def mean(self, maker: str) -> float | None:
-        """None where a split is missing."""
-        own, longest = self.by.get(maker, []), max(map(len, self.by.values()), default=0)
-        return fmean(own) if own and len(own) == longest else None
 
-    def ranks(self) -> dict[str, float]:
-        """1 is the best; equal scores share a rank."""
-        means = {name: mean for name in self.by if (mean := self.mean(name)) is not None}
-        return {
-            name: 1.0 + sum(other > own for other in means.values()) for name, own in means.items()
-        }
+class Results:
+    """What was measured, of which those that were `asked` so count; a line each in `file`, if there is one."""
+
+    def __init__(self, file: Path | None, asked: dict[str, Any]) -> None:
+        self.file, self.asked = file, asked
+        lines = file.read_text(encoding="utf-8").splitlines() if file and file.exists() else []
+        known = [Measured(**json.loads(line)) for line in lines]
+        self.found = [one for one in known if one.asked == asked]
+
+    def has(self, table: str, split: int, maker: str) -> bool:
+        """Whether it need not be measured."""
+        key = table, split, maker
+        return any((one.table, one.split, one.maker) == key for one in self.found)
+
+    def add(self, one: Measured) -> None:
+        """It will not be measured again."""
+        self.found.append(one)
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with self.file.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(asdict(one)) + "\n")
+
+    def error(self, table: str, maker: str) -> str:
+        """What a maker failed with on a table, first; '' where it did not."""
+        own = (one for one in self.found if (one.table, one.maker) == (table, maker))
+        return next((one.error for one in own if one.error), "")
+
+    def of(self, table: str, maker: str) -> dict[int, Measured]:
+        """Split → result; those of a maker that failed once are none."""
+        if self.error(table, maker):
+            return {}
+        return {one.split: one for one in self.found if (one.table, one.maker) == (table, maker)}
+
+    def why(self, table: str, maker: str) -> str:
+        """Why a maker has no results of a table."""
+        error = self.error(table, maker)
+        return f"failed: {error}" if error else f"not measured yet ({STORE})"
 
 
 def measure(
@@ -81,20 +130,36 @@ def measure(
     """A row a table and peer, then the mean ranks, bytes and one row. `names`: some of the tables; `rows`:
     train on so many only; `rounds`: splits.
     """
-    found: dict[str, Scores] = {}
-    for name in names if names is not None else _names():
-        with tempfile.TemporaryDirectory() as place:
-            found[name] = _scored(name, Path(place), Asked(seconds, LIMITS), rounds, peers, rows)
-        yield from _rows(name, found[name], peers, rounds)
-    yield from _ranked(found, peers)
-    most_bytes = max(scores.most_bytes for scores in found.values())
-    most_s = max(scores.most_s for scores in found.values())
-    if most_bytes:
-        size, row = "all tables: bytes of the largest bundle", "all tables: the slowest one row"
-        yield Result(
-            size, "the 5 MB that are asked for", most_bytes, MOST_BYTES, "B", target=1.0, rounds=1
-        )
-        yield Result(row, "the 1 ms that are asked for", most_s, MOST_S, target=1.0, rounds=1)
+    machine = record.machine()
+    asked = {
+        "seconds": seconds,
+        "limits": LIMITS,
+        "rows": rows,
+        "processor": machine["processor"],
+        "cores": machine["cores_used"],
+    }
+    file = os.environ.get(STORE)
+    results, absent = Results(Path(file) if file else None, asked), dict[str, str]()
+    tables = list(names) if names is not None else _names()
+    minutes = float(os.environ.get(MINUTES, "inf"))
+    until = time.monotonic() + 60 * minutes if minutes else -math.inf
+    for split in range(rounds):
+        for number, name in enumerate(tables):
+            if _is_wanted(name) and split < splits_of(name, rounds):
+                turn = (split + number) % (1 + len(peers))
+                makers = (OURS, *peers)
+                _measure(
+                    results, _Piece(name, split, (*makers[turn:], *makers[:turn])), absent, until
+                )
+    for name in tables:
+        yield from _rows(name, results, peers, absent, splits_of(name, rounds))
+    yield from _ranked(tables, results, peers)
+    yield from _taken(tables, results, peers)
+
+
+def splits_of(name: str, splits: int) -> int:
+    """Adult has a test file of its own."""
+    return 1 if name == "adult" else splits
 
 
 def _names() -> list[str]:
@@ -103,45 +168,81 @@ def _names() -> list[str]:
     return [*own, *(["adult"] if os.environ.get(ADULT) else [])]
 
 
-def _scored(
-    name: str, place: Path, asked: Asked, splits: int, peers: Sequence[str], rows: int | None
-) -> Scores:
-    tasks = list(_tasks(name, place, splits, rows))
-    scores = Scores(tasks[0].classes)
-    for task in tasks:
-        for maker in ("sixfold", *peers):
-            if maker in scores.absent:
-                continue
-            with ExitStack() as stack:
-                try:
-                    made = make(maker, task, task.train.parent, asked, stack)
-                    scores.by.setdefault(maker, []).append(_score(task, made))
-                    if maker == "sixfold":
-                        _cost(task, made, scores)
-                except Absent as error:
-                    scores.absent[maker] = str(error)
-                except Refused as error:
-                    scores.absent[maker] = f"failed: {error}"
-    return scores
+def _is_wanted(name: str) -> bool:
+    only = os.environ.get(ONLY)
+    return not only or name in only.split(",")
 
 
-def _tasks(name: str, place: Path, splits: int, rows: int | None) -> Iterator[Task]:
-    if name == "adult":
-        yield task_of(name, place, rows)
+@dataclass(frozen=True)
+class _Piece:
+    """A split of a table, and who is measured on it, one after the other."""
+
+    table: str
+    split: int
+    makers: tuple[str, ...]
+
+
+def _measure(results: Results, piece: _Piece, absent: dict[str, str], until: float) -> None:
+    """Whoever has no result yet and did not fail on the table, as long as it is before `until`."""
+    gone = {maker for maker in piece.makers if maker in absent or results.error(piece.table, maker)}
+    left = [
+        maker
+        for maker in piece.makers
+        if maker not in gone and not results.has(piece.table, piece.split, maker)
+    ]
+    if not left or time.monotonic() > until:
         return
+    with tempfile.TemporaryDirectory() as place:
+        task = _task(piece.table, Path(place), piece.split, results.asked["rows"])
+        for maker in left:
+            if time.monotonic() > until:
+                return
+            try:
+                results.add(_measured(piece, maker, task, results.asked))
+            except Absent as error:
+                absent[maker] = str(error)
+
+
+def _measured(piece: _Piece, maker: str, task: Task, asked: dict[str, Any]) -> Measured:
+    """Raises Absent."""
+    score, costs, why = None, dict[str, float](), ""
+    with ExitStack() as stack:
+        try:
+            made = make(maker, task, task.train.parent, Asked(asked["seconds"], LIMITS), stack)
+            score, costs = _score(task, made), _costs(task, made, maker)
+        except Refused as error:
+            score, costs, why = None, {}, str(error)
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return Measured(
+        piece.table, piece.split, maker, asked, _commit(), date, task.classes, score, costs, why
+    )
+
+
+def _commit() -> str:
+    """Of Sixfold; with a + where its sources differ from it."""
+
+    def told(*command: str) -> str:
+        return subprocess.run(
+            ["git", *command], cwd=ROOT, capture_output=True, text=True, check=False
+        ).stdout.strip()
+
+    return told("rev-parse", "--short", "HEAD") + "+" * bool(told("status", "--porcelain", "src"))
+
+
+def _task(name: str, place: Path, split: int, rows: int | None) -> Task:
+    """The same files in every run."""
+    if name == "adult":
+        return task_of(name, place, rows)
     frame = _frame(name)
     values = pd.to_numeric(frame["target"], errors="coerce")
     classes = bool(values.isna().any()) or values.nunique() <= MOST_CLASSES
     counts = frame["target"].value_counts()
     shares = frame["target"] if classes and counts.min() > 1 else None
-    for number in range(splits):
-        folder = place / f"{number}"
-        folder.mkdir()
-        parts = train_test_split(frame, test_size=0.2, random_state=number, stratify=shares)
-        parts[0] = parts[0].head(rows) if rows else parts[0]
-        for part, some in zip(("train", "test"), parts, strict=True):
-            some.to_csv(folder / f"{part}.csv", index=False)
-        yield Task(name, folder / "train.csv", folder / "test.csv", "target", classes)
+    parts = train_test_split(frame, test_size=0.2, random_state=split, stratify=shares)
+    parts[0] = parts[0].head(rows) if rows else parts[0]
+    for part, some in zip(("train", "test"), parts, strict=True):
+        some.to_csv(place / f"{part}.csv", index=False)
+    return Task(name, place / "train.csv", place / "test.csv", "target", classes)
 
 
 def _frame(name: str) -> pd.DataFrame:
@@ -166,42 +267,78 @@ def _score(task: Task, made: Made) -> float:
     return made.score if task.classes else 1.0 - float(np.sqrt(max(0.0, 1.0 - made.score)))
 
 
-def _cost(task: Task, made: Made, scores: Scores) -> None:
-    asked: Mapping[str, Any] = made.child.ask(
-        do="one_row", rows=str(task.test), repeats=CALLS, at_best=False
-    )
-    scores.most_bytes = max(scores.most_bytes, float(made.stored["bytes"]))
-    scores.most_s = max(scores.most_s, float(asked["seconds"]))
+def _costs(task: Task, made: Made, maker: str) -> dict[str, float]:
+    costs = {"wall_s": made.wall_s}
+    calls = CALLS if maker == OURS else PEERS_CALLS
+    for suffix in ("", " at best"):
+        if f"bytes{suffix}" in made.stored:
+            asked: Mapping[str, Any] = made.child.ask(
+                do="one_row", rows=str(task.test), repeats=calls, at_best=bool(suffix)
+            )
+            costs[f"bytes{suffix}"] = float(made.stored[f"bytes{suffix}"])
+            costs[f"one_row_s{suffix}"] = float(asked["seconds"])
+    return costs
 
 
-def _rows(name: str, scores: Scores, peers: Sequence[str], splits: int) -> Iterator[Result]:
-    unit = "accuracy" if scores.classes else "1 - RMSE / spread"
-    ours = scores.mean("sixfold")
+def _rows(
+    name: str, results: Results, peers: Sequence[str], absent: Mapping[str, str], splits: int
+) -> Iterator[Result]:
+    ours = results.of(name, OURS)
+    known = [one for one in results.found if one.table == name]
+    unit = "accuracy" if not known or known[0].classes else "1 - RMSE / spread"
     for peer in peers:
-        theirs, title = scores.mean(peer), f"{name}: {unit}"
-        if ours is None or theirs is None:
-            why = scores.absent.get(peer) or scores.absent.get("sixfold", "a split is missing")
-            yield Result(title, PEERS[peer], absent=why, failed=why.startswith("failed"))
-            continue
-        target = BEHIND if scores.classes else BEHIND_SHARE * (1.0 - theirs)
-        yield Result(title, PEERS[peer], ours, theirs, unit, target=target, rounds=splits)
-
-
-def _ranked(found: Mapping[str, Scores], peers: Sequence[str]) -> Iterator[Result]:
-    """Negative, for more has to be better."""
-    ranks = [scores.ranks() for scores in found.values()]
-    for peer in peers:
-        both = [each for each in ranks if {"sixfold", peer} <= each.keys()]
+        theirs, title = results.of(name, peer), f"{name}: {unit}"
+        both = sorted(ours.keys() & theirs.keys())
         if not both:
-            why = "not installed, or it failed on every table"
+            why = absent.get(peer) or results.why(name, peer if ours else OURS)
+            failed = why.startswith("failed")
+            yield Result(title, PEERS[peer], absent=why, failed=failed)
+            continue
+        own, other = (_mean(one, both) for one in (ours, theirs))
+        target = BEHIND if unit == "accuracy" else BEHIND_SHARE * (1.0 - other)
+        told = _told(name, [ours[split] for split in both], [theirs[split] for split in both])
+        told += f", {len(both)} of {splits} splits"
+        yield Result(title, PEERS[peer], own, other, unit, told, target=target, rounds=len(both))
+
+
+def _mean(found: Mapping[int, Measured], splits: Sequence[int]) -> float:
+    return fmean(found[split].score or 0.0 for split in splits)
+
+
+def _told(name: str, ours: Sequence[Measured], theirs: Sequence[Measured]) -> str:
+    """The seconds, and which of our commits it was."""
+    own, other = (fmean(one.costs["wall_s"] for one in each) for each in (ours, theirs))
+    commits = ", ".join(dict.fromkeys(one.commit for one in ours))
+    return f"{name} {own:.0f} s (at {commits}) beside {other:.0f} s"
+
+
+def ranks(results: Results, table: str, makers: Sequence[str]) -> dict[str, float]:
+    """Of those that have results, on the splits that all of them have: 1 is the best; equal scores share a rank."""
+    found = {maker: own for maker in makers if (own := results.of(table, maker))}
+    splits = sorted(set[int].intersection(*(set(own) for own in found.values())) if found else ())
+    if not splits:
+        return {}
+    means = {maker: _mean(own, splits) for maker, own in found.items()}
+    return {
+        maker: 1.0 + sum(other > own for other in means.values()) for maker, own in means.items()
+    }
+
+
+def _ranked(tables: Sequence[str], results: Results, peers: Sequence[str]) -> Iterator[Result]:
+    """Negative, for more has to be better."""
+    ranked = [ranks(results, name, (OURS, *peers)) for name in tables]
+    for peer in peers:
+        both = [each for each in ranked if {OURS, peer} <= each.keys()]
+        if not both:
+            why = f"not installed, not measured yet ({STORE}), or it failed on every table"
             yield Result("all tables: mean rank", PEERS[peer], absent=why)
             continue
-        ours, theirs = (-fmean(each[maker] for each in both) for maker in ("sixfold", peer))
+        ours, theirs = (-fmean(each[maker] for each in both) for maker in (OURS, peer))
         told = ", ".join(
             f"{maker} {-value:.2f}" for maker, value in (("ours", ours), (peer, theirs))
         )
         yield Result(
-            "all tables: mean rank",
+            f"all tables ({len(both)}): mean rank",
             PEERS[peer],
             ours,
             theirs,
@@ -210,3 +347,35 @@ def _ranked(found: Mapping[str, Scores], peers: Sequence[str]) -> Iterator[Resul
             target=0.0,
             rounds=1,
         )
+
+
+def _taken(tables: Sequence[str], results: Results, peers: Sequence[str]) -> Iterator[Result]:
+    """The largest bundle and the slowest one row of ours, beside what is asked for; means beside the peers'."""
+    ours = [one for name in tables for one in results.of(name, OURS).values()]
+    if not ours:
+        return
+    most_bytes, most_s = (max(one.costs[key] for one in ours) for key in ("bytes", "one_row_s"))
+    size, row = "all tables: bytes of the largest bundle", "all tables: the slowest one row"
+    asked = "the 5 MB that are asked for", "the 1 ms that are asked for"
+    yield Result(size, asked[0], most_bytes, MOST_BYTES, "B", target=1.0, rounds=1)
+    yield Result(row, asked[1], most_s, MOST_S, target=1.0, rounds=1)
+    for peer in peers:
+        pairs = [
+            (mine.costs, theirs.costs)
+            for mine in ours
+            if (theirs := results.of(mine.table, peer).get(mine.split)) is not None
+        ]
+        for suffix in ("", " at best"):
+            known = [pair for pair in pairs if f"bytes{suffix}" in pair[1]]
+            for key, unit in (("bytes", "B"), ("one_row_s", "s")) if known else ():
+                means = (
+                    fmean(mine[key] for mine, _ in known),
+                    fmean(one[key + suffix] for _, one in known),
+                )
+                title = (
+                    "all tables: mean bytes on disk"
+                    if unit == "B"
+                    else "all tables: mean of one row"
+                )
+                name = PEERS[peer] + (AT_BEST if suffix else "")
+                yield Result(title, name, *means, unit, rounds=len(known))

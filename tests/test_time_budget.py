@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +29,7 @@ from sixfold.evaluate.model import prepare_rows
 from sixfold.plan import forecast, limits
 from sixfold.plan.candidates import resolve
 from sixfold.plan.memory import MemoryNeeds
+from sixfold.plan.run_context import Plan
 from sixfold.recipe.load import from_object
 from sixfold.recipe.schema import Budget, Data
 from sixfold.runs import memory
@@ -320,3 +322,31 @@ def test_seconds_of_another_training_follow_those_of_the_folds() -> None:
     found.saw([cross_validation.FoldScores("linear", "linear", (0, 1), FoldModels(), (), {}, 4.0)])
     assert found.known(one) == pytest.approx(2.0)
     assert found.refit_s(one) == pytest.approx(3.0)  # 90 rows, and 60 in a fold
+
+
+def test_who_trained_alone_is_not_expected_to_take_the_time_of_all_who_are_alike() -> None:
+    """Trials of a search vary one family, and each is a piece of work of its own."""
+    data = from_frame(frame(), Data(source="frame", target="y"), None)
+    folds = tuple(make(loaded(LINEAR).recipe.evaluate, data))
+    rates = [0.01 * (1 + at) for at in range(20)]
+    made = [candidate({"family": "boosting", "learning_rate": rate}, data) for rate in rates]
+    plan = Plan(
+        tuple(replace(one, name=f"{at}") for at, one in enumerate(made)), folds, ("accuracy",), {}
+    )
+    took = [
+        cross_validation.Evaluation(
+            f"{at}",
+            "boosting",
+            "probability",
+            (),
+            {},
+            np.zeros((90, 2)),
+            FoldModels(),
+            3.0,
+            (0, 1, 2),
+        )
+        for at in range(20)
+    ]
+    first, last = (estimates.again_s([plan.candidates[at]], plan, took, data) for at in (0, 19))
+    assert first == pytest.approx(1.5)  # a second a fold of 60 rows, and 90
+    assert last == pytest.approx(3.0)  # and what the first one may have saved it

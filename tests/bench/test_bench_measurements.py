@@ -144,7 +144,7 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "peers": ("scikit-learn",),
             "rows": 60,
         },
-        {"CALLS": 2},
+        {"CALLS": 2, "PEERS_CALLS": 2},
         {
             "scikit-learn, histogram boosting",
             "the 5 MB that are asked for",
@@ -267,7 +267,7 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     said = " ".join(draw.choice(sorted(words["ham"].split()), 4_000))
     (tmp_path / "text.txt.gz").write_bytes(gzip.compress(said.encode()))
     monkeypatch.setenv("SIXFOLD_BENCH_SHAKESPEARE", str(tmp_path / "text.txt.gz"))
-    for name in ("ADULT", "TABLES"):
+    for name in ("ADULT", "TABLES", "STORE", "ONLY", "MINUTES"):
         monkeypatch.delenv(f"SIXFOLD_BENCH_{name}", raising=False)
 
 

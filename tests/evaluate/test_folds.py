@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sixfold.core.errors import DataError, RecipeError
-from sixfold.evaluate.folds import make, scheme_of, thin_classes
+from sixfold.evaluate.fold import Fold
+from sixfold.evaluate.folds import are_parts, make, scheme_of, thin_classes
 from sixfold.parts.table import Column, Dataset, Table, Target
 from sixfold.recipe.schema import Evaluate
 
@@ -77,3 +78,30 @@ def test_fewer_rows_than_folds(scheme: str, least: int) -> None:
 def test_column_is_not_named(scheme: str) -> None:
     with pytest.raises(RecipeError, match=f"for the scheme {scheme}"):
         make(Evaluate(scheme=scheme), dataset())
+
+
+def test_models_of_a_bag_are_of_folds_that_divide_the_rows() -> None:
+    for evaluate in (
+        Evaluate(folds=3),
+        Evaluate(folds=10, scheme="kfold"),
+        Evaluate(scheme="group", folds=4),
+    ):
+        data = dataset(groups=np.arange(20) // 2) if evaluate.scheme == "group" else dataset()
+        assert are_parts(make(evaluate, data), 20), evaluate
+    timed = dataset(times=np.arange(20.0))
+    for evaluate, data in (
+        (Evaluate(folds=2), dataset()),
+        (Evaluate(folds=11, scheme="kfold"), dataset()),
+        (Evaluate(scheme="holdout"), dataset()),
+        (Evaluate(scheme="leave_one_out"), dataset()),
+        (Evaluate(scheme="repeated", folds=2, repeats=2), dataset()),
+        (Evaluate(scheme="time_series", folds=4), timed),
+    ):
+        assert not are_parts(make(evaluate, data), 20), evaluate
+        with pytest.raises(
+            RecipeError, match=r"^evaluate\.bag: expected 3 to 10 folds, each of which"
+        ):
+            make(evaluate.model_copy(update={"bag": True}), data)
+    every = np.arange(20)
+    twice = [Fold(every[5:], every[:5]), Fold(every[5:], every[:5]), Fold(every[:15], every[15:])]
+    assert not are_parts(twice, 20)

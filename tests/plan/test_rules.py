@@ -93,6 +93,7 @@ REFUSED: list[dict[str, Any]] = [
         "evaluate.folds": None,
         "evaluate.ensemble": True,
     },
+    {"evaluate.bag": True},  # two folds
     {
         **VALUES,
         "evaluate.scheme": "leave_one_out",
@@ -287,6 +288,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "prepare/documents.py": "of language models; refused in tests of their own",
     "select/comparison.py:searched": "time, while a run goes on",
     "select/around.py": "time, while a run goes on",
+    "select/bagging.py": "time, and rows outside of two folds, while a run goes on",
     "select/nested.py": "after training",
     "select/comparison.py:refit_end": "time, while a run goes on",
     "compress/retraining.py:_check_time": "time, while a run goes on",

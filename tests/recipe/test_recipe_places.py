@@ -143,7 +143,7 @@ def test_a_misspelled_key_gets_the_nearest_name_and_one_that_is_like_none_gets_n
     assert remedy(train={"optimzer": 1}) == f"Did you mean 'optimizer'? {known}"
     assert remedy(train={"learning": 1}) == known
     scores = (
-        "All: calibrate, ensemble, folds, metrics, nested, positive, repeats, scheme, search, seed, select, share, "
+        "All: bag, calibrate, ensemble, folds, metrics, nested, positive, repeats, scheme, search, seed, select, share, "
         "threshold."
     )
     assert remedy(evaluate={"calibrat": 1}) == f"Did you mean 'calibrate'? {scores}"

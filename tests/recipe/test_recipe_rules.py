@@ -174,6 +174,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
             "data.group": "g",
             "data.weight": "w",
             "evaluate.ensemble": True,
+            "evaluate.bag": True,
             "compress": {"prune": "features", "fixed_point": {"factor": 16}, "quantize": "int8"},
         },
         [
@@ -181,6 +182,7 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
             "it out.",
             "data.weight: expected no weight for task: recommendation; found one. Name it in data.interactions.rating.",
             "evaluate.ensemble: expected no ensemble for task: recommendation; found one. Leave it out.",
+            "evaluate.bag: expected no bag for task: recommendation; found one. Leave it out.",
             "compress.prune: expected no prune for task: recommendation; found one. Write compress: {quantize: int8}.",
             "compress.fixed_point: expected no fixed_point for task: recommendation; found one. Write compress: {quantize: "
             "int8}.",
@@ -496,11 +498,12 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         rules.transcripts_are_whole,
         {
             **OF_SPEECH,
-            "evaluate": {"metrics": ["word_error_rate"], "ensemble": True},
+            "evaluate": {"metrics": ["word_error_rate"], "ensemble": True, "bag": True},
             "compress": {"prune": ["features"], "fixed_point": {"factor": 64}},
         },
         [
             "evaluate.ensemble: expected no ensemble for task: transcription; found one. Leave it out.",
+            "evaluate.bag: expected no bag for task: transcription; found one. Leave it out.",
             "compress.prune: expected no prune for task: transcription; found one. Write compress: {quantize: {activations: "
             "static}}.",
             "compress.fixed_point: expected no fixed_point for task: transcription; found one. Write compress: {quantize: "
@@ -509,8 +512,16 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
     ),
     (
         rules.texts_are_not_averaged,
-        {**OF_TEXTS, "evaluate": {"metrics": ["bits_per_byte"], "ensemble": True}},
-        ["evaluate.ensemble: expected no ensemble for task: generation; found one. Leave it out."],
+        {**OF_TEXTS, "evaluate": {"metrics": ["bits_per_byte"], "ensemble": True, "bag": True}},
+        [
+            "evaluate.ensemble: expected no ensemble for task: generation; found one. Leave it out.",
+            "evaluate.bag: expected no bag for task: generation; found one. Leave it out.",
+        ],
+    ),
+    (
+        rules.bags_are_not_compressed,
+        {"evaluate": {"bag": True}, "compress": {"fixed_point": {"factor": 64}}},
+        ["evaluate.bag: expected no bag beside compress; found both. Leave one of them out."],
     ),
     (
         rules.bits_fit_the_task,

@@ -365,6 +365,67 @@ def test_an_ensemble_says_who_left_for_the_limits() -> None:
     ]
 
 
+def labelled(y: Array, found: list[Array], folds: list[Fold]) -> list[Evaluation]:
+    """Candidates by the probabilities of class 1 that they give out of fold, scored by accuracy."""
+    return [
+        Evaluation(
+            f"{at}",
+            "tree",
+            "probability",
+            ("accuracy",),
+            {
+                "accuracy": np.array(
+                    [np.mean((p > 0.5)[fold.validation] == y[fold.validation]) for fold in folds]
+                )
+            },
+            np.stack([1 - p, p], axis=1),
+            FoldModels(),
+            0.0,
+            tuple(range(len(folds))),
+        )
+        for at, p in enumerate(found)
+    ]
+
+
+def test_to_pick_the_best_is_scored_on_folds_that_did_not_pick() -> None:
+    """Of many candidates of chance the best looks good, and picking it is worth nothing."""
+    at, seen, lucky = np.arange(100), list[float](), list[float]()
+    folds = [Fold(np.flatnonzero(at % 5 != own), np.flatnonzero(at % 5 == own)) for own in range(5)]
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        y = rng.permutation(at % 2)
+        many = labelled(y, list(rng.random((30, 100))), folds)
+        target = Target("classification", y, ("y",), ("a", "b"))
+        by_hand = []
+        for number, fold in enumerate(folds):
+
+            def known(
+                one: Evaluation, rows: Array = fold.train, y: Array = y
+            ) -> tuple[float, float]:
+                p = one.predictions[rows, 1]
+                return np.mean((p > 0.5) == y[rows]), -float(np.mean((p - y[rows]) ** 2))
+
+            by_hand.append(max(many, key=known).scores["accuracy"][number])
+        seen.append(ensemble.picked(many, target, folds, "accuracy"))
+        assert seen[-1] == pytest.approx(np.mean(by_hand))
+        lucky.append(max(float(np.mean(one.scores["accuracy"])) for one in many))
+    assert np.mean(lucky) > 0.58
+    assert abs(np.mean(seen) - 0.5) < 0.04
+
+
+def test_of_means_that_label_alike_the_one_that_is_surer_is_chosen() -> None:
+    y = np.arange(40) % 2
+    folds = [Fold(np.flatnonzero(y >= 0), np.flatnonzero(y >= 0))]
+    unsure, sure = np.where(y == 1, 0.65, 0.35), np.where(y == 1, 0.9, 0.1)
+    target = Target("classification", y, ("y",), ("a", "b"))
+    found = ensemble.blend(labelled(y, [unsure, sure], folds), target, np.arange(40), "accuracy")
+    assert found.weights == (0.0, 1.0)
+    wrong = np.where(np.arange(40) == 0, 1 - sure, sure)  # surer elsewhere, and one row worse
+    found = ensemble.blend(labelled(y, [unsure, wrong], folds), target, np.arange(40), "accuracy")
+    mean = found.weights[0] * unsure + found.weights[1] * wrong
+    assert ((mean > 0.5) == y).all()
+
+
 def test_of_many_candidates_the_best_of_each_family_are_looked_at() -> None:
     def one(number: int, family: str) -> Evaluation:
         scores = {"rmse": np.full(2, float(number))}

@@ -83,3 +83,9 @@ def test_a_long_name_moves_no_column() -> None:
     )
     head, *rows = str(leaderboard.Leaderboard("accuracy", standings)).splitlines()
     assert {len(row) for row in rows} == {len(head)}
+
+
+def test_who_is_ahead_comes_first_unless_dropped() -> None:
+    better, ahead = evaluation("a", [0.9]), replace(evaluation("b", [0.8]), ahead=True)
+    assert leaderboard.order([better, ahead], "accuracy") == [1, 0]
+    assert leaderboard.order([better, replace(ahead, dropped="too large")], "accuracy") == [0, 1]

@@ -101,12 +101,17 @@ def winner_within(
     nobody does.
     """
     limits = ServedLimits.of(run.loaded.recipe.budget)
-    found, attempt = list(evaluations), 0
+    found, attempt, bags = list(evaluations), 0, True
     while True:
-        winner = refit(run, data, plan, found, attempt)
+        winner = refit(run, data, plan, found, attempt, bags)
         why = _of_winner(run, data, winner, attempt) if limits.asked else None
         if why is None:
             return winner
+        if winner.bag is not None:  # measured one by one, its fold models took less
+            text = f"The mean of fold models is not chosen: {why.describe()}."
+            run.context.emit("note", text=text)
+            attempt, bags = attempt + 1, False
+            continue
         broken = {winner.evaluation.name: why}
         if winner.evaluation.name != ensemble.NAME:  # it may be a member
             broken |= {one.name: why for one in found if one.name == ensemble.NAME}

@@ -99,7 +99,8 @@ class Evaluation(State):
     validates, the mean where several do (of texts the last one). `models`: of `numbers`. `fit_s`: seconds of preparing and
     training; what one candidate's work saves another (prepared folds, networks that train as one, a
     matrix that is factored once) is counted with the first. `shares`: what its model takes of
-    `budget.bundle` and of `budget.latency`, 1 for all of it; of those that the recipe gives.
+    `budget.bundle` and of `budget.latency`, 1 for all of it; of those that the recipe gives. `ahead`: it goes
+    before those whose means are better (of an ensemble: `select.winner`).
     """
 
     name: str
@@ -113,6 +114,7 @@ class Evaluation(State):
     numbers: tuple[int, ...]
     dropped: str = ""
     shares: tuple[float, ...] = ()
+    ahead: bool = False
 
     def means(self) -> dict[str, float]:
         """Metric → mean over the folds, J̄ = (1/K) Σ J(θ_k); without the metrics that some fold

@@ -23,6 +23,7 @@ LEARNED = {
     "transcription": "texts are predicted",
 }
 SHOWN = 8  # classes named in a sentence
+LEAST_BAGGED, MOST_BAGGED = 3, 10  # folds of a bag: for 10, 45 models without two folds are trained
 MOST_BLENDED = 50  # folds of an ensemble: its weights are chosen again for each
 
 
@@ -93,7 +94,24 @@ def make(evaluate: Evaluate, dataset: Dataset) -> list[Fold]:
             str(len(folds)),
             "Choose another evaluate.scheme, or leave ensemble out.",
         )
+    if evaluate.bag and not are_parts(folds, dataset.table.rows):
+        raise RecipeError(
+            "evaluate.bag",
+            f"{LEAST_BAGGED} to {MOST_BAGGED} folds, each of which trains on all rows that it does not validate",
+            f"{len(folds)} of scheme {scheme}",
+            "Choose kfold, stratified or group, or leave bag out.",
+        )
     return folds
+
+
+def are_parts(folds: Sequence[Fold], rows: int) -> bool:
+    """Whether models of such folds can be compared as a bag: not too many, no row is validated twice, and
+    each fold trains on all that it does not validate.
+    """
+    validated = np.concatenate([fold.validation for fold in folds])
+    whole = all(len(fold.train) + len(fold.validation) == rows for fold in folds)
+    few = LEAST_BAGGED <= len(folds) <= MOST_BAGGED
+    return few and whole and len(np.unique(validated)) == len(validated)
 
 
 def _fewer_folds(evaluate: Evaluate, dataset: Dataset) -> int | None:

@@ -22,8 +22,8 @@ class Made:
 
 
 def settled(measured: Receipt, winner: Winner) -> Receipt:
-    """With what is known of the fold that it is of, of members that an ensemble left out, and of
-    nested cross-validation.
+    """With what is known of the fold that it is of, of members that an ensemble left out, of the fold
+    models that it is the mean of, and of nested cross-validation.
     """
     trained = (
         None
@@ -31,4 +31,4 @@ def settled(measured: Receipt, winner: Winner) -> Receipt:
         else receipt.TrainedFold(winner.fold, len(winner.plan.folds[winner.fold].train))
     )
     found = receipt.with_left_out(receipt.of_fold(measured, trained), winner.left_out)
-    return receipt.with_nested(found, winner.nested)
+    return receipt.with_nested(receipt.with_bag(found, winner.bag), winner.nested)

@@ -56,7 +56,7 @@ def package(run: RunContext, data: DataSplit, winner: Winner, compressed: Compre
         repr(winner.nested),
         winner.key,
     ]
-    keys += [repr((one.name, one.numbers, one.dropped)) for one in winner.evaluations]
+    keys += [repr((one.name, one.numbers, one.dropped, one.ahead)) for one in winner.evaluations]
     sections = [
         section for section in (recipe.compress, recipe.serve, recipe.report) if section is not None
     ]

@@ -40,6 +40,7 @@ from sixfold.recipe.reading import ReadFile
 from sixfold.recipe.receipt import Cost, Nested, OverHttp, Quality, Receipt
 from sixfold.recipe.schema import Recipe
 from sixfold.recipe.signature import Output, Signature
+from sixfold.select.bagging import Bag
 from sixfold.select.served_limits import SPENT
 from sixfold.select.winner import Winner
 
@@ -397,6 +398,19 @@ def with_left_out(receipt: Receipt, names: Sequence[str]) -> Receipt:
         f"The ensemble leaves out {', '.join(names)}: with them its members take more than {SPENT:.0%} of budget.bundle or "
         "budget.latency, as measured on a fold's models."
     )
+    return receipt.model_copy(update={"how": (*receipt.how, how)})
+
+
+def with_bag(receipt: Receipt, bag: Bag | None) -> Receipt:
+    """The receipt of a mean of fold models; of any other as it is."""
+    if bag is None:
+        return receipt
+    how = f"The model is the mean of {bag.models} fold models, none of which has seen all rows. {bag.describe()}"
+    if bag.models < bag.folds:
+        how += (
+            f" {bag.folds - bag.models} of {bag.folds} are left out: with them it takes more than {SPENT:.0%} of "
+            "budget.bundle or budget.latency, as measured on a fold's models."
+        )
     return receipt.model_copy(update={"how": (*receipt.how, how)})
 
 

@@ -43,7 +43,8 @@ def texts_are_filtered_for_generation(recipe: Recipe, document: Document) -> Pro
 
 
 def texts_are_not_averaged(recipe: Recipe, document: Document) -> Problems:
-    """An ensemble is a mean of answers."""
-    if recipe.task_name == "generation" and recipe.evaluate.ensemble:
-        place = document.place(("evaluate", "ensemble"))
-        yield RecipeError(place, "no ensemble for task: generation", "one", "Leave it out.")
+    """An ensemble and a bag are means of answers."""
+    for key in ("ensemble", "bag"):
+        if recipe.task_name == "generation" and getattr(recipe.evaluate, key):
+            place, asked = document.place(("evaluate", key)), f"no {key} for task: generation"
+            yield RecipeError(place, asked, "one", "Leave it out.")

@@ -68,6 +68,7 @@ def interactions_have_no_other_parts(recipe: Recipe, document: Document) -> Prob
         (("data", "weight"), recipe.data.weight, "Name it in data.interactions.rating."),
         (("data", "test"), recipe.data.test, "Join the files, and use data.holdout."),
         (("evaluate", "ensemble"), recipe.evaluate.ensemble or None, "Leave it out."),
+        (("evaluate", "bag"), recipe.evaluate.bag or None, "Leave it out."),
     )
     if recipe.compress is not None:
         for key in ("prune", "fixed_point"):

@@ -438,6 +438,13 @@ def nesting_needs_folds(recipe: Recipe, document: Document) -> Problems:
     )
 
 
+def bags_are_not_compressed(recipe: Recipe, document: Document) -> Problems:
+    """A mean of fold models is several models."""
+    if recipe.evaluate.bag and recipe.compress is not None:
+        place = document.place(("evaluate", "bag"))
+        yield RecipeError(place, "no bag beside compress", "both", "Leave one of them out.")
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -466,6 +473,7 @@ RULES: Final[tuple[Callable[[Recipe, Document], Problems], ...]] = (
     groups_stay_together,
     keep_is_measured,
     texts_are_not_averaged,
+    bags_are_not_compressed,
     lbfgs_takes_all_rows,
     compiling_needs_layers,
     strategies_need_a_module,

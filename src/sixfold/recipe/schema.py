@@ -390,6 +390,11 @@ class Evaluate(Division):
         description="Compare the weighted mean of the candidates as one more of them. Left out: with `build: auto` and "
         "`budget.time`, of tables that are not compressed.",
     )
+    bag: bool | None = Field(
+        None,
+        description="Serve the mean of the winner's fold models in place of one model of all rows, where it validates better. "
+        "Left out: as `ensemble`.",
+    )
     calibrate: CalibrationMethod | tuple[CalibrationMethod, ...] | None = Field(
         None,
         description="For classes: how scores become probabilities; for quantiles conformal: intervals that hold as many rows "

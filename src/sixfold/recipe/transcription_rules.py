@@ -18,6 +18,7 @@ def transcripts_are_whole(recipe: Recipe, document: Document) -> Problems:
         return
     refused: tuple[tuple[Path, object, str], ...] = (
         (("evaluate", "ensemble"), recipe.evaluate.ensemble or None, "Leave it out."),
+        (("evaluate", "bag"), recipe.evaluate.bag or None, "Leave it out."),
     )
     if recipe.compress is not None:
         for key in ("prune", "fixed_point"):

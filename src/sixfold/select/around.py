@@ -20,7 +20,7 @@ from sixfold.plan.run_context import DataSplit, Plan, RunContext
 from sixfold.plan.suggest import FieldKinds, Trial, suggest
 from sixfold.recipe.space import Search
 from sixfold.runs.stages import Work
-from sixfold.select import leaderboard
+from sixfold.select import bagging, leaderboard
 from sixfold.select.comparison import (
     Compared,
     Comparison,
@@ -160,7 +160,9 @@ def _best(plan: Plan, evaluations: Sequence[Evaluation]) -> float:
 def _clock(
     run: RunContext, data: DataSplit, plan: Plan, evaluations: Sequence[Evaluation]
 ) -> TrialClock:
-    """Time is kept to train the best ones again."""
+    """Time is kept to train the best ones again, and to compare the mean of their fold models, where that
+    takes little of it.
+    """
     end = run.limits.deadline(shares(run, data, plan).evaluation)
     last = run.limits.deadline(shares(run, data, plan).refit)
     if end is None or last is None:
@@ -168,7 +170,13 @@ def _clock(
     named = {one.name: one for one in plan.candidates}
     order = leaderboard.order(evaluations, plan.metrics[0])[:TRAINED_AGAIN]
     chosen = [named[evaluations[at].name] for at in order]
-    return TrialClock(min(end, last - again_s(chosen, plan, evaluations, data.training)), TRIALS)
+    needed_s = again_s(chosen, plan, evaluations, data.training)
+    compared_s = bagging.compared_s(needed_s, len(plan.folds))
+    if bagging.is_wanted(run, data, plan) and compared_s < bagging.SHARE * (
+        run.limits.time_s or 0.0
+    ):
+        needed_s += compared_s
+    return TrialClock(min(end, last - needed_s), TRIALS)
 
 
 def _tell(run: RunContext, stop: SearchEnd, count: int) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from sixfold.build.candidate import Candidate
 from sixfold.evaluate import scoring, thresholds
 from sixfold.evaluate.averaged import Averaged, Joined, Member
 from sixfold.evaluate.cross_validation import Evaluation, FoldScores, Tally
@@ -23,6 +26,7 @@ from sixfold.parts import state
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.table import Dataset, FloatArray, IntArray, Target
 from sixfold.prepare.preparer import Preparer
+from sixfold.recipe.kinds import METRIC
 from sixfold.select import leaderboard
 from sixfold.select.served_limits import SPENT
 
@@ -32,6 +36,9 @@ KEPT = 0.9  # of what the mean gains over the best member, when members leave th
 MOST_MEMBERS = 16  # of more, these are looked at: each costs a score a step; guessed
 MOST_ALIKE = 4  # of them of one family: settings of one family err alike
 MOST_ROWS = 10_000  # that weights are chosen on: more tell little
+LESS_THAN_A_ROW = (
+    1e-3  # that a Brier score counts, in rows: f1 and the like have smaller steps than accuracy
+)
 
 Score = Callable[[FloatArray], float]
 
@@ -44,6 +51,22 @@ class Blend(NamedTuple):
     weights: tuple[float, ...]
     threshold: float | None
     left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ChosenMembers:
+    """The candidates that the winner is made of, how they were evaluated, and their weights. `key`: all
+    that its model depends on, besides the rows.
+    """
+
+    candidates: tuple[Candidate, ...]
+    parts: tuple[Evaluation, ...]
+    blend: Blend
+
+    @property
+    def key(self) -> str:
+        """The weights and the candidates."""
+        return "".join([repr(self.blend), *(candidate.key() for candidate in self.candidates)])
 
 
 def select(predictions: Sequence[FloatArray], score: Score) -> FloatArray:
@@ -129,15 +152,10 @@ def blend(
     """Weights that make the mean of the out-of-fold predictions at `rows` best by `metric`, and the
     threshold that `threshold` (a metric of labels, a number, or none) asks for.
     """
-    some = rows[np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).astype(np.int64)]
+    some = _some(rows)
     own, output = target.take(some), _output(evaluations)
     predictions = [evaluation.predictions[some] for evaluation in evaluations]
-    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
-
-    def score(mean: FloatArray) -> float:
-        found = scoring.score_all([metric], own, mean, output)[metric]
-        return np.nan if found is None else sign * found
-
+    score = partial(_score, own, metric, output)
     best = weights = select(predictions, score)
     if all(one.shares for one in evaluations):
         shares = np.array([one.shares for one in evaluations])
@@ -146,6 +164,43 @@ def blend(
     cut = thresholds.chosen(threshold, own, mean, output)
     gone = np.flatnonzero((best > 0) & (weights == 0)).tolist()
     return Blend(tuple(weights.tolist()), cut, tuple(evaluations[at].name for at in gone))
+
+
+def _some(rows: IntArray) -> IntArray:
+    return rows[np.linspace(0, len(rows) - 1, min(MOST_ROWS, len(rows))).astype(np.int64)]
+
+
+def _score(target: Target, metric: str, output: OutputKind, predicted: FloatArray) -> float:
+    """Greater is better, NaN for none. Metrics of labels are equal for many means, above all of few rows: of
+    those the one with the smaller Brier score is the better one, by less than a row.
+    """
+    smooth = output == "probability" and METRIC.load(metric).needs == "label"
+    found = scoring.score_all([metric, *(["brier"] if smooth else [])], target, predicted, output)
+    score, distance = found[metric], found.get("brier") or 0.0
+    if score is None:
+        return np.nan
+    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
+    return sign * score - LESS_THAN_A_ROW * distance / len(predicted)
+
+
+def picked(
+    evaluations: Sequence[Evaluation], target: Target, folds: Sequence[Fold], metric: str
+) -> float:
+    """What it is worth to pick the best of `members`: the mean over the folds of the score of the one that is
+    best on the rows that the fold trains on. The mean of the best one is the best of many, and flatters itself.
+    """
+    found, output = [], _output(evaluations)
+    for number, fold in enumerate(folds):
+        rows = seen(evaluations, fold.train)
+        scores = [float(one.scores[metric][number]) for one in evaluations]
+        if not len(rows):
+            found.append(float(np.mean(scores)))
+            continue
+        rows = _some(rows)
+        own = target.take(rows)
+        known = [_score(own, metric, output, one.predictions[rows]) for one in evaluations]
+        found.append(scores[int(np.argmax(np.nan_to_num(known, nan=-np.inf)))])
+    return float(np.mean(found))
 
 
 def combine(models: Sequence[Model], found: Blend) -> Model:
@@ -169,6 +224,14 @@ def combine(models: Sequence[Model], found: Blend) -> Model:
     joined = Joined(tuple(preparers.values()))
     names = first.task, first.target_names, first.classes
     return Model(joined, fitted, *names, threshold=found.threshold, quantiles=first.quantiles)
+
+
+def threshold_asked(candidates: Sequence[Candidate]) -> str | float:
+    """The metric that the threshold of a mean maximizes, or the number that it is: that of all
+    candidates, or none where they differ.
+    """
+    asked = {candidate.calibration.threshold for candidate in candidates}
+    return asked.pop() if len(asked) == 1 else "none"
 
 
 def _part(model: Model, preparers: dict[str, Preparer], span: dict[str, tuple[int, int]]) -> Member:

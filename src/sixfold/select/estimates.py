@@ -65,7 +65,8 @@ def again_s(
     """
     found = Estimates(training, plan.folds)
     took = {one.name: one.fit_s / max(1, len(one.numbers)) for one in evaluations}
-    for alike in groups(plan.candidates):  # what one saved the others is counted with the first
-        fold_s = sum(took.get(one.name, 0.0) for one in alike)
-        found.taken |= {one.name: fold_s for one in alike if one.name in took}
+    for first, *others in groups(plan.candidates):
+        first_s = took.get(first.name, 0.0)  # what one saved the others is counted with the first
+        alike = {one.name: took[one.name] + first_s for one in others if one.name in took}
+        found.taken |= {first.name: first_s, **alike}
     return sum(found.refit_s(candidate) for candidate in chosen)

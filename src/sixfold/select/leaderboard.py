@@ -72,19 +72,17 @@ def order(evaluations: Sequence[Evaluation], metric: str) -> list[int]:
     recipe.
 
     Not the one that trained faster: seconds differ from run to run, and the winner must not. Who
-    was dropped comes last.
+    was dropped comes last, and who is `ahead` first.
     """
     sign = -1.0 if scoring.greater_is_better(metric) else 1.0
     sizes = [evaluation.models.size_bytes for evaluation in evaluations]
 
-    def key(position: int) -> tuple[bool, bool, float, int]:
-        mean, dropped = (
-            float(np.mean(evaluations[position].scores[metric])),
-            bool(evaluations[position].dropped),
-        )
+    def key(position: int) -> tuple[bool, bool, bool, float, int]:
+        one = evaluations[position]
+        mean = float(np.mean(one.scores[metric]))
         if np.isnan(mean):
-            return True, True, 0.0, 0
-        return dropped, False, sign * round(mean, 12), sizes[position]
+            return True, True, True, 0.0, 0
+        return bool(one.dropped), False, not one.ahead, sign * round(mean, 12), sizes[position]
 
     return sorted(range(len(evaluations)), key=key)
 

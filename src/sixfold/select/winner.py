@@ -13,6 +13,7 @@ import numpy as np
 from sixfold.build.auto import is_plain_table
 from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError
+from sixfold.evaluate import scoring
 from sixfold.evaluate.cross_validation import Evaluation, FoldScoresOfAll, join
 from sixfold.evaluate.fold_models import ModelStore
 from sixfold.evaluate.folds import MOST_BLENDED
@@ -20,8 +21,10 @@ from sixfold.evaluate.model import Model, fit_model
 from sixfold.parts import state
 from sixfold.plan.run_context import SPARE, DataSplit, Plan, RunContext, stage_key, store
 from sixfold.recipe.receipt import Nested
-from sixfold.select import ensemble, leaderboard
+from sixfold.select import bagging, ensemble, leaderboard
+from sixfold.select.bagging import Bag, BagStage
 from sixfold.select.comparison import refit_end
+from sixfold.select.ensemble import ChosenMembers
 from sixfold.select.estimates import again_s
 
 
@@ -30,7 +33,8 @@ class Winner:
     """Steps 1 to 5: what was compared, the best candidate (the members of an ensemble), its scores
     on every fold, and the model refitted on all training rows. `key`: what the model depends on,
     besides the rows. `nested`: what to expect of such a choice. `fold`: where there was no time to
-    train again, the fold whose model it is. `left_out`: as in `ensemble.Blend`.
+    train again, the fold whose model it is. `left_out`: as in `ensemble.Blend`. `bag`: where the
+    model is the mean of fold models.
     """
 
     plan: Plan
@@ -42,21 +46,7 @@ class Winner:
     nested: Nested | None = None
     fold: int | None = None
     left_out: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class ChosenMembers:
-    """The candidates that the winner is made of, and their weights. `key`: all that its model
-    depends on, besides the rows.
-    """
-
-    candidates: tuple[Candidate, ...]
-    blend: ensemble.Blend
-
-    @property
-    def key(self) -> str:
-        """The weights and the candidates."""
-        return "".join([repr(self.blend), *(candidate.key() for candidate in self.candidates)])
+    bag: Bag | None = None
 
 
 def blend(
@@ -87,13 +77,42 @@ def blend(
     ) as place:
         if place.aside is not None:
             models = ModelStore(place.aside, run.folder.disk)
+            asked = ensemble.threshold_asked(plan.candidates)
             made = ensemble.cross_validate(
-                members, data.training, plan.folds, plan.metrics, _threshold(plan), models
+                members, data.training, plan.folds, plan.metrics, asked, models
             )
             FoldScoresOfAll((made,)).save(place.aside, run.folder.disk)
     found = join(FoldScoresOfAll.load(place.folder).parts, data.training, plan.folds)
     run.context.emit("candidate_finished", candidate=found.name, scores=found.means())
-    return [found]
+    return [_placed(run, data, plan, evaluations, members, found)]
+
+
+def _placed(
+    run: RunContext,
+    data: DataSplit,
+    plan: Plan,
+    evaluations: Sequence[Evaluation],
+    members: Sequence[Evaluation],
+    found: Evaluation,
+) -> Evaluation:
+    """The ensemble, ahead of its members where it is better than to pick the best of them: that one's mean
+    is the best of many, which the ensemble's is not.
+    """
+    metric = plan.metrics[0]
+    best = evaluations[leaderboard.order(evaluations, metric)[0]]
+    mean, alone = (float(np.mean(one.scores[metric])) for one in (found, best))
+    sign = 1.0 if scoring.greater_is_better(metric) else -1.0
+    if best.name not in {one.name for one in members} or sign * (mean - alone) > 0:
+        return found
+    picked = ensemble.picked(members, data.training.target, plan.folds, metric)
+    if not round(sign * (mean - picked), 12) > 0:
+        return found
+    text = (
+        f"The ensemble goes before {best.name}, whose mean {metric} of {alone:.4f} is the best of {len(members)}: who is picked "
+        f"on the other folds scores {picked:.4f} on each, the ensemble, weighted on the other folds, {mean:.4f}."
+    )
+    run.context.emit("note", text=text)
+    return replace(found, ahead=True)
 
 
 def _blends(run: RunContext, data: DataSplit, plan: Plan) -> bool:
@@ -114,10 +133,12 @@ def refit(
     plan: Plan,
     evaluations: Sequence[Evaluation],
     attempt: int = 0,
+    bags: bool = True,
 ) -> Winner:
     """The winner, trained again on all training rows; of an ensemble every member that has a
-    weight. Where a budget does not allow that, the model of its first fold. `attempt`: how many
-    winners were trained so, and are `dropped` since.
+    weight. Or the mean of its fold models, where that validates better. Where a budget does not
+    allow either, the model of its first fold. `attempt`: how many winners were made so, and not
+    taken; `bags`: whether the mean may be it.
     """
     best = evaluations[leaderboard.best(evaluations, plan.metrics[0])]
     run.context.emit("winner", candidate=best.name, metric=plan.metrics[0])
@@ -126,33 +147,36 @@ def refit(
     ):  # the files of its fold models may have to go for what follows
         best = replace(best, models=best.models.held())
     members = _members(plan, data, evaluations, best)
-    chosen, key = members.candidates, members.key
+    chosen, key, fold = members.candidates, members.key, None
     needed_s = again_s(chosen, plan, evaluations, data.training)
+    bag = bagging.decide(run, data, plan, members, BagStage(attempt, needed_s)) if bags else None
     try:
-        end = refit_end(run, data, plan, chosen, needed_s)
-        model = _trained_again(run, data, members, RefitStage(attempt, end))
+        if bag is None:
+            end = refit_end(run, data, plan, chosen, needed_s)
+            model = _trained_again(run, data, members, RefitStage(attempt, end))
+        else:
+            key = f"{key} {bag}"
+            model = _bagged(run, data, members, bag, RefitStage(attempt, None))
     except BudgetError as error:
         if run.inside:
             raise
         text = f"{best.name} is not trained on all rows: {error} The model is that of fold {best.numbers[0] + 1}."
         run.context.emit("warning", text=text, cut=True)
         key = f"{key} of a fold of {len(plan.folds)}"
-        return Winner(
-            plan,
-            tuple(evaluations),
-            chosen,
-            key,
-            best,
-            best.models[0],
-            fold=best.numbers[0],
-            left_out=members.blend.left_out,
-        )
-    weights = zip(members.blend.weights, chosen, strict=True)
+        model, fold, bag = best.models[0], best.numbers[0], None
+    else:
+        _tell(run, members, model)
+    gone = members.blend.left_out
+    made = Winner(plan, tuple(evaluations), chosen, key, best, model, fold=fold, left_out=gone)
+    return replace(made, bag=bag)
+
+
+def _tell(run: RunContext, members: ChosenMembers, model: Model) -> None:
+    """What an ensemble is made of, and what was done to columns and scores."""
+    weights = zip(members.blend.weights, members.candidates, strict=True)
     parts = [f"{weight:.2f} · {one.name}" for weight, one in weights]
     for text in [*([f"Ensemble: {' + '.join(parts)}."] if len(parts) > 1 else []), *model.notes]:
         run.context.emit("note", text=text)
-    gone = members.blend.left_out
-    return Winner(plan, tuple(evaluations), chosen, key, best, model, left_out=gone)
 
 
 class RefitStage(NamedTuple):
@@ -190,6 +214,17 @@ def _trained_again(
     return state.load(place.folder, Model)
 
 
+def _bagged(
+    run: RunContext, data: DataSplit, members: ChosenMembers, bag: Bag, stage: RefitStage
+) -> Model:
+    """The fold models as one. Raises BudgetError where the disk has no room."""
+    key = stage_key(run, data, f"{members.key} {bag}")
+    with run.folder.stage(f"{run.inside}{stage.name}", key) as place:
+        if place.aside is not None:
+            store(run, bagging.combined(members, bag), place.aside, SPARE)
+    return state.load(place.folder, Model)
+
+
 def _members(
     plan: Plan, data: DataSplit, evaluations: Sequence[Evaluation], best: Evaluation
 ) -> ChosenMembers:
@@ -198,20 +233,11 @@ def _members(
         members, _ = ensemble.members(evaluations[:-1])
         members = ensemble.looked_at(members, plan.metrics[0])
         seen = ensemble.seen(members, np.arange(data.training.table.rows))
-        found = ensemble.blend(
-            members, data.training.target, seen, plan.metrics[0], _threshold(plan)
-        )
+        asked = ensemble.threshold_asked(plan.candidates)
+        found = ensemble.blend(members, data.training.target, seen, plan.metrics[0], asked)
         parts = [
             member for member, weight in zip(members, found.weights, strict=True) if weight > 0
         ]
         found = found._replace(weights=tuple(weight for weight in found.weights if weight > 0))
     named = {candidate.name: candidate for candidate in plan.candidates}
-    return ChosenMembers(tuple(named[part.name] for part in parts), found)
-
-
-def _threshold(plan: Plan) -> str | float:
-    """The metric that the ensemble's own threshold maximizes, or the number that it is: that of all
-    candidates, or none where they differ.
-    """
-    asked = {candidate.calibration.threshold for candidate in plan.candidates}
-    return asked.pop() if len(asked) == 1 else "none"
+    return ChosenMembers(tuple(named[part.name] for part in parts), tuple(parts), found)
