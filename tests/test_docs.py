@@ -33,7 +33,6 @@ SHORTER = {
     "story.yaml": {
         "epochs: 12": "epochs: 1",
         "python:topics": "topics.txt",
-        "vocabulary: 1024": "vocabulary: 512",
     },
     "images.yaml": {"budget:": "train: {epochs: 1}\nbudget:", "folds: 3": "folds: 2"},
     "spoken.yaml": {"budget:": "train: {epochs: 1}\nbudget:", "folds: 3": "folds: 2"},
@@ -61,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert long in text, (name, long)
             text = text.replace(long, short)
         (place / "recipes" / name).write_text(text)
-    some = [text[:1_500] for text in list(topics.values())[:16]]
+    some = [text[:2_000] for text in list(topics.values())[:30]]
     (place / "recipes" / "topics.txt").write_text("\n\n".join(some))
     return place
 

@@ -47,7 +47,7 @@ def test_many_rows_and_fifty_columns_in_4_gib_a_million(tmp_path: Path) -> None:
     columns["y"] = pa.array(np.where(signal > 0, "yes", "no"))
     pyarrow.csv.write_csv(pa.table(columns), tmp_path / "large.csv")
     del columns
-    (tmp_path / "large.yaml").write_text(RECIPE.replace("MEMORY", str(MOST_BYTES)))
+    (tmp_path / "large.yaml").write_text(RECIPE.replace("MEMORY", f"{MOST_BYTES >> 20}MiB"))
     done = subprocess.run(
         [sys.executable, "-c", COMMAND], cwd=tmp_path, capture_output=True, text=True, check=False
     )

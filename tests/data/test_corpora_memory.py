@@ -65,7 +65,7 @@ def write(path: Path, size: int) -> int:
 
 @pytest.mark.slow
 def test_a_corpus_is_read_cleaned_and_tokenized_in_a_part_of_its_size(tmp_path: Path) -> None:
-    size, most = 32 * MB, 20 * MB
+    size, most = 64 * MB, 40 * MB
     write(tmp_path / "small.txt", MB)
     write(tmp_path / "large.txt", size)
     done = subprocess.run(

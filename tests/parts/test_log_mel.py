@@ -53,7 +53,7 @@ def by_graph(mel: LogMel, samples: FloatArray) -> FloatArray:
     graph.output("y", value, TensorProto.FLOAT, ["rows", mel.bands, mel.frames])
     content = packed(graph.model())
     assert len(content) < 6 * mel.window * mel.bands  # the waves are not stored
-    assert CheckedModel.of(content, "model").cells > 0
+    assert CheckedModel.of(content, "model").row_cells > 0
     session = ort.InferenceSession(content, providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"x": samples.astype(np.float32)})[0])
 
