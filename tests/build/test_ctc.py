@@ -18,10 +18,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import tiny_sounds
 from evaluating import candidate, saved
+from sixfold.build._ctc_family import alphabet_of, numbered
 from sixfold.build._fitted_ctc import CtcNetwork
 from sixfold.build._subwords import divided, learned
 from sixfold.build.candidate import Candidate, fits_of
-from sixfold.build.ctc import Settings, alphabet_of, numbered
+from sixfold.build.ctc import Settings
 from sixfold.bundle.noise import noise_reduced
 from sixfold.bundle.transcription import paths
 from sixfold.compress.quantized_images import quantized_speech

@@ -86,6 +86,7 @@ WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN
     "evaluate/ray_bridge.py": "for the process that started it, and for tasks of our own",
     "evaluate/ray_task.py": "for the bridge that started it",
     "runs/told_process.py": "for the process that started it",
+    "select/bagging.py": "scores, of which one may be NaN, read by the same file alone",
     "service/client/client.py": "an address",
     "service/client/settings.py": "an address and a key",
     "service/client/transport.py": "a tree: names and digests",

@@ -8,11 +8,10 @@ from typing import Any, ClassVar, Final, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 
-from sixfold.build._ctc_decoding import DecodingFamily
-from sixfold.build._ctc_loss import ctc_losses
+from sixfold.build._ctc_family import CtcFamily, alphabet_of, numbered
 from sixfold.build._fitted_audio import MelRows, scaling_of
 from sixfold.build._fitted_ctc import CtcNetwork, SpeechNetwork
 from sixfold.build._subwords import divided, learned, spelled_out
@@ -26,8 +25,7 @@ from sixfold.parts.log_mel import LogMel
 from sixfold.parts.table import IntArray, Task
 from sixfold.parts.transcripts import texts_of
 from sixfold.recipe.ctc_decoder import CtcDecoder
-from sixfold.runs.context import Context
-from sixfold.train.module import ExampleReader, ModuleFit
+from sixfold.train.module import ExampleReader
 from sixfold.train.sound_augment import Shift, SoundAugment, Speed, TimeMask
 from sixfold.train.sound_examples import SoundExamples
 
@@ -62,7 +60,7 @@ SIZES: Final[dict[SpeechSize, EncoderSize]] = {  # guessed
 }
 
 
-class Settings(SoundAugment, DecodingFamily):
+class Settings(SoundAugment, CtcFamily):
     """Recognizes speech: a convolution front over log-mel spectrograms and, from size small on, layers of
     attention say how probable each character, or piece of a word, is in every frame; CTC sums over all ways
     in which a text can lie in time, so that nobody has to say where a word is. Trained from scratch. The
@@ -104,7 +102,6 @@ class Settings(SoundAugment, DecodingFamily):
     shift: Shift = 0.02
     speed: Speed = 0.1
     time_mask: TimeMask = 0.03
-    _alphabet: tuple[str, ...] = PrivateAttr(())  # of all training rows, those that are watched too
 
     @property
     def train_defaults(self) -> TrainDefaults:
@@ -192,18 +189,6 @@ class Settings(SoundAugment, DecodingFamily):
         y = torch.from_numpy(self.targets(fit))
         return SpokenTexts(SoundExamples(fit.x, y, self.mel(fit), self))
 
-    def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """−ln of the probability of each text, for each of its symbols, [B]; `outputs` [B, S, V],
-        `targets` int64 [B, symbols], 0 behind a text's end.
-        """
-        return ctc_losses(outputs, targets)
-
-    def work_of(self, fit: Fit, context: Context) -> ModuleFit:
-        """With the alphabet of all of the fit's rows, of which some may be cut off to be watched."""
-        own = self.model_copy()
-        own._alphabet = self.alphabet(fit)
-        return super(Settings, own).work_of(fit, context)
-
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, and the decoder of what it gives."""
         if not isinstance(module, SpeechEncoder):
@@ -243,19 +228,3 @@ class SpokenTexts:
         """float32 [B, M, T] and int64 [B, symbols]."""
         spectrograms, y = self._sounds.read(rows, draw)
         return spectrograms[:, 0], y
-
-
-def alphabet_of(codes: IntArray) -> tuple[str, ...]:
-    """The characters of texts [rows, characters], in the order of their code points."""
-    return tuple(map(chr, np.unique(codes[codes > 0]).tolist()))
-
-
-def numbered(codes: IntArray, alphabet: tuple[str, ...]) -> IntArray:
-    """Code points as places in the alphabet, from 1; 0 stays. One that is not in it is left out of its
-    text.
-    """
-    known = np.array([0, *map(ord, alphabet)], dtype=np.int64)
-    places = np.minimum(np.searchsorted(known, codes), len(known) - 1)
-    found = np.where(known[places] == codes, places, 0)
-    order = np.argsort(found == 0, axis=1, kind="stable")  # those that are there, in their order
-    return np.asarray(np.take_along_axis(found, order, axis=1), dtype=np.int64)

@@ -7,11 +7,10 @@ from typing import Any, ClassVar, Final, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 from torch import nn
 
-from sixfold.build._ctc_decoding import DecodingFamily
-from sixfold.build._ctc_loss import ctc_losses
+from sixfold.build._ctc_family import CtcFamily, alphabet_of, numbered
 from sixfold.build._fine_tuning import DEFAULTS, FineTuning
 from sixfold.build._fitted_ctc import CtcNetwork
 from sixfold.build._fitted_speech_encoder import (
@@ -20,7 +19,6 @@ from sixfold.build._fitted_speech_encoder import (
     TunedSpeechShape,
     Waveform,
 )
-from sixfold.build.ctc import alphabet_of, numbered
 from sixfold.build.family import TrainDefaults
 from sixfold.bundle.transcription import paths
 from sixfold.core.errors import FitError
@@ -40,8 +38,7 @@ from sixfold.parts.speech_checkpoint import (
 from sixfold.parts.table import IntArray, Task
 from sixfold.parts.transcripts import texts_of
 from sixfold.recipe.ctc_decoder import CtcDecoder
-from sixfold.runs.context import Context
-from sixfold.train.module import ExampleReader, ModuleFit
+from sixfold.train.module import ExampleReader
 from sixfold.train.sound_augment import (
     DRAWS,
     Noise,
@@ -59,7 +56,7 @@ SHOWN: Final = 10  # characters that a message names
 LOOP: Final = {"batch_size": 8, "epochs": 30}  # guessed
 
 
-class Settings(FineTuning, DecodingFamily):
+class Settings(FineTuning, CtcFamily):
     """A local checkpoint of the kind of wav2vec 2.0 or HuBERT, fine-tuned by CTC to write down what is
     said in a column of recordings alone, on augmented recordings. The folder holds config.json,
     model.safetensors and preprocessor_config.json, which say at what rate it hears; and vocab.json where
@@ -87,7 +84,6 @@ class Settings(FineTuning, DecodingFamily):
     room: Room = 0.0
     noise: Noise = 0.0
     time_mask: TimeMask = 0.03
-    _alphabet: tuple[str, ...] = PrivateAttr(())  # of all training rows, those that are watched too
 
     @property
     def needs(self) -> Needs:
@@ -187,16 +183,6 @@ class Settings(FineTuning, DecodingFamily):
         """Recordings by batches, augmented; texts as numbers of the alphabet, from 1."""
         y = torch.from_numpy(numbered(np.asarray(fit.y, dtype=np.int64), self.alphabet(fit)))
         return SampledTexts(fit.x, y, fit.layout[0].rate, self.augmentation)
-
-    def losses(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """As those of ctc, [B]; `outputs` [B, S, V], `targets` int64 [B, characters]."""
-        return ctc_losses(outputs, targets)
-
-    def work_of(self, fit: Fit, context: Context) -> ModuleFit:
-        """With the alphabet of all of the fit's rows, of which some may be cut off to be watched."""
-        own = self.model_copy()
-        own._alphabet = self.alphabet(fit)
-        return super(Settings, own).work_of(fit, context)
 
     def fitted(self, module: nn.Module, fit: Fit) -> Fitted:
         """The trained network as arrays, adapters merged into its weights, and the decoder of what it

@@ -21,7 +21,6 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from sixfold.build.auto import is_plain_table
-from sixfold.core import strict_json
 from sixfold.core.errors import BudgetError, DataError, FitError
 from sixfold.core.units import show_seconds
 from sixfold.evaluate import scoring, thresholds
@@ -168,7 +167,7 @@ def _decided(
                 deadline=_end(run, plan, stage.needed_s),
             )
             found = compared(data.training, plan, members, models, context)
-            (place.aside / "bag.json").write_text(strict_json.text(found), encoding="utf-8")
+            (place.aside / "bag.json").write_text(json.dumps(found), encoding="utf-8")
     return Bag(*json.loads((place.folder / "bag.json").read_text(encoding="utf-8")))
 
 

@@ -6,7 +6,6 @@ Shape letters: L layers, T tokens.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +13,22 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import openvino
 
 from sixfold.bundle.explain.rollout import HOW, rolled_out
 from sixfold.bundle.gguf_header import GgufHeader
-from sixfold.bundle.language.hidden_states import EXACT
 from sixfold.bundle.language.network_graph import NetworkGraph
+from sixfold.bundle.language.opened_network import OpenedNetwork, Single
 from sixfold.core.errors import RowError
 
-Single = npt.NDArray[np.float32]
 MOST_CELLS: Final = 1 << 26  # attentions of all heads of a layer, and of all layers: 256 MiB each
 
 
 class Attentions:
-    """Of one file. The graph is opened when it is first asked. Calls may come from several threads at once;
-    one text is read after the other.
-    """
+    """Of one file."""
 
     def __init__(self, path: Path, header: GgufHeader) -> None:
-        self._path, self._header = path, header
-        self._request: Any = None
-        self._graph: NetworkGraph | None = None
-        self._lock = threading.Lock()
+        self._header = header
+        self._network = OpenedNetwork(path, header, NetworkGraph.attention)
 
     @property
     def most_tokens(self) -> int:
@@ -50,15 +43,7 @@ class Attentions:
         if len(ids) > self.most_tokens:
             expected = f"at most {self.most_tokens:,} tokens with the answer, for a rollout"
             raise RowError("the prompt", expected, f"{len(ids):,}", "Leave method out.")
-        given = np.array([ids], dtype=np.int64)
-        with self._lock:
-            if self._request is None:
-                self._graph = NetworkGraph(self._path, self._header)
-                compiled = openvino.Core().compile_model(self._graph.attention(), "CPU", EXACT)
-                self._request = compiled.create_infer_request()
-            places = np.arange(given.shape[1], dtype=np.int64)[None]
-            found = self._request.infer({"input_ids": given, "position_ids": places})
-            return np.array(found[0])
+        return self._network.read(ids)
 
 
 @dataclass(frozen=True)
