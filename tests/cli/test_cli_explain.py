@@ -146,6 +146,37 @@ def test_where_a_text_is_said_in_a_recording(bundle: Path, tmp_path: Path) -> No
         group.main(["explain", str(bundle), "{}", "--answer", "a"], standalone_mode=False)
 
 
+GIVEN = {
+    "--output": "a",
+    "--method": "exact",
+    "--rows": "2",
+    "--counterfactual": None,
+    "--nearest": "1",
+    "--seconds": "5",
+    "--answer": "a",
+}
+
+
+def test_what_an_answer_says_nothing_of_is_refused(bundle: Path, tmp_path: Path) -> None:
+    letters = spoken_letters.make(tmp_path / "letters")
+    (tmp_path / "said.wav").write_bytes(spoken_letters.said("a--  --b"))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(tiny_bundle.raw()) + "\n")
+    row = json.dumps(tiny_bundle.raw())
+    modes: list[tuple[list[object], set[str]]] = [
+        ([letters, tmp_path / "said.wav"], {"--seconds", "--answer"}),
+        ([bundle, row, "--nearest", 1], {"--nearest", "--counterfactual"}),
+        ([bundle, "--faithfulness", tmp_path / "rows.jsonl"], {"--method", "--seconds"}),
+        ([bundle, "--prompt", "Hi"], {"--method", "--seconds", "--answer"}),
+    ]
+    for asked, taken in modes:
+        for option, value in GIVEN.items():
+            if option in taken:
+                continue
+            words = [option] if value is None else [option, value]
+            with pytest.raises(click.UsageError, match=option):
+                group.main(["explain", *map(str, asked), *words], standalone_mode=False)
+
+
 def test_a_prompt_is_of_language_models_alone(bundle: Path) -> None:
     with pytest.raises(BundleError, match="a language model's bundle, for --prompt"):
         explained(bundle, "--prompt", "Hi")

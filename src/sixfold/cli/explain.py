@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
 from sixfold.cli.explained_pieces import bars, pieces_shown
@@ -105,6 +106,7 @@ def command(
     _check_given(answer is not None, faithfulness is None, OF_ANSWER)
     loaded = load(bundle, allow)
     if prompt is not None:
+        _only({"prompt", "answer", "method", "seconds"}, "--prompt")
         _prompt(loaded, prompt, answer, method, seconds, as_json)
         return
     if row is not None and _said(loaded, row, answer, seconds, as_json):
@@ -112,10 +114,12 @@ def command(
     if row is not None and _recommended(loaded, row, as_json):
         return
     if row is None:
+        _only({"faithfulness", "method", "seconds"}, "--faithfulness")
         _faithfulness(loaded, str(faithfulness), method, seconds, as_json)
         return
     asked = _rows(loaded, row, rows)
     if counterfactual or nearest:
+        _only({"counterfactual", "fixed", "wanted", "nearest"}, "--counterfactual and --nearest")
         kept = next(csv.reader([fixed]), []) if fixed else []
         change = _changed(loaded, asked[:1], kept, wanted) if counterfactual else {}
         beside = {**change, **(_near(loaded, asked[:1], nearest) if nearest else {})}
@@ -123,6 +127,17 @@ def command(
         return
     found = explanations(loaded.explainer, asked, method, ExplainEffort(seconds), output=output)
     _show(found, asked, as_json)
+
+
+def _only(taken: set[str], what: str) -> None:
+    """Raises UsageError for an option of the command line that says nothing of `what`. `taken`: those that do,
+    beside the ones that are of all.
+    """
+    context = click.get_current_context()
+    for one in context.command.params:
+        given = one.name and context.get_parameter_source(one.name) is ParameterSource.COMMANDLINE
+        if given and one.name not in {"bundle", "row", "allow", "as_json", *taken}:
+            raise click.UsageError(f"{one.opts[0]} says nothing of {what}: leave it out.")
 
 
 def _check_given(given: bool, needed: bool, message: str) -> None:
@@ -192,6 +207,7 @@ def _said(bundle: Any, row: str, answer: str | None, seconds: float, as_json: bo
         return False
     from sixfold.bundle.explain.spoken import spoken
 
+    _only({"answer", "seconds"}, "where in a recording something is said")
     asked = _rows(bundle, row, 1)
     found = spoken(bundle.predictor, runtime.transcriber(), asked, answer, seconds)
     record = found.record()
@@ -211,6 +227,7 @@ def _recommended(bundle: Any, row: str, as_json: bool) -> bool:
     runtime = bundle.predictor.runtime
     if not isinstance(runtime, Recommends):
         return False
+    _only(set(), "what a recommendation is due to")
     model = runtime.recommender()
     (asked,) = _raw_rows(bundle, row, 1)
     found = content_of(model.recommend(read_request({**asked, "explain": True}, model)), model)

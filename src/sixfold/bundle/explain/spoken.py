@@ -150,7 +150,7 @@ def _symbols(runtime: TranscriptionRuntime, text: str) -> Sequence[int]:
         spelled = [piece for word in text.split() for piece in pieces_of(word, places)]
     unknown = next((piece for piece in spelled if piece not in places), None)
     if unknown is not None:
-        known = "".join(described.alphabet)[:80]
+        known = "".join(sorted(set("".join(described.alphabet))))[:80]
         raise RowError("the text", f"characters among {known!r}", f"{unknown!r}", "Write it so.")
     found = [places[piece] for piece in spelled]
     if not paths.fits(found, described.frames):
