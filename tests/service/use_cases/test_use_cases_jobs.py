@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_worlds import NEEDS, RECIPE, World, holding
 
+from sixfold.core.units import show_seconds
 from sixfold.service.domain.errors import (
     Conflict,
     Forbidden,
@@ -107,6 +108,25 @@ def test_admission_keeps_the_tenants_quota(here: World) -> None:
         here.plan()
     assert here.claim() is not None
     assert here.claim() is None, "the second one waits for the first"
+
+
+@pytest.mark.parametrize(("most_s", "taken_s"), [(60, 60.0), (60, 60.5), (0, 0.1), (None, 1e9)])
+def test_a_job_that_is_planned_to_take_too_long_fails_before_it_runs(
+    here: World, most_s: int | None, taken_s: float
+) -> None:
+    who = here.tenant("hasty", Quota(job_time_s=most_s))
+    here.submit(who)
+    job = here.plan(JobNeeds(1000, taken_s, 1))
+    if most_s is None or taken_s <= most_s:
+        assert job.state is JobState.QUEUED and here.claim() is not None
+        return
+    assert job.state is JobState.FAILED and job.failure is not None
+    assert (job.failure.code, job.failure.param) == ("budget", "quota.job_time_s")
+    assert show_seconds(most_s) in job.failure.message
+    assert show_seconds(taken_s) in job.failure.message
+    assert here.claim() is None
+    told = jobs.events_after(here.service, who, job.id, 0, 100)
+    assert told[-1].level == "error" and "quota.job_time_s" in told[-1].message
 
 
 def test_tenants_take_turns(here: World) -> None:

@@ -250,6 +250,7 @@ class QuotaBody(Body):
     jobs_running: int | None = Field(None, ge=0)
     jobs_waiting: int | None = Field(1000, ge=0)
     memory_bytes: int | None = Field(None, ge=0)
+    job_time_s: int | None = Field(None, ge=0)
     storage_bytes: int | None = Field(None, ge=0)
     requests_per_minute: int | None = Field(None, ge=0)
     tokens_per_minute: int | None = Field(None, ge=0)

@@ -81,6 +81,7 @@ class Quota:
     jobs_running: int | None = None
     jobs_waiting: int | None = 1000
     memory_bytes: int | None = None  # of all its running jobs together, as planned
+    job_time_s: int | None = None  # of each job, as planned
     storage_bytes: int | None = None
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 from sixfold import __version__
+from sixfold.core.units import show_seconds
 from sixfold.service.domain.errors import Conflict, NotFound
 from sixfold.service.domain.jobs import (
     JobEvent,
@@ -123,12 +124,15 @@ def planned(
     settings: Mapping[str, Any] | None = None,
 ) -> TrainingJob:
     """The recipe and the data are good; what the run will take: what earlier ones took, where there were some. The job waits
-    for room. `settings`: of its training, as the plan resolved them.
+    for room, or fails where its tenant's quota allows none so long. `settings`: of its training, as the plan resolved them.
     """
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
         job = replace(_held(rows, holding), settings=dict(settings or {}))
         needs = expected.from_measured(rows, job) or needs
+        too_long = _too_long(rows, job, needs)
+        if too_long is not None:
+            return _fail(service, rows, replace(job, needs=needs), too_long)
         saved = rows.jobs.save(job.planned(needs, service.now()))
         text = f"Planned: {expected.shown(needs)} ({needs.how})."
         jobs.tell(service, rows, saved, text, data=asdict(needs))
@@ -211,12 +215,28 @@ def failed(service: Service, who: Principal, holding: Holding, failure: JobFailu
     """Its recipe, data or budget do not allow it: trying again would end the same way."""
     who.require(Scope.WORK)
     with service.database.transaction() as rows:
-        job = _held(rows, holding)
-        now = service.now()
-        ended = rows.jobs.save(replace(job.ended(JobState.FAILED, now), failure=failure))
-        _count_time(rows, job, now)
-        jobs.tell(service, rows, ended, f"The job failed: {failure.message}", "error")
-        return ended
+        return _fail(service, rows, _held(rows, holding), failure)
+
+
+def _fail(service: Service, rows: Transaction, job: TrainingJob, why: JobFailure) -> TrainingJob:
+    now = service.now()
+    ended = rows.jobs.save(replace(job.ended(JobState.FAILED, now), failure=why))
+    _count_time(rows, job, now)
+    jobs.tell(service, rows, ended, f"The job failed: {why.message}", "error")
+    return ended
+
+
+def _too_long(rows: Transaction, job: TrainingJob, needs: JobNeeds) -> JobFailure | None:
+    tenant = rows.tenants.get(job.tenant_id)
+    most_s = None if tenant is None else tenant.quota.job_time_s
+    if most_s is None or needs.time_s <= most_s:
+        return None
+    found = f"{show_seconds(needs.time_s)} ({needs.how})"
+    text = (
+        f"quota.job_time_s: expected at most {show_seconds(most_s)} as planned; found {found}. "
+        "Give the recipe a budget.time, make it smaller, or ask an operator for more."
+    )
+    return JobFailure("budget", text, "quota.job_time_s")
 
 
 def released(
