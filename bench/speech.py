@@ -47,7 +47,7 @@ COMPRESS = {
 }
 
 
-def measure(rounds: int = 3, recordings: int = 10_000, epochs: int = 25) -> Iterator[Result]:
+def measure(rounds: int = 3, recordings: int = 10_000, epochs: int = 30) -> Iterator[Result]:
     """Scores, time, bytes, latency. `recordings`: at most so many, evenly chosen."""
     named = os.environ.get(DIGITS)
     if not named:

@@ -22,8 +22,8 @@ head = cluster.add_node(num_cpus=0, include_dashboard=False, ray_client_server_p
 nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
 print(cluster.address, file=answers, flush=True)
 for line in sys.stdin:
-    node = head if line.strip() == "head" else nodes[int(line)]
-    node.kill_all_processes(check_alive=False, allow_graceful=False)
+    for node in [*nodes, head] if line.strip() == "all" else [nodes[int(line)]]:
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
     print("gone", file=answers, flush=True)
 for node in [*nodes, head]:
     node.kill_all_processes(check_alive=False, allow_graceful=False)
@@ -39,7 +39,7 @@ class RayCluster:
     process: subprocess.Popen[str]
 
     def kill(self, node: int | str) -> None:
-        """A node by its number, or the head."""
+        """A node by its number, or "all" of them and the head: without that one alone, a node goes on for seconds."""
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write(f"{node}\n")
         self.process.stdin.flush()

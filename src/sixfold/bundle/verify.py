@@ -16,6 +16,9 @@ from sixfold.core.units import show_bytes
 from sixfold.recipe.report import Report
 
 ANSWER_S: Final = 8.0  # of processor time for all stored rows: four times what those of large kernel machines take; guessed
+FILE_S: Final = (
+    1.0  # the same for every stored file: what a minute of sound takes by a wide search; guessed
+)
 
 
 def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
@@ -82,7 +85,8 @@ def _stored_rows(bundle: Bundle, content: bytes) -> float:
         )
     parity = unpack(content, str(where), bundle.signature, rows)
     bundle.explainer.check(parity.rows)
-    with bundle.predictor.within(ANSWER_S):
+    files = rows * len(bundle.predictor.file_columns)
+    with bundle.predictor.within(ANSWER_S + FILE_S * files):
         return check_parity(bundle.predictor, parity, str(bundle.path / "model.onnx"))
 
 

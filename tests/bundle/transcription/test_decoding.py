@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -81,6 +82,53 @@ def test_a_search_that_is_wide_enough_sums_over_all_paths(seed: int) -> None:
         assert one.score == pytest.approx(
             sums[one.text] + 0.7 * own + 0.4 * len(one.text), abs=1e-4
         )
+
+
+def searched(found: Scores, width: int, score: Callable[[str], float]) -> list[tuple[int, ...]]:
+    """The prefixes that a search of one prefix after another keeps: its slow twin. `score`: of a text."""
+    kept: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -math.inf)}
+
+    def total(one: tuple[tuple[int, ...], tuple[float, float]]) -> float:
+        return float(np.logaddexp(*one[1])) + score("".join(ALPHABET[at - 1] for at in one[0]))
+
+    for frame in found:
+        ways: dict[tuple[int, ...], list[float]] = defaultdict(lambda: [-math.inf, -math.inf])
+        for prefix, (blank, symbol) in kept.items():
+            both = np.logaddexp(blank, symbol)
+            ways[prefix][0] = np.logaddexp(ways[prefix][0], both + frame[0])
+            for at in range(1, len(frame)):
+                again = prefix[-1:] == (at,)
+                if again:
+                    ways[prefix][1] = np.logaddexp(ways[prefix][1], symbol + frame[at])
+                longer = ways[*prefix, at]
+                longer[1] = np.logaddexp(longer[1], frame[at] + (blank if again else both))
+        pairs = [(prefix, (own[0], own[1])) for prefix, own in ways.items()]
+        kept = dict(sorted(pairs, key=lambda one: -total(one))[:width])
+    return sorted(kept, key=lambda prefix: -total((prefix, kept[prefix])))
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.integers(1, 9), st.booleans())
+def test_a_narrow_search_keeps_what_its_slow_twin_keeps(
+    seed: int, width: int, weighed: bool
+) -> None:
+    """Over frames enough that prefixes go and come back."""
+    found = paths.log_probabilities(
+        np.random.default_rng(seed).normal(0, 1, size=(14, 1 + len(ALPHABET)))
+    )
+    counts = counted(["ab ab", "b a", "ab"], 3)
+    options = {"ngrams": counts, "language_weight": 0.7, "length_bonus": 0.4} if weighed else {}
+    language = CharacterModel(counts, len(ALPHABET))
+
+    def score(text: str) -> float:
+        if not weighed:
+            return 0.0
+        said = END + text
+        own = sum(language.log_probability(said[:at], said[at]) for at in range(1, len(said)))
+        return 0.7 * own + 0.4 * len(text)
+
+    search = BeamSearch(decoder(14, method="beam", width=width, **options))
+    assert {one.symbols for one in search.hypotheses(found)} == set(searched(found, width, score))
 
 
 @settings(max_examples=25)

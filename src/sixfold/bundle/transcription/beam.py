@@ -1,14 +1,18 @@
 """Texts by the sum over all of their paths, and by how probable they are as texts: prefix beam search
 (Graves and Jaitly, Towards end-to-end speech recognition with recurrent neural networks, ICML 2014).
+
+Shape letters: T frames, V symbols and the blank, K prefixes that are kept, S symbols that are tried at a frame.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from sixfold.bundle.transcription.characters import CharacterModel
 from sixfold.bundle.transcription.paths import BLANK, Scores
@@ -18,6 +22,8 @@ NEVER: Final = -math.inf
 LEAST: Final = (
     12.0  # ln of how many times less probable than a frame's best a symbol is that is not tried
 )
+MOST_STEPS: Final = 1 << 20  # scores of symbols that are remembered
+Cell = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -31,25 +37,29 @@ class Hypothesis:
     score: float
 
 
-class _Ways(NamedTuple):
-    """ln of the probability of all paths so far of a prefix: those that end with a blank, and the others."""
+class _Prefix(NamedTuple):
+    """What is spelled so far, and the score that it has besides its paths."""
 
-    blank: float = NEVER
-    symbol: float = NEVER
-
-    @property
-    def both(self) -> float:
-        return _sum(self.blank, self.symbol)
-
-
-class _Spelled(NamedTuple):
-    """A prefix as a text, and what it has besides its paths."""
-
+    symbols: tuple[int, ...]
     text: str
     score: float
 
 
-Prefix = tuple[int, ...]
+class _Kept:
+    """Prefixes, and of each ln of the probability of all of its paths so far: those that end with a blank, and
+    the others.
+    """
+
+    def __init__(self, prefixes: Sequence[_Prefix], blank_K: Scores, symbol_K: Scores) -> None:
+        self.prefixes, self.blank_K, self.symbol_K = prefixes, blank_K, symbol_K
+        self.score_K = np.array([one.score for one in prefixes])
+        self.last_K = np.array([one.symbols[-1] if one.symbols else BLANK for one in prefixes])
+        places = {one.symbols: at for at, one in enumerate(prefixes)}
+        shorter = (places.get(one.symbols[:-1], -1) if one.symbols else -1 for one in prefixes)
+        self.shorter_K = np.fromiter(shorter, dtype=np.intp)  # where it is without its last symbol
+
+    def both(self) -> Scores:
+        return np.logaddexp(self.blank_K, self.symbol_K)
 
 
 class BeamSearch:
@@ -63,78 +73,122 @@ class BeamSearch:
             if decoder.ngrams and decoder.language_weight
             else None
         )
+        lengths = [0, *map(len, decoder.alphabet)]
+        self._lengths_V = np.array(lengths, dtype=np.float64)
+        self._known: dict[str, Scores] = {}
 
     def hypotheses(self, logs_TV: Scores) -> list[Hypothesis]:
         """The best first, at least one, at most as many as the search is wide; no text twice."""
-        kept: dict[Prefix, _Ways] = {(): _Ways(blank=0.0)}
-        spelled: dict[Prefix, _Spelled] = {(): _Spelled("", 0.0)}
-        for logs in logs_TV:
-            ways = self._extended(kept, logs)
-            for prefix in ways:
-                if prefix not in spelled:
-                    spelled[prefix] = self._longer(spelled[prefix[:-1]], prefix[-1])
-            best = sorted(
-                ways, key=lambda prefix: (-(ways[prefix].both + spelled[prefix].score), prefix)
-            )[: self._width]
-            kept = {prefix: ways[prefix] for prefix in best}
-            spelled = {prefix: spelled[prefix] for prefix in best}
-        return self._texts(kept, spelled)
+        kept = _Kept([_Prefix((), "", 0.0)], np.zeros(1), np.full(1, NEVER))
+        tried_TV = logs_TV >= logs_TV.max(axis=1, keepdims=True) - LEAST
+        tried_TV[:, BLANK] = False
+        for logs_V, tried_V in zip(logs_TV, tried_TV, strict=True):
+            if tried_V.any():
+                kept = self._extended(kept, logs_V, np.flatnonzero(tried_V))
+            else:  # all go on with a blank, in the same order
+                kept.blank_K = kept.both() + logs_V[BLANK]
+                kept.symbol_K = np.full_like(kept.blank_K, NEVER)
+        return self._texts(kept)
 
-    def _texts(
-        self, kept: dict[Prefix, _Ways], spelled: dict[Prefix, _Spelled]
-    ) -> list[Hypothesis]:
+    def _texts(self, kept: _Kept) -> list[Hypothesis]:
         """Pieces may spell one text in several ways, whose paths are all its own: the symbols are those of the
         most probable way.
         """
         found: dict[str, Hypothesis] = {}
-        for prefix in sorted(kept, key=lambda prefix: (-kept[prefix].both, prefix)):
-            text, more = spelled[prefix]
-            score = kept[prefix].both + more + self._end(text)
+        ways = zip(kept.both().tolist(), kept.prefixes, strict=True)
+        for both, prefix in sorted(ways, key=lambda way: (-way[0], way[1].symbols)):
+            text = prefix.text
+            score = both + prefix.score + self._end(text)
             first = found.get(text)
             found[text] = (
-                Hypothesis(text, prefix, score)
+                Hypothesis(text, prefix.symbols, score)
                 if first is None
-                else replace(first, score=_sum(first.score, score))
+                else replace(first, score=float(np.logaddexp(first.score, score)))
             )
         return sorted(found.values(), key=lambda one: (-one.score, one.text))
 
-    def _extended(self, kept: dict[Prefix, _Ways], logs: Scores) -> dict[Prefix, _Ways]:
-        """By one frame."""
-        tried = np.flatnonzero(logs >= logs.max() - LEAST)
-        places = {at: float(logs[at]) for at in tried.tolist() if at != BLANK}
-        blank = float(logs[BLANK])
-        found: dict[Prefix, list[float]] = {}
-        for prefix, ways in kept.items():
-            both, last = ways.both, prefix[-1] if prefix else BLANK
-            own = found.setdefault(prefix, [NEVER, NEVER])
-            own[0] = _sum(own[0], both + blank)
-            if last in places:
-                own[1] = _sum(own[1], ways.symbol + places[last])
-            for symbol, log in places.items():
-                longer = found.setdefault((*prefix, symbol), [NEVER, NEVER])
-                longer[1] = _sum(longer[1], log + (ways.blank if symbol == last else both))
-        return {prefix: _Ways(*pair) for prefix, pair in found.items() if max(pair) > NEVER}
+    def _extended(self, kept: _Kept, logs_V: Scores, tried_S: npt.NDArray[np.intp]) -> _Kept:
+        """By one frame: in column 0 a prefix stays, in the others it gets a symbol more."""
+        place_V = np.zeros(len(logs_V), dtype=np.intp)  # of a symbol: its column
+        place_V[tried_S] = np.arange(1, 1 + len(tried_S))
+        column_K, both_K = place_V[kept.last_K], kept.both()
+        blank_K = both_K + logs_V[BLANK]
+        again_KS = kept.last_K[:, None] == tried_S  # the same symbol as before: after a blank
+        symbol_KC = np.empty((len(both_K), 1 + len(tried_S)))
+        symbol_KC[:, 0] = kept.symbol_K + np.where(column_K > 0, logs_V[kept.last_K], NEVER)
+        symbol_KC[:, 1:] = np.where(again_KS, kept.blank_K[:, None], both_K[:, None])
+        symbol_KC[:, 1:] += logs_V[tried_S]
+        at = np.flatnonzero((kept.shorter_K >= 0) & (column_K > 0))
+        same = kept.shorter_K[at], column_K[at]  # longer, it is one that is kept
+        symbol_KC[at, 0] = np.logaddexp(symbol_KC[at, 0], symbol_KC[same])
+        symbol_KC[same] = NEVER
+        score_KC = np.repeat(kept.score_K[:, None], symbol_KC.shape[1], axis=1)
+        score_KC[:, 1:] += self._steps(kept, tried_S)
+        total_KC = symbol_KC + score_KC
+        total_KC[:, 0] = np.logaddexp(blank_K, symbol_KC[:, 0]) + kept.score_K
+        contenders = [
+            (float(total_KC[cell]), self._prefix(kept, cell, tried_S, score_KC), cell)
+            for cell in self._cells(total_KC)
+        ]
+        contenders.sort(key=lambda one: (-one[0], one[1].symbols))
+        del contenders[self._width :]
+        rows, columns = np.array([cell for *_, cell in contenders]).T
+        stays = columns == 0
+        return _Kept(
+            [prefix for _, prefix, _ in contenders],
+            np.where(stays, blank_K[rows], NEVER),
+            symbol_KC[rows, columns],
+        )
 
-    def _longer(self, before: _Spelled, symbol: int) -> _Spelled:
-        text, score = before
-        for character in self._alphabet[symbol - 1]:
-            score += self._step(text, character)
-            text += character
-        return _Spelled(text, score)
+    def _cells(self, total_KC: Scores) -> list[Cell]:
+        """Of as many as the search is wide, and of those that are as good as the last of them."""
+        least = NEVER
+        if total_KC.size > self._width:
+            least = np.partition(total_KC, -self._width, axis=None)[-self._width]
+        rows, columns = np.nonzero((total_KC >= least) & (total_KC > NEVER))
+        return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
-    def _step(self, before: str, character: str) -> float:
+    def _prefix(
+        self, kept: _Kept, cell: Cell, tried_S: npt.NDArray[np.intp], score_KC: Scores
+    ) -> _Prefix:
+        row, column = cell
+        prefix = kept.prefixes[row]
+        if column == 0:
+            return prefix
+        symbol = int(tried_S[column - 1])
+        text = prefix.text + self._alphabet[symbol - 1]
+        return _Prefix((*prefix.symbols, symbol), text, float(score_KC[cell]))
+
+    def _steps(self, kept: _Kept, tried_S: npt.NDArray[np.intp]) -> Scores:
+        """[K or 1, S] what a text's score gets by each symbol."""
         if self._language is None:
-            return self._bonus
-        own = self._language.log_probability(END + before, character)
-        return self._weight * own + self._bonus
+            return self._bonus * self._lengths_V[tried_S][None]
+        steps_KS = np.empty((len(kept.prefixes), len(tried_S)))
+        for row, prefix in zip(steps_KS, kept.prefixes, strict=True):
+            row[:] = self._after(self._language.seen(END + prefix.text), tried_S)
+        return steps_KS
+
+    def _after(self, before: str, tried_S: npt.NDArray[np.intp]) -> Scores:
+        """[S] the same, after what an n-gram sees of a text; computed when it is first asked for."""
+        steps_V = self._known.get(before)
+        if steps_V is None:
+            if (len(self._known) + 1) * len(self._lengths_V) > MOST_STEPS:
+                self._known.clear()
+            steps_V = self._known[before] = np.full(len(self._lengths_V), np.nan)
+        steps_S = steps_V[tried_S]
+        for at in np.flatnonzero(np.isnan(steps_S)).tolist():
+            steps_S[at] = steps_V[tried_S[at]] = self._step(before, self._alphabet[tried_S[at] - 1])
+        return steps_S
+
+    def _step(self, before: str, piece: str) -> float:
+        assert self._language is not None
+        score = self._bonus * len(piece)
+        for at, character in enumerate(piece):
+            own = self._language.log_probability(before + piece[:at], character)
+            score += self._weight * own
+        return score
 
     def _end(self, text: str) -> float:
         if self._language is None:
             return 0.0
         return self._weight * self._language.log_probability(END + text, END)
-
-
-def _sum(one: float, other: float) -> float:
-    """ln(e^one + e^other)."""
-    high, low = (one, other) if one >= other else (other, one)
-    return high if low == NEVER else high + math.log1p(math.exp(low - high))

@@ -45,9 +45,13 @@ class CharacterModel:
         self._longest = max(map(len, counts), default=0)
         self._known: dict[tuple[str, str], float] = {}
 
+    def seen(self, before: str) -> str:
+        """What the n-grams look at of a text so far."""
+        return before[-self._longest :] if self._longest else ""
+
     def log_probability(self, before: str, character: str) -> float:
         """ln P(character | before); `before` starts with END, and END as a character ends a text."""
-        before = before[-self._longest :] if self._longest else ""
+        before = self.seen(before)
         key = before, character
         if key not in self._known:
             if len(self._known) >= MOST_KEPT:
