@@ -31,7 +31,7 @@ from sixfold.train.sound_examples import SoundExamples
 
 SMALL_ROWS: Final = 20_000  # from which on a wider network is chosen; guessed, as of images
 MEDIUM_ROWS: Final = 200_000
-BATCH: Final = 16  # of 16, 32 and 64 the best for 1,200 recordings, above all of speakers that were not heard
+BATCH: Final = 16  # of 16, 32, 64 the best for 1,200 recordings, above all of unheard speakers
 
 
 class Settings(SoundAugment, ModuleFamily):

@@ -58,7 +58,7 @@ BLOCK: Final = 64 << 10  # bytes that are unpacked at a time
 NUMBER_BYTES: Final = 25  # of an answer as text, at most
 DIGITS: Final = 9  # that answers are stored with
 ALONE: Final = 8  # rows that are also asked one by one: a batch of one may take another path
-FORM_CELLS: Final = 100_000  # that are asked in the forms other than text: all rows of up to 100 columns; each takes 1 µs, a file more than all
+FORM_CELLS: Final = 100_000  # asked in the forms other than text: rows of up to 100 columns, all; 1 µs each, a file more than all
 PLAIN_TEXTS: Final = ("label", "text")  # outputs of a text a row, which are compared as they are
 RERUN: Final = "The exported graph disagrees with the trained pipeline: report it with the recipe; nothing was written."
 

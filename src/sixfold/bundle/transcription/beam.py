@@ -45,7 +45,7 @@ class _Prefix(NamedTuple):
     score: float
 
 
-class _Kept:
+class _Beam:
     """Prefixes, and of each ln of the probability of all of its paths so far: those that end with a blank, and
     the others.
     """
@@ -79,7 +79,7 @@ class BeamSearch:
 
     def hypotheses(self, logs_TV: Scores) -> list[Hypothesis]:
         """The best first, at least one, at most as many as the search is wide; no text twice."""
-        kept = _Kept([_Prefix((), "", 0.0)], np.zeros(1), np.full(1, NEVER))
+        kept = _Beam([_Prefix((), "", 0.0)], np.zeros(1), np.full(1, NEVER))
         tried_TV = logs_TV >= logs_TV.max(axis=1, keepdims=True) - LEAST
         tried_TV[:, BLANK] = False
         for logs_V, tried_V in zip(logs_TV, tried_TV, strict=True):
@@ -90,7 +90,7 @@ class BeamSearch:
                 kept.symbol_K = np.full_like(kept.blank_K, NEVER)
         return self._texts(kept)
 
-    def _texts(self, kept: _Kept) -> list[Hypothesis]:
+    def _texts(self, kept: _Beam) -> list[Hypothesis]:
         """Pieces may spell one text in several ways, whose paths are all its own: the symbols are those of the
         most probable way.
         """
@@ -107,7 +107,7 @@ class BeamSearch:
             )
         return sorted(found.values(), key=lambda one: (-one.score, one.text))
 
-    def _extended(self, kept: _Kept, logs_V: Scores, tried_S: npt.NDArray[np.intp]) -> _Kept:
+    def _extended(self, kept: _Beam, logs_V: Scores, tried_S: npt.NDArray[np.intp]) -> _Beam:
         """By one frame: in column 0 a prefix stays, in the others it gets a symbol more."""
         place_V = np.zeros(len(logs_V), dtype=np.intp)  # of a symbol: its column
         place_V[tried_S] = np.arange(1, 1 + len(tried_S))
@@ -134,7 +134,7 @@ class BeamSearch:
         del contenders[self._width :]
         rows, columns = np.array([cell for *_, cell in contenders]).T
         stays = columns == 0
-        return _Kept(
+        return _Beam(
             [prefix for _, prefix, _ in contenders],
             np.where(stays, blank_K[rows], NEVER),
             symbol_KC[rows, columns],
@@ -149,7 +149,7 @@ class BeamSearch:
         return list(zip(rows.tolist(), columns.tolist(), strict=True))
 
     def _prefix(
-        self, kept: _Kept, cell: Cell, tried_S: npt.NDArray[np.intp], score_KC: Scores
+        self, kept: _Beam, cell: Cell, tried_S: npt.NDArray[np.intp], score_KC: Scores
     ) -> _Prefix:
         row, column = cell
         prefix = kept.prefixes[row]
@@ -159,7 +159,7 @@ class BeamSearch:
         text = prefix.text + self._alphabet[symbol - 1]
         return _Prefix((*prefix.symbols, symbol), text, float(score_KC[cell]))
 
-    def _steps(self, kept: _Kept, tried_S: npt.NDArray[np.intp]) -> Scores:
+    def _steps(self, kept: _Beam, tried_S: npt.NDArray[np.intp]) -> Scores:
         """[K or 1, S] what a text's score gets by each symbol."""
         if self._language is None:
             return self._bonus * self._lengths_V[tried_S][None]
