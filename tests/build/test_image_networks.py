@@ -29,10 +29,11 @@ from sixfold.compress.channels import ChannelPruning, channels_removed, multiply
 from sixfold.core.errors import BundleError
 from sixfold.data.class_folder import FileKind, labeled_files
 from sixfold.parts import state
+from sixfold.parts.decoded_rows import fill
 from sixfold.parts.folded_norms import norms_folded
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.image_resize import ImageShape, Resizer, resize_graph
-from sixfold.parts.image_store import CacheSettings, ImageFiles, fill, survey
+from sixfold.parts.image_store import ImageDecoder, survey
 from sixfold.parts.packed import packed
 from sixfold.parts.pixel_scaling import PixelScaling
 from sixfold.train.augment import Augment
@@ -171,9 +172,9 @@ def drawn(folder: Path, count: int) -> None:
 def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> None:
     drawn(tmp_path / "bars", 80)
     files = labeled_files(tmp_path / "bars", FileKind("image", ENDINGS))
-    references = ImageFiles([str(tmp_path / "bars" / path) for path in files.paths])
-    shape, _ = survey(references)
-    cache, _ = fill(references, CacheSettings(tmp_path / "cache", shape))
+    names = [str(tmp_path / "bars" / path) for path in files.paths]
+    shape, _ = survey(names)
+    cache, _ = fill(names, ImageDecoder(shape), tmp_path / "cache")
     y = np.unique(files.labels, return_inverse=True)[1].astype(np.int64)
     rows, unseen = np.arange(80)[:60:1], np.arange(60, 80)
     order = np.random.default_rng(1).permutation(80)
@@ -182,7 +183,7 @@ def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> No
     shaped = NetworkShape(shape.channels, 2, (4, 8), 1, 2)
     torch.manual_seed(0)
     module = ImageResidualNetwork(shaped)
-    train_images(ScaledImages(module, scaled), cache.read(rows), y[rows], Augment(), epochs=12)
+    train_images(ScaledImages(module, scaled), cache.images(rows), y[rows], Augment(), epochs=12)
     fitted = FittedImages.of(module, shaped, ImageSize(shape.height, shape.width), scaled)
     graph = Graph()
     images = graph.input_of(
@@ -193,8 +194,8 @@ def test_from_a_folder_of_files_to_answers_about_raw_files(tmp_path: Path) -> No
     resize = Resizer(shape)
     raw = [resize(read(tmp_path / "bars" / files.paths[row], shape.channels)) for row in unseen]
     answers = session.run(None, {"images": np.stack(raw)})[0]
-    assert np.array_equal(np.stack(raw), cache.read(unseen))
-    assert np.allclose(answers, fitted.predict(cache.read(unseen)), atol=1e-6)
+    assert np.array_equal(np.stack(raw), cache.images(unseen))
+    assert np.allclose(answers, fitted.predict(cache.images(unseen)), atol=1e-6)
     assert (answers.argmax(1) == y[unseen]).mean() >= 0.9
 
 

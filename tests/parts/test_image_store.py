@@ -15,9 +15,12 @@ import pytest
 from PIL import Image
 
 from sixfold.core.errors import BudgetError, DataError
+from sixfold.parts import image_column
+from sixfold.parts.decoded_rows import describe_faults, fill
 from sixfold.parts.file_cells import name_of
 from sixfold.parts.image_resize import ImageShape, Resizer
-from sixfold.parts.image_store import CacheSettings, ImageFiles, describe_faults, fill, survey
+from sixfold.parts.image_store import ImageDecoder, survey
+from sixfold.parts.table import Column
 
 
 def png(pixels: Any) -> bytes:
@@ -37,43 +40,46 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def paths(folder: Path) -> ImageFiles:
-    return ImageFiles(sorted(map(str, folder.glob("*.png"))))
+def paths(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(map(str, folder.glob("*.png"))))
 
 
 def test_the_cache_holds_what_decoding_and_resizing_give(folder: Path) -> None:
     shape = ImageShape(8, 8, 1)
-    cache, faults = fill(paths(folder), CacheSettings(folder / "cache", shape))
+    cache, faults = fill(paths(folder), ImageDecoder(shape), folder / "cache")
     wanted = [Resizer(shape)(pixels[:, :, None]) for pixels in some(5)]
     assert not faults
-    assert np.array_equal(cache.read(np.arange(5)), np.stack(wanted))
+    assert np.array_equal(cache.images(np.arange(5)), np.stack(wanted))
     assert (folder / "cache").stat().st_size == 5 * 64
 
 
 def test_a_view_reads_its_own_rows_in_the_order_asked_for(folder: Path) -> None:
-    cache, _ = fill(paths(folder), CacheSettings(folder / "cache", ImageShape(10, 10, 1)))
+    cache, _ = fill(paths(folder), ImageDecoder(ImageShape(10, 10, 1)), folder / "cache")
     view = cache.take(np.array([4, 2, 0])).take(np.array([2, 0]))
-    assert np.array_equal(view.read(np.array([1, 0])), cache.read(np.array([4, 0])))
+    assert np.array_equal(view.images(np.array([1, 0])), cache.images(np.array([4, 0])))
     assert [len(batch) for batch in cache.batches(2)] == [2, 2, 1]
 
 
 def test_bytes_in_a_column_give_what_files_give(folder: Path) -> None:
-    column = [(folder / f"{number}.png").read_bytes() for number in range(5)]
-    pa.parquet.write_table(pa.table({"photo": column}), folder / "a.parquet")
-    cells = ImageFiles([name_of(folder / "a.parquet", "photo", row) for row in range(5)])
+    contents = [(folder / f"{number}.png").read_bytes() for number in range(5)]
+    pa.parquet.write_table(pa.table({"photo": contents}), folder / "a.parquet")
+    cells = [name_of(folder / "a.parquet", "photo", row) for row in range(5)]
     shape = ImageShape(10, 10, 1)
-    of_bytes, _ = fill(cells, CacheSettings(folder / "one", shape))
-    of_files, _ = fill(paths(folder), CacheSettings(folder / "two", shape))
-    assert np.array_equal(of_bytes.read(np.arange(5)), of_files.read(np.arange(5)))
-    assert of_bytes.fingerprint() == of_files.fingerprint()
-    assert of_bytes.fingerprint() != of_bytes.take(np.array([1, 0, 2, 3, 4])).fingerprint()
+    of_bytes, _ = fill(cells, ImageDecoder(shape), folder / "one")
+    of_files, _ = fill(paths(folder), ImageDecoder(shape), folder / "two")
+    assert np.array_equal(of_bytes.images(np.arange(5)), of_files.images(np.arange(5)))
+    assert of_bytes.digests == of_files.digests
 
 
-def test_a_bad_image_refuses_all_and_leaves_no_cache(folder: Path) -> None:
+def column(folder: Path) -> Column:
+    names = paths(folder)
+    return Column("image", np.arange(len(names), dtype=np.int32), names)
+
+
+def test_a_bad_image_of_a_column_is_refused_by_name(folder: Path) -> None:
     (folder / "2.png").write_text("no image")
     with pytest.raises(DataError, match=r"2\.png: expected an image .*; found text"):
-        fill(paths(folder), CacheSettings(folder / "cache", ImageShape(8, 8, 1)))
-    assert not list(folder.glob("cache*"))
+        image_column.resized(column(folder), ImageShape(8, 8, 1))
 
 
 def test_several_bad_images_are_named_together(folder: Path) -> None:
@@ -82,19 +88,17 @@ def test_several_bad_images_are_named_together(folder: Path) -> None:
     with pytest.raises(
         DataError, match=r"1\.png: .*others, too: .*3\.png\. .*data\.read: \{unreadable: skip\}"
     ):
-        fill(paths(folder), CacheSettings(folder / "cache", ImageShape(8, 8, 1)))
+        image_column.resized(column(folder), ImageShape(8, 8, 1))
 
 
 def test_bad_images_are_skipped_and_counted_where_the_recipe_says_so(folder: Path) -> None:
     (folder / "2.png").write_text("no image")
-    cache, faults = fill(
-        paths(folder), CacheSettings(folder / "cache", ImageShape(10, 10, 1), "skip")
-    )
+    cache, faults = fill(paths(folder), ImageDecoder(ImageShape(10, 10, 1)), folder / "cache")
     assert [fault.row for fault in faults] == [2]
     assert np.array_equal(
-        cache.read(np.arange(4)), np.stack([some(5)[at][:, :, None] for at in (0, 1, 3, 4)])
+        cache.images(np.arange(4)), np.stack([some(5)[at][:, :, None] for at in (0, 1, 3, 4)])
     )
-    assert describe_faults(faults, 5) == (
+    assert describe_faults(faults, 5, "image") == (
         f"1 of 5 images cannot be used and is skipped ({folder / '2.png'}: text)."
     )
 
@@ -102,30 +106,23 @@ def test_bad_images_are_skipped_and_counted_where_the_recipe_says_so(folder: Pat
 def test_where_all_are_bad_there_is_nothing_to_skip(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(DataError, match=r"a\.png"):
-        fill(paths(tmp_path), CacheSettings(tmp_path / "cache", ImageShape(8, 8, 1), "skip"))
+        fill(paths(tmp_path), ImageDecoder(ImageShape(8, 8, 1)), tmp_path / "cache")
+    assert not list(tmp_path.glob("cache*"))
 
 
 def test_the_budget_of_disk_is_asked_first(folder: Path) -> None:
-    settings = CacheSettings(folder / "cache", ImageShape(100, 100, 3), most_bytes=100_000)
+    decoder = ImageDecoder(ImageShape(100, 100, 3))
     with pytest.raises(
         BudgetError, match=r"room for 5 images of 100 × 100, color .*about 81 pixels"
     ):
-        fill(paths(folder), settings)
-
-
-def test_a_check_between_batches_can_stop_it(folder: Path) -> None:
-    def stop() -> None:
-        raise BudgetError("budget.time", "time", "none", "Raise it.")
-
-    with pytest.raises(BudgetError):
-        fill(paths(folder), CacheSettings(folder / "cache", ImageShape(8, 8, 1)), stop)
+        fill(paths(folder), decoder, folder / "cache", 100_000)
 
 
 def test_a_cut_cache_is_told(folder: Path) -> None:
-    cache, _ = fill(paths(folder), CacheSettings(folder / "cache", ImageShape(8, 8, 1)))
+    cache, _ = fill(paths(folder), ImageDecoder(ImageShape(8, 8, 1)), folder / "cache")
     (folder / "cache").write_bytes(bytes(100))
     with pytest.raises(DataError, match="expected 5 cached images; found a shorter file"):
-        cache.read(np.array([4]))
+        cache.images(np.array([4]))
 
 
 def test_the_survey_takes_the_median_side_and_the_colors(folder: Path) -> None:
@@ -135,7 +132,7 @@ def test_the_survey_takes_the_median_side_and_the_colors(folder: Path) -> None:
     )  # 10 is as near to the one as to the other
     assert why == f"Images become {shape.describe()}: the median of the shorter sides is 10 pixels."
     (folder / "large.png").write_bytes(png(np.zeros((400, 300, 3), dtype=np.uint8)))
-    assert survey(ImageFiles([str(folder / "large.png")])) == (
+    assert survey([str(folder / "large.png")]) == (
         ImageShape(224, 224, 3),
         "Images become 224 × 224, color: the median of the shorter sides is 300 pixels, at most 224.",
     )
@@ -144,4 +141,4 @@ def test_the_survey_takes_the_median_side_and_the_colors(folder: Path) -> None:
 def test_a_survey_of_no_image_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no image")
     with pytest.raises(DataError, match="expected images; found none that can be read among 1"):
-        survey(ImageFiles([str(tmp_path / "a.png")]))
+        survey([str(tmp_path / "a.png")])

@@ -12,7 +12,8 @@ import pytest
 from sixfold.bundle.audio import recorded
 from sixfold.core.errors import BudgetError, DataError
 from sixfold.parts import sound_column
-from sixfold.parts.sound_store import StoredSamples, describe_faults, fill, survey
+from sixfold.parts.decoded_rows import describe_faults, fill
+from sixfold.parts.sound_store import SoundDecoder, StoredSamples, survey
 from sixfold.parts.state import State
 from sixfold.parts.stored_fit import SamplesPlace
 from sixfold.parts.table import Column
@@ -32,7 +33,7 @@ def names(tmp_path: Path) -> list[str]:
 
 
 def test_the_cache_holds_what_decoding_gives(names: list[str], tmp_path: Path) -> None:
-    cache, faults = fill(names, wanted(), tmp_path / "cache", None)
+    cache, faults = fill(names, SoundDecoder(wanted()), tmp_path / "cache")
     expected = [recorded(Path(name).read_bytes(), name, wanted()) for name in names]
     assert not faults
     assert np.array_equal(cache.read(np.arange(5)), np.stack(expected))
@@ -40,7 +41,7 @@ def test_the_cache_holds_what_decoding_gives(names: list[str], tmp_path: Path) -
 
 
 def test_views_read_their_own_rows(names: list[str], tmp_path: Path) -> None:
-    cache, _ = fill(names, wanted(), tmp_path / "cache", None)
+    cache, _ = fill(names, SoundDecoder(wanted()), tmp_path / "cache")
     stored = StoredSamples(cache).take(np.array([4, 2, 0]))
     assert stored.shape == (3, 800) and len(stored) == 3
     assert np.array_equal(stored[np.array([2, 0])], cache.read(np.array([0, 4])))
@@ -62,9 +63,9 @@ def test_rate_and_length_are_those_of_most(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_told_or_counted(names: list[str], tmp_path: Path) -> None:
     Path(names[1]).write_bytes(b"a text")
     Path(names[3]).unlink()
-    cache, faults = fill(names, wanted(), tmp_path / "cache", None)
+    cache, faults = fill(names, SoundDecoder(wanted()), tmp_path / "cache")
     assert [fault.row for fault in faults] == [1, 3] and len(cache) == 3
-    told = describe_faults(faults, 5)
+    told = describe_faults(faults, 5, "recording")
     assert told.startswith("2 of 5 recordings cannot be used and are skipped (")
     assert f"{names[1]}: text" in told and names[3] in told
     column = Column("audio", np.arange(5, dtype=np.int32), tuple(names))
@@ -86,6 +87,6 @@ def test_a_file_that_changes_is_decoded_again(names: list[str]) -> None:
 
 def test_the_disk_is_asked_first(names: list[str], tmp_path: Path) -> None:
     with pytest.raises(BudgetError, match=r"room for 5 recordings of 0\.1 s at 8,000 Hz, mono"):
-        fill(names, wanted(), tmp_path / "cache", 5 * 800 * 2 - 1)
+        fill(names, SoundDecoder(wanted()), tmp_path / "cache", 5 * 800 * 2 - 1)
     with pytest.raises(DataError, match="nothing"):
-        fill([str(tmp_path / "nothing.wav")], wanted(), tmp_path / "cache", None)
+        fill([str(tmp_path / "nothing.wav")], SoundDecoder(wanted()), tmp_path / "cache")

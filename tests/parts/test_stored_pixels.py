@@ -15,7 +15,7 @@ from sixfold.build.candidate import Candidate
 from sixfold.core.errors import BudgetError, DataError
 from sixfold.data.load import load
 from sixfold.evaluate.model import fit_of, prepare_rows
-from sixfold.parts import image_column, scratch
+from sixfold.parts import decoded_column, image_column, scratch
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import StoredPixels
 from sixfold.parts.sparse import bounds, dense, held_bytes, nonzeros
@@ -130,7 +130,7 @@ def test_every_kind_of_picture_is_read_from_one_folder(tmp_path: Path) -> None:
     column = loaded(tmp_path).table.columns["image"]
     pixels = StoredPixels(image_column.resized(column, ImageShape(8, 8, 3)))
     found = {
-        Path(name).name: pixels.cache.read(np.array([row]))[0]
+        Path(name).name: pixels.cache.images(np.array([row]))[0]
         for row, name in enumerate(column.strings())
     }
     drawn = {name: image for name, image in found.items() if name.startswith("x_")}
@@ -170,18 +170,18 @@ def test_an_interrupted_run_keeps_its_resized_images_and_decodes_none_again(
     photos(tmp_path)
     with pytest.raises(KeyboardInterrupt), scratch.of_run(tmp_path / "run", None):
         column = loaded(tmp_path).table.columns["image"]
-        first = image_column.resized(column, ImageShape(8, 8, 3)).read(np.arange(24))
+        first = image_column.resized(column, ImageShape(8, 8, 3)).images(np.arange(24))
         raise KeyboardInterrupt
-    image_column._CACHES.held.clear()  # as in another process
-    monkeypatch.setattr(image_column, "fill", None)
+    image_column._COLUMNS.held.clear()  # as in another process
+    monkeypatch.setattr(decoded_column, "fill", None)
     with scratch.of_run(tmp_path / "run", None):
         again = image_column.resized(column, ImageShape(8, 8, 3))
-        assert np.array_equal(again.read(np.arange(24)), first)
+        assert np.array_equal(again.images(np.arange(24)), first)
         monkeypatch.undo()
         changed = Path(column.levels[0])
         Image.new("RGB", (10, 10), (1, 2, 3)).save(changed)
-        image_column._CACHES.held.clear()
+        image_column._COLUMNS.held.clear()
         assert (
-            image_column.resized(column, ImageShape(8, 8, 3)).read(np.array([0])) == (1, 2, 3)
+            image_column.resized(column, ImageShape(8, 8, 3)).images(np.array([0])) == (1, 2, 3)
         ).all()
     assert not (tmp_path / "run" / "scratch").exists()

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sixfold.parts.decoded_rows import fill
 from sixfold.parts.image_resize import ImageShape
-from sixfold.parts.image_store import CacheSettings, ImageFiles, fill
+from sixfold.parts.image_store import ImageDecoder
 from sixfold.prepare.image_duplicates import (
     describe_groups,
     difference_hash,
@@ -49,8 +50,8 @@ def groups(
 ) -> npt.NDArray[np.int64]:
     for number, content in enumerate(images):
         (folder / f"{number:03}.image").write_bytes(content)
-    files = ImageFiles(sorted(map(str, folder.glob("*.image"))))
-    cache, _ = fill(files, CacheSettings(folder / "cache", shape or ImageShape(64, 64, 3)))
+    names = sorted(map(str, folder.glob("*.image")))
+    cache, _ = fill(names, ImageDecoder(shape or ImageShape(64, 64, 3)), folder / "cache")
     return duplicate_groups(cache)
 
 

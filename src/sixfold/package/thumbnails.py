@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from sixfold.bundle.images import Pixels, center_crop, decode, is_color
 from sixfold.core.errors import DataError
-from sixfold.parts.image_column import references
+from sixfold.parts.file_cells import content
 from sixfold.parts.table import Table
 from sixfold.recipe.report import ExampleList, Explained
 
@@ -62,9 +62,9 @@ def _shown_images(lists: Iterable[ExampleList]) -> Iterable[tuple[int, str]]:
 
 
 def _of_row(table: Table, row: int, column: str) -> str:
-    images = references(table.columns[column].take(np.array([row])))
+    (name,) = table.columns[column].take(np.array([row])).strings()
     try:
-        return thumbnail(images.content(0), images.name(0))
+        return thumbnail(content(name), name)
     except DataError:
         return ""
 

@@ -1,30 +1,19 @@
-"""Recordings on disk: references to sound files, decoded once and kept as whole numbers of 16 bits in one
-file of the run.
-
-Never all in memory: what is read is read from the cache file at its place, so that the process
-holds a batch and no more.
-"""
+"""Recordings on disk: sound files, decoded once and kept as whole numbers of 16 bits in one file of the run."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple, Self
+from typing import Any, ClassVar, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sixfold.bundle.audio import AudioFacts, Whole, facts_of, recorded
-from sixfold.core.cores import cores
-from sixfold.core.errors import BudgetError, DataError
-from sixfold.core.units import counted, show_bytes
+from sixfold.core.errors import DataError
+from sixfold.parts.decoded_rows import DecodedRows, RowFeatures, UnusableFile, refused
 from sixfold.parts.file_cells import content
-from sixfold.parts.stored import StoredFeatures
 from sixfold.parts.table import IntArray
 from sixfold.recipe.audio import AudioInput
 
@@ -33,16 +22,6 @@ HIGHEST_CHOSEN_RATE: Final = 16_000  # what speech is recognized by
 LONGEST_CHOSEN_S: Final = 10.0
 STEP_S: Final = 0.25  # lengths are multiples of it, so that folds agree about one
 SHARE: Final = 0.95  # of the recordings that fit whole
-NAMED: Final = 5  # unusable recordings that a message names
-AT_ONCE: Final = 64  # recordings between two writes
-BYTES: Final = 2  # of a sample
-
-
-class UnusableRecording(NamedTuple):
-    """A recording that could not be used, and why."""
-
-    row: int
-    reason: DataError
 
 
 def survey(
@@ -76,142 +55,62 @@ def survey(
 
 
 @dataclass(frozen=True)
-class SoundCache:
-    """Recordings in one file, int16 [rows, samples]; `rows` says which of them this is a view of.
+class SoundCache(DecodedRows):
+    """Recordings, int16, all of so many samples."""
 
-    `digests`: the SHA-256 of every sound file, in their order.
-    """
-
-    path: Path
     samples: int
-    digests: tuple[bytes, ...]
-    rows: IntArray
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    noun: ClassVar[str] = "recording"
+    dtype: ClassVar[np.dtype[np.int16]] = np.dtype("<i2")
 
-    def take(self, rows: IntArray) -> Self:
-        """A view of some rows; reads nothing."""
-        return replace(self, rows=self.rows[rows])
-
-    def read(self, rows: IntArray) -> Whole:
-        """int16 [len(rows), samples] of rows of this view, in the order asked for. Raises DataError
-        where the file is shorter than it was written.
-        """
-        found, size = np.empty((len(rows), self.samples), dtype="<i2"), BYTES * self.samples
-        with self.path.open("rb", buffering=0) as file:
-            for at, place in enumerate(self.rows[rows].tolist()):
-                if os.preadv(file.fileno(), [found[at].data], place * size) != size:
-                    expected = f"{len(self.digests):,} cached recordings"
-                    remedy = "Delete the run folder and run again."
-                    raise DataError(str(self.path), expected, "a shorter file", remedy)
-        return found
+    @property
+    def cells(self) -> int:
+        """Samples of a recording."""
+        return self.samples
 
 
 @dataclass(frozen=True)
-class StoredSamples(StoredFeatures):
-    """Samples as features [rows, samples], int16, that stay on disk: a slice or an array of rows is
-    read when it is asked for.
-    """
-
-    cache: SoundCache
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and features."""
-        return len(self.cache), self.cache.samples
-
-    @property
-    def dtype(self) -> np.dtype[np.int16]:
-        """Of what is read."""
-        return np.dtype(np.int16)
-
-    def __len__(self) -> int:
-        return len(self.cache)
-
-    def __getitem__(self, rows: slice | IntArray) -> Whole:
-        """int16 [rows, samples]."""
-        wanted = (
-            np.arange(*rows.indices(len(self)))
-            if isinstance(rows, slice)
-            else np.arange(len(self))[rows]
-        )
-        return self.cache.read(wanted)
-
-    def take(self, rows: IntArray) -> Self:
-        """A view of some rows; reads nothing."""
-        return replace(self, cache=self.cache.take(rows))
+class StoredSamples(RowFeatures[SoundCache]):
+    """Samples as features [rows, samples], int16, that stay on disk."""
 
     def largest(self) -> float:
         """Of any sample."""
         return 32768.0
 
-    def toarray(self) -> npt.NDArray[np.float32]:
-        """All of them, in memory, for who can do no other."""
-        return self[:].astype(np.float32)
 
+@dataclass(frozen=True)
+class SoundDecoder:
+    """Makes what a model takes of recordings."""
 
-def fill(
-    names: Sequence[str], wanted: AudioInput, path: Path, most_bytes: int | None
-) -> tuple[SoundCache, tuple[UnusableRecording, ...]]:
-    """Decode every recording once, on all cores, into the file `path`: the cache, of those that
-    could be used, and the others with their reasons. `most_bytes`: of disk, None for any.
+    wanted: AudioInput
+    ending: ClassVar[str] = ".samples"
 
-    Raises DataError where none can be used, BudgetError where the file would be too large.
-    """
-    _check_disk(len(names), wanted, most_bytes)
-    digests, kept = [], []
-    faults: list[UnusableRecording] = []
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("wb") as file, ThreadPoolExecutor(cores()) as threads:
-        for start in range(0, len(names), AT_ONCE):
-            rows = range(start, min(start + AT_ONCE, len(names)))
-            made = threads.map(lambda row: _made(names[row], wanted), rows)
-            for row, one in zip(rows, made, strict=True):
-                if isinstance(one, DataError):
-                    faults.append(UnusableRecording(row, one))
-                    continue
-                digests.append(one[0])
-                kept.append(row)
-                file.write(one[1])
-    if not kept:
-        aside.unlink()
-        raise refused(faults)
-    aside.replace(path)
-    return SoundCache(path, wanted.samples, tuple(digests), np.arange(len(kept))), tuple(faults)
+    @property
+    def row_bytes(self) -> int:
+        """Of a recording."""
+        return SoundCache.dtype.itemsize * self.wanted.samples
 
+    def describe(self) -> str:
+        """ "recordings of 0.75 s at 8,000 Hz, mono" """
+        return f"recordings of {self.wanted.describe()}"
 
-def describe_faults(faults: Sequence[UnusableRecording], recordings: int) -> str:
-    """What was skipped, for the user: how many, and the first of them by name."""
-    named = "; ".join(f"{fault.reason.where}: {fault.reason.found}" for fault in faults[:NAMED])
-    more = f" and {len(faults) - NAMED:,} more" if len(faults) > NAMED else ""
-    are = "is" if len(faults) == 1 else "are"
-    return f"{len(faults):,} of {counted(recordings, 'recording')} cannot be used and {are} skipped ({named}{more})."
+    def identity(self) -> dict[str, Any]:
+        """All of what is wanted."""
+        return self.wanted.model_dump()
 
+    def decoding(self) -> Callable[[bytes, str], Whole]:
+        """int16 [samples] of a sound file."""
+        wanted, dtype = self.wanted, SoundCache.dtype
+        return lambda encoded, name: recorded(encoded, name, wanted).astype(dtype, copy=False)
 
-def refused(faults: Sequence[UnusableRecording]) -> DataError:
-    """The first by name, the next few too."""
-    first = faults[0].reason
-    remedy = f"{first.remedy} Or skip such recordings: data.read: {{unreadable: skip}}."
-    if len(faults) == 1:
-        return DataError(first.where, first.expected, first.found, remedy)
-    others = ", ".join(fault.reason.where for fault in faults[1:NAMED])
-    return DataError(first.where, first.expected, f"{first.found}; others, too: {others}", remedy)
+    def opened(self, path: Path, digests: tuple[bytes, ...], rows: IntArray) -> SoundCache:
+        """Of a file that was filled."""
+        return SoundCache(path, digests, rows, self.wanted.samples)
 
+    def remedy(self, share: float) -> str:
+        """The options that say how many samples there are."""
+        return "lower prepare.features.audio: seconds, or rate"
 
-def _made(name: str, wanted: AudioInput) -> tuple[bytes, bytes] | DataError:
-    """Digest and samples, or why there are none."""
-    try:
-        encoded = content(name)
-        samples = recorded(encoded, name, wanted)
-    except DataError as error:
-        return error
-    return hashlib.sha256(encoded).digest(), samples.astype("<i2").tobytes()
-
-
-def _check_disk(rows: int, wanted: AudioInput, most_bytes: int | None) -> None:
-    needed = rows * wanted.samples * BYTES
-    if most_bytes is not None and needed > most_bytes:
-        expected = f"room for {rows:,} recordings of {wanted.describe()} ({show_bytes(needed)})"
-        remedy = "Raise budget.disk, or lower prepare.features.audio: seconds, or rate."
-        raise BudgetError("budget.disk", expected, show_bytes(most_bytes), remedy)
+    def refused(self, faults: Sequence[UnusableFile]) -> DataError:
+        """All may be skipped."""
+        return refused(faults, "recording")

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from sixfold.core.errors import FitError
+from sixfold.parts.decoded_rows import DecodedRows
 from sixfold.parts.fit import FeatureGroup, Features, Fit, Setting, Watch
 from sixfold.parts.image_resize import ImageShape
 from sixfold.parts.image_store import ImageCache, StoredPixels
@@ -89,14 +90,14 @@ class PixelsPlace(State):
     def of(cls, pixels: StoredPixels) -> PixelsPlace:
         """To be written."""
         cache = pixels.cache
-        digests = np.frombuffer(b"".join(cache.digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
-        return cls(str(cache.path.absolute()), asdict(cache.shape), digests, cache.rows)
+        path, digests = str(cache.path.absolute()), _digests_of(cache)
+        return cls(path, asdict(cache.shape), digests, cache.rows)
 
     def opened(self) -> StoredPixels:
         """As they were."""
         shape: Any = ImageShape(**self.shape)  # type: ignore[arg-type]
         digests = tuple(row.tobytes() for row in self.digests)
-        return StoredPixels(ImageCache(Path(self.path), shape, digests, self.rows))
+        return StoredPixels(ImageCache(Path(self.path), digests, self.rows, shape))
 
 
 @dataclass(frozen=True)
@@ -112,13 +113,13 @@ class SamplesPlace(State):
     def of(cls, stored: StoredSamples) -> SamplesPlace:
         """To be written."""
         cache = stored.cache
-        digests = np.frombuffer(b"".join(cache.digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
-        return cls(str(cache.path.absolute()), cache.samples, digests, cache.rows)
+        path, digests = str(cache.path.absolute()), _digests_of(cache)
+        return cls(path, cache.samples, digests, cache.rows)
 
     def opened(self) -> StoredSamples:
         """As they were."""
         digests = tuple(row.tobytes() for row in self.digests)
-        return StoredSamples(SoundCache(Path(self.path), self.samples, digests, self.rows))
+        return StoredSamples(SoundCache(Path(self.path), digests, self.rows, self.samples))
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,10 @@ class StoredFits(State):
     family: Section
     numbers: tuple[int, ...]
     fits: tuple[StoredFit, ...]
+
+
+def _digests_of(cache: DecodedRows) -> np.ndarray[Any, Any]:
+    return np.frombuffer(b"".join(cache.digests), dtype=np.uint8).reshape(-1, DIGEST_BYTES)
 
 
 def _fields(one: Fit | Setting) -> dict[str, Any]:

@@ -162,7 +162,7 @@ class ImageEmbedder:
             }  # a row of each
             fresh: dict[bytes, Vectors] = {}
             for some in _parts(list(first), READ):
-                pixels = images.read(np.array([first[key] for key in some]))
+                pixels = images.images(np.array([first[key] for key in some]))
                 fresh |= zip(some, self._computed(pixels), strict=True)
             found = np.zeros((len(keys), self.width), dtype=np.float32)
             for row, key in enumerate(keys):

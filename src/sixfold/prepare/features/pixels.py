@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from sixfold.bundle.images import Channels
-from sixfold.parts import image_column
 from sixfold.parts.image_resize import ImageShape
-from sixfold.parts.image_store import ImageReferences, survey
+from sixfold.parts.image_store import survey
 from sixfold.parts.table import Table
 from sixfold.prepare.image_block import ImageBlock
 from sixfold.prepare.step import Role, Takes
@@ -31,16 +31,16 @@ class Settings(Section):
     )
     color: Literal["auto"] | bool = Field("auto", description="Whether colors are kept, or auto.")
 
-    def shape(self, images: ImageReferences) -> ImageShape:
+    def shape(self, names: Sequence[str]) -> ImageShape:
         """What every image becomes, of these training images."""
         asked: Channels = 3 if self.color is True else 1
         if self.side != "auto" and self.color != "auto":
             return ImageShape(self.side, self.side, asked)
-        found, _ = survey(images)
+        found, _ = survey(names)
         side = found.height if self.side == "auto" else self.side
         return ImageShape(side, side, found.channels if self.color == "auto" else asked)
 
     def block(self, name: str, table: Table) -> ImageBlock:
         """Fit on the images of `table`."""
-        shape = self.shape(image_column.references(table.columns[name]))
+        shape = self.shape(table.columns[name].strings())
         return ImageBlock((name,), shape.height, shape.width, shape.channels)

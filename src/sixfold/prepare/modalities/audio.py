@@ -13,10 +13,11 @@ import numpy as np
 
 from sixfold.core.units import counted
 from sixfold.parts import sound_column
+from sixfold.parts.decoded_column import contents
+from sixfold.parts.decoded_rows import describe_faults
 from sixfold.parts.file_cells import ending_of
 from sixfold.parts.fit import Needs
 from sixfold.parts.modality import Copies, ModalityBlock, RawColumn, Suggestion, UnusableRows
-from sixfold.parts.sound_store import describe_faults
 from sixfold.parts.table import Column, Table, Task
 from sixfold.prepare.step import Training
 from sixfold.recipe.plugin_fields import Options
@@ -65,7 +66,7 @@ class Settings(Section):
 
     def copies(self, column: Column) -> Copies | None:
         """Equal files. Of what sounds alike nothing is said: two people who say a word do."""
-        digests = [hashlib.sha256(content).hexdigest() for content in sound_column.contents(column)]
+        digests = [hashlib.sha256(content).hexdigest() for content in contents(column)]
         units = np.unique(digests, return_inverse=True)[1].astype(np.int64)
         copies = len(units) - len(set(digests))
         if not copies:
@@ -81,7 +82,11 @@ class Settings(Section):
         """Files that are no recordings, damaged, or too long."""
         faults = sound_column.unusable(column, sound_column.surveyed(column))
         rows = np.array([fault.row for fault in faults], dtype=np.int64)
-        return UnusableRows(rows, describe_faults(faults, len(column.values))) if faults else None
+        return (
+            UnusableRows(rows, describe_faults(faults, len(column.values), "recording"))
+            if faults
+            else None
+        )
 
     def summary(self, column: Column) -> str:
         """How many files of each ending."""
@@ -90,15 +95,15 @@ class Settings(Section):
 
     def values(self, column: Column) -> list[bytes]:
         """The files' bytes."""
-        return list(sound_column.contents(column))
+        return list(contents(column))
 
     def as_text(self, column: Column) -> list[str]:
         """These as base64."""
-        return [base64.b64encode(content).decode() for content in sound_column.contents(column)]
+        return [base64.b64encode(content).decode() for content in contents(column)]
 
     def contents(self, column: Column) -> Iterator[bytes]:
         """What the files hold now."""
-        return sound_column.contents(column)
+        return contents(column)
 
     def suggestions(self, task: Task) -> Sequence[Suggestion]:
         """A network of its own; for classes beside the families of tables, which take statistics."""

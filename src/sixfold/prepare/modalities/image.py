@@ -11,9 +11,11 @@ from typing import Any, ClassVar, Final
 import numpy as np
 
 from sixfold.parts import image_column
+from sixfold.parts.decoded_column import contents
+from sixfold.parts.decoded_rows import describe_faults
 from sixfold.parts.file_cells import ending_of
 from sixfold.parts.fit import Needs
-from sixfold.parts.image_store import describe_faults, survey
+from sixfold.parts.image_store import survey
 from sixfold.parts.modality import Copies, ModalityBlock, RawColumn, Suggestion, UnusableRows
 from sixfold.parts.table import Column, Table, Task
 from sixfold.prepare.image_duplicates import describe_groups, duplicate_groups
@@ -64,17 +66,19 @@ class Settings(Section):
         """Equal files, and those that look equal; resized as training will most likely want them,
         so that the cache serves it.
         """
-        units = duplicate_groups(
-            image_column.resized(column, survey(image_column.references(column))[0])
-        )
+        units = duplicate_groups(image_column.resized(column, survey(column.strings())[0]))
         told = describe_groups(units)
         return Copies(units, told) if told else None
 
     def unusable(self, column: Column) -> UnusableRows | None:
         """Files that are no images, or too large."""
-        faults = image_column.unusable(column, survey(image_column.references(column))[0])
+        faults = image_column.unusable(column, survey(column.strings())[0])
         rows = np.array([fault.row for fault in faults], dtype=np.int64)
-        return UnusableRows(rows, describe_faults(faults, len(column.values))) if faults else None
+        return (
+            UnusableRows(rows, describe_faults(faults, len(column.values), "image"))
+            if faults
+            else None
+        )
 
     def summary(self, column: Column) -> str:
         """How many files of each ending."""
@@ -83,15 +87,15 @@ class Settings(Section):
 
     def values(self, column: Column) -> list[bytes]:
         """The files' bytes."""
-        return list(image_column.contents(column))
+        return list(contents(column))
 
     def as_text(self, column: Column) -> list[str]:
         """These as base64."""
-        return [base64.b64encode(content).decode() for content in image_column.contents(column)]
+        return [base64.b64encode(content).decode() for content in contents(column)]
 
     def contents(self, column: Column) -> Iterator[bytes]:
         """What the files hold now."""
-        return image_column.contents(column)
+        return contents(column)
 
     def suggestions(self, task: Task) -> Sequence[Suggestion]:
         """None: the families of tables take pixels."""
