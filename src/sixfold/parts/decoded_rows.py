@@ -81,6 +81,7 @@ class DecodedRows(ABC):
 
 
 R = TypeVar("R", bound=DecodedRows)
+R_co = TypeVar("R_co", bound=DecodedRows, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class RowFeatures(StoredFeatures, Generic[R]):
         return self[:].astype(np.float32)
 
 
-class Decoder(Protocol[R]):
+class Decoder(Protocol[R_co]):
     """Makes rows of one kind of encoded files; equal ones make equal rows."""
 
     @property
@@ -139,7 +140,7 @@ class Decoder(Protocol[R]):
         What it makes raises DataError.
         """
 
-    def opened(self, path: Path, digests: tuple[bytes, ...], rows: IntArray) -> R:
+    def opened(self, path: Path, digests: tuple[bytes, ...], rows: IntArray) -> R_co:
         """A file that was filled."""
 
     def remedy(self, share: float) -> str:
