@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field
 
 from sixfold.build._fitted_images import ImageSize
 from sixfold.build.module_family import ModuleFamily
@@ -102,52 +101,22 @@ class PixelModel(State):
         return found
 
 
-class ImageFamily(ModuleFamily):
+class ImageFamily(Augment, ModuleFamily):
     """A family for one column of images, whose training images are changed from epoch to epoch."""
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification"})
     reads: ClassVar[frozenset[FeatureKind]] = frozenset({"pixels"})
-
-    shift: float = Field(
-        0.08,
-        ge=0,
-        le=0.5,
-        description="Random shift, at most this share of a side; edges are zeros.",
-    )
-    flip: bool = Field(
-        False,
-        description="Mirror half of the images. Not for digits, text, or anything with a side.",
-    )
-    color: float = Field(
-        0.0, ge=0, le=1, description="Brightness and contrast change by at most this share."
-    )
-    cutout: float = Field(
-        0.0, ge=0, lt=1, description="Side of a square that is blanked, as a share of the image's."
-    )
-    mixup: float = Field(
-        0.0, ge=0, le=8, description="Mix two images, weights by Beta(mixup, mixup); 0: not."
-    )
-    cutmix: float = Field(
-        0.0, ge=0, le=8, description="Paste a box of another image, area by Beta; 0: not."
-    )
 
     @property
     @abstractmethod
     def name(self) -> str:
         """As recipes write it."""
 
-    @property
-    def augmentation(self) -> Augment:
-        """How training images are changed."""
-        names = ("shift", "flip", "color", "cutout", "mixup", "cutmix")
-        return Augment(**{name: getattr(self, name) for name in names})
-
     def examples(self, fit: Fit) -> ExampleReader:
         """Images by batches, augmented."""
         y = torch.from_numpy(np.array(fit.y, dtype=np.int64))
-        return ImageExamples(
-            PixelRows(fit.x, image_of(fit, self.name)), y, fit.outputs, self.augmentation
-        )
+        images = PixelRows(fit.x, image_of(fit, self.name))
+        return ImageExamples(images, y, fit.outputs, self)
 
 
 def image_of(fit: Fit, family: str) -> ImageShape:

@@ -69,7 +69,7 @@ class Settings(ImageFamily):
             if self.size == "auto"
             else f"size {self.size}."
         )
-        return f"cnn: {size} {self.augmentation.describe()}"
+        return f"cnn: {size} {self.describe()}"
 
     def module(self, fit: Fit) -> nn.Module:
         """The network of this size with the scaling of the fit's pixels. Raises FitError for other

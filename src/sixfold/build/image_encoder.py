@@ -76,7 +76,7 @@ class Settings(FineTuning, ImageFamily):
         learned = self.learned(network, network.embedding)
         told = f"{Path(self.checkpoint).name} ({found.shape.checkpoint.kind}, SHA-256 {found.digest[:12]}…)"
         shape = found.shape.preparation.shape.describe()
-        return f"image_encoder: checkpoint {told}: images of {shape}; {learned}. {self.augmentation.describe()}"
+        return f"image_encoder: checkpoint {told}: images of {shape}; {learned}. {self.describe()}"
 
     def module(self, fit: Fit) -> nn.Module:
         """The checkpoint with a new head. Raises DataError, and FitError for other features than

@@ -20,7 +20,7 @@ DRAWS: Final = 10  # random numbers for an example of a batch; each change has i
 
 class Augment(Section):
     """How training images are changed from epoch to epoch. The defaults are safe for anything that
-    has a right way up and a left and a right (digits, text): they only shift.
+    has a right way up and a left and a right (digits, text): they only shift. A family that does so is one.
     """
 
     shift: float = Field(
@@ -40,13 +40,10 @@ class Augment(Section):
         0.0, ge=0, lt=1, description="Side of a square that is blanked, as a share of the image's."
     )
     mixup: float = Field(
-        0.0,
-        ge=0,
-        le=8,
-        description="Two images are mixed, with weights of Beta(mixup, mixup); 0: not.",
+        0.0, ge=0, le=8, description="Mix two images, weights by Beta(mixup, mixup); 0: not."
     )
     cutmix: float = Field(
-        0.0, ge=0, le=8, description="A box of another image is pasted, area by Beta; 0: not."
+        0.0, ge=0, le=8, description="Paste a box of another image, area by Beta; 0: not."
     )
 
     def describe(self) -> str:
