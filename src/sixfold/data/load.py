@@ -4,11 +4,10 @@ noticed out.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -31,12 +30,11 @@ from sixfold.data.feature_tables import with_features
 from sixfold.data.file_columns import is_of_files, read_files
 from sixfold.data.frame import from_pandas
 from sixfold.data.interactions import interaction_dataset
+from sixfold.data.notes import Notes, odd_tokens
 from sixfold.data.source import Raw, StoredCells, StreamsRows, find
 from sixfold.data.target import FoundTarget, column_target, reconstruction_target, value_targets
 from sixfold.data.times import read_times, refuse_missing
-from sixfold.parts.conversation import COLUMN
-from sixfold.parts.modality import is_modality, modality_of
-from sixfold.parts.table import Column, ColumnKind, Dataset, IntArray, Table, Task
+from sixfold.parts.table import Column, ColumnKind, Dataset, FloatArray, IntArray, Table, Task
 from sixfold.recipe.grouping import group_in, grouping_alone
 from sixfold.recipe.schema import Data
 
@@ -47,7 +45,6 @@ COLUMN_BYTES = (
 UNLABELLED: Final = frozenset(
     {"reconstruction", "generation", "recommendation"}
 )  # tasks without a target
-SHOWN = 5  # columns or tokens named in a sentence
 
 
 def load(data: Data, task: Task | None, base: Path, memory: MemoryLimit | None = None) -> Dataset:
@@ -97,43 +94,6 @@ def table_like(
     return Table(columns, raw.rows)
 
 
-@dataclass
-class Notes:
-    """What is collected for the user while columns are read."""
-
-    tokens: dict[str, frozenset[str]] = field(default_factory=dict)
-    rules: dict[str, list[str]] = field(default_factory=dict)
-    identifiers: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    marks: list[str] = field(default_factory=list)
-    described: list[str] = field(default_factory=list)
-
-    def add(self, name: str, made: Read) -> bool:
-        """Note one column; True when it is a feature."""
-        self.warnings += made.warnings
-        self.marks += [made.marks] if made.marks else []
-        if made.empty:
-            self.empty.append(name)
-            return False
-        if made.tokens:
-            self.tokens[name] = made.tokens
-        if made.rule:
-            self.rules.setdefault(made.rule, []).append(name)
-        if is_modality(kind := made.column.kind):
-            self.described += (
-                [f"{name}: read as {kind} ({made.why}; data.types can say otherwise)."]
-                if made.why
-                else []
-            )
-            if name != COLUMN:  # whose JSON says nothing of what is said in it
-                self.described += modality_of(kind).notes(name, made.column)
-        if made.column.kind == "identifier":
-            self.identifiers.append(name)
-            return False
-        return True
-
-
 def dataset_of(
     raw: Raw, data: Data, task: Task | None, memory: MemoryLimit | None = None
 ) -> Dataset:
@@ -151,18 +111,68 @@ def dataset_of(
     if task == "recommendation":
         return interaction_dataset(raw, data, reading)
     fields = () if data.header else tuple(raw.columns)
-    found = _asked_target(raw, data, task, reading)
-    groups = None if data.group is None else _groups(data, raw.columns[data.group], reading)
-    times = (
-        None
-        if data.time is None
-        else read_times(data.time, raw.columns[data.time], _of(reading, data, data.time))
+    named = _named_columns(raw, data, task, reading)
+    notes = Notes(warnings=odd_tokens(data.missing))
+    columns = _read_features(raw, data, reading, notes, memory)
+    numbers = _without_row_numbers(columns, data, raw)
+    if not columns:
+        raise DataError(
+            raw.where,
+            "at least one column to predict from",
+            "none that can be used",
+            "Look at data.drop and data.types.",
+        )
+    found = named.target or _own_target(columns, task, raw.where)
+    weighed = row_weights.weighed(found, data.weight, named.weights, raw)
+    sentences = (
+        notes.overview(raw.rows, columns),
+        *notes.unused(data),
+        *numbers.notes,
+        *notes.compared(),
+        *notes.described,
+        *weighed.notes,
+        *_left_out(found, raw),
     )
-    weights = None
+    warnings = (
+        *raw.warnings,
+        *weighed.warnings,
+        *notes.warnings,
+        *notes.marks_together(),
+        *numbers.warnings,
+        *notes.without_values(),
+    )
+    table, target = Table(columns, raw.rows), weighed.target
+    whole = Dataset(table, target, named.groups, named.times, sentences, warnings, fields=fields)
+    return checked(_at_rows(whole, found.rows, raw), data)
+
+
+class NamedColumns(NamedTuple):
+    """What is read of the columns that the recipe names: of all rows but for the target."""
+
+    target: FoundTarget | None
+    groups: IntArray | None
+    times: FloatArray | None
+    weights: FloatArray | None
+
+
+def _named_columns(raw: Raw, data: Data, task: Task | None, reading: Reading) -> NamedColumns:
+    """None for what the recipe does not name."""
+    target, groups, times, weights = _asked_target(raw, data, task, reading), None, None, None
+    if data.group is not None:
+        groups = _groups(data, raw.columns[data.group], reading)
+    if data.time is not None:
+        own = _of(reading, data, data.time)
+        times = read_times(data.time, raw.columns[data.time], own)
     if data.weight is not None:
         own = _of(reading, data, data.weight)
         weights = row_weights.read_weights(data.weight, raw.columns[data.weight], own)
-    notes = Notes(warnings=_odd_tokens(data.missing))
+    return NamedColumns(target, groups, times, weights)
+
+
+def _read_features(
+    raw: Raw, data: Data, reading: Reading, notes: Notes, memory: MemoryLimit | None
+) -> dict[str, Column]:
+    """The columns to predict from; all columns are taken out of `raw`."""
     alone = grouping_alone(data.group, data.group_pattern)
     unused = {*data.targets, alone, data.weight, *data.drop}
     columns: dict[str, Column] = {}
@@ -173,37 +183,7 @@ def dataset_of(
             made = _read(name, cells, _asked(name, data), _of(reading, data, name))
             if notes.add(name, made):
                 columns[name] = made.column
-    numbers = _without_row_numbers(columns, data, raw)
-    if not columns:
-        raise DataError(
-            raw.where,
-            "at least one column to predict from",
-            "none that can be used",
-            "Look at data.drop and data.types.",
-        )
-    found = found or _own_target(columns, task, raw.where)
-    weighed = row_weights.weighed(found, data.weight, weights, raw)
-    sentences = (
-        _overview(raw.rows, columns, notes),
-        *_unused(data, notes),
-        *numbers.notes,
-        *_rules(notes),
-        *notes.described,
-        *weighed.notes,
-        *_left_out(found, raw),
-    )
-    warnings = (
-        *raw.warnings,
-        *weighed.warnings,
-        *notes.warnings,
-        *_together(notes.marks),
-        *numbers.warnings,
-        *_empty(notes),
-    )
-    whole = Dataset(
-        Table(columns, raw.rows), weighed.target, groups, times, sentences, warnings, fields=fields
-    )
-    return checked(_at_rows(whole, found.rows, raw), data)
+    return columns
 
 
 def _asked_target(raw: Raw, data: Data, task: Task | None, reading: Reading) -> FoundTarget | None:
@@ -357,58 +337,6 @@ def _groups(data: Data, cells: pa.ChunkedArray, reading: Reading) -> IntArray:
     return np.unique(np.array(found, dtype=np.str_), return_inverse=True)[1].astype(np.int64)[codes]
 
 
-def _odd_tokens(missing: Sequence[str]) -> list[str]:
-    return [
-        f"data.missing: {token!r} is never found, because cells are compared without spaces around them."
-        for token in missing
-        if token != token.strip()
-    ]
-
-
-def _overview(rows: int, columns: dict[str, Column], notes: Notes) -> str:
-    """ "32,561 rows; 6 numbers, 8 categories; 3 columns with '?' read as missing" """
-    plural = {
-        "number": "numbers",
-        "category": "categories",
-        "boolean": "booleans",
-        "date": "dates",
-    }
-    kinds = Counter(column.kind for column in columns.values())
-    plural |= {kind: modality_of(kind).plural for kind in sorted(kinds) if kind not in plural}
-    parts = [counted(kinds[kind], kind, plural[kind]) for kind in plural if kinds[kind]]
-    clauses = [counted(rows, "row"), ", ".join(parts)]
-    words = sorted({token for tokens in notes.tokens.values() for token in tokens} - {""})
-    with_words = sum(bool(tokens - {""}) for tokens in notes.tokens.values())
-    with_empty = sum("" in tokens for tokens in notes.tokens.values())
-    if with_words:
-        shown = ", ".join(f"'{word}'" for word in words[:SHOWN])
-        clauses.append(f"{counted(with_words, 'column')} with {shown} read as missing")
-    if with_empty:
-        clauses.append(f"{counted(with_empty, 'column')} with empty cells")
-    return "; ".join(clauses)
-
-
-def _unused(data: Data, notes: Notes) -> list[str]:
-    sentences = []
-    if notes.identifiers:
-        sentences.append(
-            f"Not used, as identifiers: {', '.join(notes.identifiers)} (data.types can say otherwise)."
-        )
-    if data.drop:
-        sentences.append(f"Not used, as data.drop says: {', '.join(data.drop)}.")
-    if grouping_alone(data.group, data.group_pattern) is not None:
-        sentences.append(f"Not used as a feature, since it groups the rows: {data.group}.")
-    return sentences
-
-
-def _rules(notes: Notes) -> list[str]:
-    """How levels are compared, where that needs saying."""
-    return [
-        f"Levels of {', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''} are {rule}."
-        for rule, names in notes.rules.items()
-    ]
-
-
 def _left_out(found: FoundTarget, raw: Raw) -> list[str]:
     missing = raw.rows - len(found.rows)
     if not missing:
@@ -416,20 +344,3 @@ def _left_out(found: FoundTarget, raw: Raw) -> list[str]:
     absent = np.setdiff1d(np.arange(raw.rows), found.rows, assume_unique=True)
     are = counted(missing, "row has no target and is", "rows have no target and are")
     return [f"{are} left out; the first is {raw.place(int(absent[0]))}."]
-
-
-def _together(marks: list[str]) -> list[str]:
-    """Of several columns with marks: what to write for all of them, as a key stands once in a
-    recipe.
-    """
-    return (
-        [
-            f"All {len(marks):,} columns with marks at once: data.read: {{columns: {{{', '.join(marks)}}}}}"
-        ]
-        if marks[1:]
-        else []
-    )
-
-
-def _empty(notes: Notes) -> list[str]:
-    return [f"{name}: no value in any row; the column is left out." for name in notes.empty]
