@@ -10,7 +10,7 @@ train as one will add; it is right within a third (`MEMORY_ERROR`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -36,8 +36,6 @@ TRIALS_S, ALL_TRIALS_S = 10.0, 60.0
 # stops early is the 0.4), a million rows 0.3 (forecast beside another job). Memory is held by a
 # test.
 TIME_ERROR = 3.0
-SingleTime = Callable[[int], float]
-StackTime = Callable[[Sequence[Candidate], int, int], float | None]
 BESIDE_BYTES = 16_384  # of events and manifests, at least
 DISK_ROWS, DISK_TRIAL_S = 2_000, 1.0  # of a trial that only shows how large a model is; guessed
 
@@ -82,55 +80,66 @@ def forecast(
     alike, rows = alike or (candidate,), training.table.rows
     size = sizes(candidate, training, folds, context)
     stacks = stacks_of(alike, size, len(folds))
-    part_s = trials_s / (4 if stacks.replicas > 1 else 3)
-    least = min(rows, TRIAL_ROWS)
-    low = trial(candidate, training, least, context, part_s)
-    if low.once_s + low.fit_s < part_s:
-        low = trial(
-            candidate, training, least, context, part_s
-        )  # the first one takes more: imports, threads
-    most = _larger(candidate, rows, low, part_s)
-    high = trial(candidate, training, most, context, part_s) if most > least else low
-
-    def line(low: float, high: float, at: int) -> float:
-        return max(low, high) + (
-            max(0.0, high - low) / (most - least) * (at - most) if most > least else 0.0
-        )
-
-    def trained_s(at: int) -> float:
-        return line(low.all_s, high.all_s, at)
-
-    def stack_s(group: Sequence[Candidate], fits: int, at: int) -> float | None:
-        return together_s(group, fits, training, at, context, part_s)
-
-    few = int(
-        high.rows * min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9))
-    )  # so few that it ends in time
-    fits = _single_fits(
-        alike,
-        stacks,
-        len(folds),
-        max(min(high.rows, TRIAL_ROWS), few),
-        TriedTimes(trained_s, stack_s),
-    )
+    setting = TrialSetting(training, context, trials_s / (4 if stacks.replicas > 1 else 3))
+    tried = _two_trials(candidate, setting)
+    low, high = tried
+    fits = _single_fits(alike, stacks, len(folds), tried, setting)
     trains = [len(fold.train) for fold in folds]
-    disk = sum(line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
     folds_s = sum(
-        line(low.once_s, high.once_s, at) + trained_s(at) * fits / len(folds) for at in trains
+        tried.line(low.once_s, high.once_s, at) + tried.trained_s(at) * fits / len(folds)
+        for at in trains
     )
+    disk = sum(tried.line(low.model_bytes, high.model_bytes, at) for at in (*trains, rows))
     needs = needs_of(alike, training, len(folds), size, stacks, context.device)
     return Forecast(
-        candidate.name,
-        folds_s,
-        line(low.whole_s, high.whole_s, rows),
-        needs.host_bytes,
-        round(disk + 8 * rows * training.target.outputs),
-        most,
-        low.cut or high.cut or (most == least < rows),
-        _may_stop(candidate),
-        _report_s(training, folds, high.predict_s / high.rows),
-        needs.in_ranks(2, candidate.strategy.shard).host_bytes - needs.host_bytes,
+        candidate=candidate.name,
+        folds_s=folds_s,
+        refit_s=tried.line(low.whole_s, high.whole_s, rows),
+        memory_bytes=needs.host_bytes,
+        disk_bytes=round(disk + 8 * rows * training.target.outputs),
+        tried=high.rows,
+        at_least=low.cut or high.cut or (high.rows == low.rows < rows),
+        may_stop=_may_stop(candidate),
+        shuffle_s=_report_s(training, folds, high.predict_s / high.rows),
+        rank_bytes=needs.in_ranks(2, candidate.strategy.shard).host_bytes - needs.host_bytes,
     )
+
+
+class TrialSetting(NamedTuple):
+    """On what rows trials are made, where, and for about how long each trains."""
+
+    training: Dataset
+    context: Context
+    part_s: float
+
+
+class TwoTrials(NamedTuple):
+    """Of a candidate: of few rows, and of more or of as many."""
+
+    low: CandidateTrial
+    high: CandidateTrial
+
+    def line(self, low: float, high: float, rows: int) -> float:
+        """What so many rows take where the trials took `low` and `high`: never less than either."""
+        most, more = self.high.rows, self.high.rows - self.low.rows
+        grown = max(0.0, high - low) / more * (rows - most) if more > 0 else 0.0
+        return max(low, high) + grown
+
+    def trained_s(self, rows: int) -> float:
+        """Seconds of training on so many rows."""
+        return self.line(self.low.all_s, self.high.all_s, rows)
+
+
+def _two_trials(candidate: Candidate, setting: TrialSetting) -> TwoTrials:
+    training, context, part_s = setting
+    rows = training.table.rows
+    least = min(rows, TRIAL_ROWS)
+    low = trial(candidate, training, least, context, part_s)
+    if low.once_s + low.fit_s < part_s:  # the first one takes more: imports, threads
+        low = trial(candidate, training, least, context, part_s)
+    most = _larger(candidate, rows, low, part_s)
+    high = trial(candidate, training, most, context, part_s) if most > least else low
+    return TwoTrials(low, high)
 
 
 def _report_s(training: Dataset, folds: Sequence[Fold], row_s: float) -> float:
@@ -150,31 +159,24 @@ def _may_stop(candidate: Candidate) -> bool:
     return candidate.family.trained_by_the_loop and any(limit is not None for limit in limits)
 
 
-class TriedTimes(NamedTuple):
-    """Seconds by rows, as trials say: of one fit; of candidates on so many folds, trained as
-    one.
-    """
-
-    single_s: SingleTime
-    stack_s: StackTime
-
-
 def _single_fits(
-    alike: Sequence[Candidate], stacks: Stacks, folds: int, rows: int, tried: TriedTimes
+    alike: Sequence[Candidate], stacks: Stacks, folds: int, tried: TwoTrials, setting: TrialSetting
 ) -> float:
     """How many single fits take as long as one candidate's part of all folds: as many as there are
-    folds, or less. `rows`: of a trial.
+    folds, or less, as one more trial shows.
     """
     if stacks.replicas == 1:
         return float(folds)
-    group = alike[: stacks.replicas]
+    training, context, part_s = setting
+    high, group = tried.high, alike[: stacks.replicas]
+    in_time = min(1.0, part_s / (stacks.replicas * high.fit_s + 1e-9))
+    rows = max(min(high.rows, TRIAL_ROWS), int(high.rows * in_time))
     fits = stacks.replicas // len(group)
-    took_s = tried.stack_s(group, fits, rows)
+    took_s = together_s(group, fits, training, rows, context, part_s)
     if took_s is None:
         return float(folds)
-    each = max(0.0, took_s / tried.single_s(rows) - 1.0) / max(
-        1, len(group) * fits - 1
-    )  # what one more in the stack adds
+    # what one more in the stack adds
+    each = max(0.0, took_s / tried.trained_s(rows) - 1.0) / max(1, len(group) * fits - 1)
     return sum(1.0 + each * (count - 1) for count in stacks.parts(folds, len(alike))) / len(alike)
 
 
