@@ -164,30 +164,19 @@ def fit(
         about = Training((), outputs(target), target.task, seed)
         return fit_documents(table, prepare, needs.documents, about)
     cleaned = clean(table, target, prepare.denoise, seed)
-    kept, y = cleaned.table, outputs(target.take(cleaned.rows))
-    near = y - offsets(y)  # methods compare with y, and add none of it back
-    own_groups = None if groups is None else groups[cleaned.rows]
-    weights = taken(target.weights, cleaned.rows)
-    training = Training((), near, target.task, seed, groups=own_groups, weights=weights)
+    kept, training = cleaned.table, _training(cleaned.rows, target, seed, groups)
     rules = Rules(training, cleaned.bounds, prepare.impute.indicator)
     blocks, own = _fit_blocks(treatments(prepare, needs, kept), kept, rules)
-    origins = [
-        Origin(*one)
-        for each in blocks
-        for one in zip(each.names, each.sources, each.levels, strict=True)
-    ]
-    follows = (
-        prepare.features.select is not None or prepare.features.reduce is not None
-    )  # they work on dense float64
+    origins = _origins(blocks)
+    select, reduce = prepare.features.select, prepare.features.reduce
+    follows = select is not None or reduce is not None  # they work on dense float64
     features, sparse = _fitted_features(blocks, kept, own, needs, follows)
     after = []
     for name, method in over_all(prepare.features):
         names = tuple(origin.name for origin in origins)
         step = method.fit(features, replace(training, names=names, seed=derive(seed, name)))
-        origins = [
-            _origin(feature, origins, isinstance(step, SelectedFeatures))
-            for feature in step.features(names)
-        ]
+        chosen = isinstance(step, SelectedFeatures)
+        origins = [_origin(feature, origins, chosen) for feature in step.features(names)]
         features = step.transform(features)
         after.append(step)
     used = {name for block in blocks for name in block.columns}
@@ -202,6 +191,15 @@ def fit(
     result = features if sparse else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
+
+
+def _training(rows: IntArray, target: Target, seed: int, groups: IntArray | None) -> Training:
+    """What methods are told of the rows that denoising kept."""
+    y = outputs(target.take(rows))
+    near = y - offsets(y)  # methods compare with y, and add none of it back
+    own_groups = None if groups is None else groups[rows]
+    weights = taken(target.weights, rows)
+    return Training((), near, target.task, seed, groups=own_groups, weights=weights)
 
 
 def _fit_interactions(
@@ -299,6 +297,15 @@ def _features_of(
         return block.reader(table)
     read, number_block = block.reader(table), block
     return lambda rows: number_block.transform(read(rows))
+
+
+def _origins(blocks: Sequence[Block | ModalityBlock]) -> list[Origin]:
+    """Of the features of blocks, side by side."""
+    return [
+        Origin(*one)
+        for each in blocks
+        for one in zip(each.names, each.sources, each.levels, strict=True)
+    ]
 
 
 def _origin(feature: FittedFeatures, origins: Sequence[Origin], chosen: bool) -> Origin:
