@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar, Final
 
 import numpy as np
 from pydantic import AfterValidator, Field
@@ -12,7 +13,12 @@ from pydantic import AfterValidator, Field
 from sixfold.parts.graph import Graph
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray, IntArray
-from sixfold.prepare.step import Block, FittedFeatures
+from sixfold.prepare.step import Block, FittedFeatures, Role, Takes, Training
+from sixfold.recipe.section import Section
+
+SAMPLE: Final = (
+    10_000  # rows that are looked at, drawn at random: more change the ranking little (guessed)
+)
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,22 @@ def whole(amount: float) -> float:
 Amount = Annotated[float, Field(gt=0), AfterValidator(whole)]
 
 
-def strongest(scores: FloatArray, keep: float) -> SelectedFeatures:
-    """The features with the highest scores: a count (1 or more) or a share (below 1), at least one;
-    of equals the first.
-    """
-    count = min(len(scores), int(keep) if keep >= 1 else max(1, round(keep * len(scores))))
-    return SelectedFeatures(np.sort(np.argsort(-scores, kind="stable")[:count]))
+class FeatureRanking(Section, ABC):
+    """Keeps the features with the highest scores on training rows."""
+
+    takes: ClassVar[frozenset[Takes]] = frozenset({"number"})
+    role: ClassVar[Role] = "select"
+
+    keep: Amount = Field(0.5, description="How many features stay: a share below 1, or a count.")
+
+    @abstractmethod
+    def scores(self, x: FloatArray, y: FloatArray, training: Training) -> FloatArray:
+        """Of every feature, [m], of some of the training rows."""
+
+    def fit(self, x: Block, training: Training) -> SelectedFeatures:
+        """Rank on training rows: at least one feature stays, of equals the first."""
+        rows = np.sort(np.random.default_rng(training.seed).permutation(len(x))[:SAMPLE])
+        scores = self.scores(np.nan_to_num(x[rows]), training.y[rows], training)
+        some = int(self.keep) if self.keep >= 1 else max(1, round(self.keep * len(scores)))
+        kept = np.argsort(-scores, kind="stable")[: min(len(scores), some)]
+        return SelectedFeatures(np.sort(kept))
