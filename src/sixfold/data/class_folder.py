@@ -1,4 +1,6 @@
-"""A folder of files with a subfolder a class: which files there are, and what each is called."""
+"""A folder of files with a subfolder a class: which files there are, what each is called, and their
+rows.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pyarrow as pa
+
 from sixfold.core.errors import DataError
+from sixfold.core.memory import MemoryLimit
 from sixfold.core.units import counted
+from sixfold.data.source import Raw
 
 SHOWN: Final = 5
+LABEL: Final = "label"  # the column of classes
+HELD: Final = 1_000  # bytes of a file's path and label while they are read; guessed
 
 
 class FileKind(NamedTuple):
@@ -45,6 +53,22 @@ class LabeledPaths:
             len(self.skipped), f"file is no {self.noun} by its name and is left out", many
         )
         return f"{told}: {_listed(self.skipped)}."
+
+
+def read_classes(folder: Path, kind: FileKind, column: str, memory: MemoryLimit | None) -> Raw:
+    """All paths, in a column of this name, and their labels; the files are read when they are
+    needed. Raises DataError, and BudgetError for more paths than `memory` holds.
+    """
+    found = labeled_files(folder, kind)
+    (memory or MemoryLimit.of(None)).plan(
+        str(folder), f"{len(found.paths):,} paths", HELD * len(found.paths)
+    )
+    columns = {
+        column: pa.chunked_array([pa.array(found.paths, pa.large_string())]),
+        LABEL: pa.chunked_array([pa.array(found.labels, pa.string())]),
+    }
+    told = (found.describe(),) if found.skipped else ()
+    return Raw(columns, len(found.paths), str(folder), lambda row: found.paths[row], warnings=told)
 
 
 def labeled_files(folder: Path, kind: FileKind) -> LabeledPaths:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from sixfold.bundle.images import ENDINGS as ENDINGS
 from sixfold.bundle.images import size_of
 from sixfold.core.errors import DataError
 from sixfold.parts import file_cells

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from sixfold.bundle.audio import ENDINGS as ENDINGS
 from sixfold.bundle.audio import facts_of
 from sixfold.core.errors import DataError
 from sixfold.parts import file_cells

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Self
 
-import pyarrow as pa
 from pydantic import Field
 
 from sixfold.bundle.images import ENDINGS
 from sixfold.core.memory import MemoryLimit
-from sixfold.data.class_folder import FileKind, labeled_files
+from sixfold.data.class_folder import FileKind, read_classes
 from sixfold.data.source import Raw
 from sixfold.recipe.schema import Data
 from sixfold.recipe.section import Section
-
-IMAGE, LABEL = "image", "label"
-HELD: Final = 1_000  # bytes of a file's path and label while they are read; guessed
 
 
 class Settings(Section):
@@ -35,15 +31,4 @@ class Settings(Section):
 
     def read(self, memory: MemoryLimit | None = None) -> Raw:
         """All paths; the images are read when they are needed. Raises DataError."""
-        found = labeled_files(self.path, FileKind(IMAGE, self.endings))
-        (memory or MemoryLimit.of(None)).plan(
-            str(self.path), f"{len(found.paths):,} paths", HELD * len(found.paths)
-        )
-        columns = {
-            IMAGE: pa.chunked_array([pa.array(found.paths, pa.large_string())]),
-            LABEL: pa.chunked_array([pa.array(found.labels, pa.string())]),
-        }
-        told = (found.describe(),) if found.skipped else ()
-        return Raw(
-            columns, len(found.paths), str(self.path), lambda row: found.paths[row], warnings=told
-        )
+        return read_classes(self.path, FileKind("image", self.endings), "image", memory)
