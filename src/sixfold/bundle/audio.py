@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.file_values import seeming
 from sixfold.bundle.noise import noise_reduced
 from sixfold.core.errors import DataError, SystemFault
 from sixfold.core.units import show_bytes
@@ -222,16 +223,8 @@ def _kind(content: bytes, name: str, limits: AudioLimits) -> str:
         return "MP3"
     known = ", ".join(FORMATS)
     raise DataError(
-        name, f"a recording ({known})", _shown(content), "Convert it to WAV or FLAC, or remove it."
+        name, f"a recording ({known})", seeming(content), "Convert it to WAV or FLAC, or remove it."
     )
-
-
-def _shown(content: bytes) -> str:
-    """What a file that is no recording seems to be."""
-    start = content[:64]
-    if b"\0" not in start and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
-        return "text"
-    return f"bytes that begin with {start[:8].hex(' ')}"
 
 
 def _check_whole(content: bytes, kind: str, name: str) -> None:

@@ -5,16 +5,17 @@ training used.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle import audio
+from sixfold.bundle.file_values import refused_rows
 from sixfold.bundle.pieces import AudioPieces
-from sixfold.core.errors import BundleError, DataError, RowError, SystemFault
+from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.audio import AudioInput
 
@@ -42,7 +43,7 @@ class AudioEncoder:
         found = np.empty((len(recordings), self.cells))
         for row, content in enumerate(recordings):
             name = self._name(first_row + row)
-            with _refused_rows():
+            with refused_rows():
                 facts = audio.facts_of(content, name)
                 with _one_large if facts.frames * facts.channels > LARGE else nullcontext():
                     found[row] = audio.recorded(content, name, self.described)
@@ -64,19 +65,10 @@ class AudioEncoder:
         """
         total = 0
         for row, content in enumerate(recordings, start=first_row):
-            with _refused_rows():
+            with refused_rows():
                 facts = audio.facts_of(content, self._name(row))
             total += facts.frames * facts.channels
         return total
 
     def _name(self, row: int) -> str:
         return f"row {row}, column '{self.column}'"
-
-
-@contextmanager
-def _refused_rows() -> Iterator[None]:
-    """Inside, a recording that cannot be used is a fault of its row."""
-    try:
-        yield
-    except DataError as error:
-        raise RowError(error.where, error.expected, error.found, error.remedy) from None

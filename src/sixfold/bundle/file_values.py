@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sixfold.bundle.modality_reader import reader_of
-from sixfold.core.errors import DataError
+from sixfold.bundle.modality_reader import Cell, CellError, reader_of
+from sixfold.core.errors import DataError, RowError
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import Signature
 
@@ -83,6 +84,38 @@ def content_of(value: Any) -> bytes | None:
         except (binascii.Error, ValueError):
             return None
     return None
+
+
+def file_cell(noun: str) -> Cell:
+    """Reads a raw value as the content of its file; `noun`: `an image`, for messages."""
+
+    def content(value: Any) -> bytes:
+        try:
+            found = content_of(value)
+        except DataError as error:
+            raise CellError(f"{noun} that can be read ({error.where}: {error.found})") from None
+        if found is None:
+            raise CellError(f"{noun}: its bytes, as base64 where it is text")
+        return found
+
+    return content
+
+
+@contextmanager
+def refused_rows() -> Iterator[None]:
+    """Inside, a file that cannot be used is a fault of its row."""
+    try:
+        yield
+    except DataError as error:
+        raise RowError(error.where, error.expected, error.found, error.remedy) from None
+
+
+def seeming(content: bytes) -> str:
+    """What a file that is of no known format seems to be."""
+    start = content[:64]
+    if b"\0" not in start and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
+        return "text"
+    return f"bytes that begin with {start[:8].hex(' ')}"
 
 
 def _file(path: Path) -> bytes:

@@ -8,16 +8,17 @@ import base64
 import binascii
 import importlib
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.file_values import refused_rows
 from sixfold.bundle.graph import CheckedModel, answering
 from sixfold.bundle.pieces import ImagePieces
-from sixfold.core.errors import BundleError, DataError, RowError
+from sixfold.core.errors import BundleError
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.images import ImageInput
 
@@ -80,7 +81,7 @@ class ImageEncoder:
         return found
 
     def _size(self, content: bytes, name: str) -> tuple[int, int]:
-        with _refused_rows():
+        with refused_rows():
             size: tuple[int, int] = self._images.size_of(content, name)
             return size
 
@@ -93,19 +94,10 @@ class ImageEncoder:
         return found
 
     def _middle(self, content: bytes, name: str) -> npt.NDArray[np.uint8]:
-        with _refused_rows():
+        with refused_rows():
             pixels = self._images.decode(content, name, self.described.channels)
             shape = self.described.height, self.described.width
             return np.ascontiguousarray(self._images.center_crop(pixels, *shape))
-
-
-@contextmanager
-def _refused_rows() -> Iterator[None]:
-    """Inside, an image that cannot be used is a fault of its row."""
-    try:
-        yield
-    except DataError as error:
-        raise RowError(error.where, error.expected, error.found, error.remedy) from None
 
 
 def _reader(where: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sixfold.bundle.file_values import seeming
 from sixfold.core.errors import DataError
 from sixfold.core.units import show_bytes
 
@@ -126,17 +127,9 @@ def _opened(content: bytes, name: str) -> Iterator[Image.Image]:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         known = ", ".join(FORMATS)
-        raise DataError(name, f"an image ({known})", _shown(content), ANOTHER_FORMAT) from None
+        raise DataError(name, f"an image ({known})", seeming(content), ANOTHER_FORMAT) from None
     with image:
         yield image
-
-
-def _shown(content: bytes) -> str:
-    """What a file that is no image seems to be."""
-    start = content[:64]
-    if b"\0" not in start and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
-        return "text"
-    return f"bytes that begin with {start[:8].hex(' ')}"
 
 
 @contextmanager

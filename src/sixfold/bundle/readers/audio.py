@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from sixfold.bundle.audio_inputs import DESCRIPTION, AudioEncoder
-from sixfold.bundle.file_values import content_of
-from sixfold.bundle.modality_reader import Cell, CellError, Shown, described_input
-from sixfold.core.errors import DataError
+from sixfold.bundle.file_values import file_cell
+from sixfold.bundle.modality_reader import Cell, Shown, described_input
 from sixfold.recipe.audio import AudioInput
 from sixfold.recipe.section import Section
 
@@ -39,18 +38,8 @@ class Settings(Section):
 
     def cell(self, missing: frozenset[str]) -> Cell:
         """From bytes, base64 or a path to bytes."""
-        return _content
+        return file_cell(self.shown.noun)
 
     def encoder(self, name: str, described: bytes, where: str) -> AudioEncoder:
         """By what the fit on training rows wrote down. Raises BundleError."""
         return AudioEncoder(described_input(AudioInput, name, described, DESCRIPTION, where), where)
-
-
-def _content(value: Any) -> bytes:
-    try:
-        content = content_of(value)
-    except DataError as error:
-        raise CellError(f"a recording that can be read ({error.where}: {error.found})") from None
-    if content is None:
-        raise CellError("a recording: its bytes, as base64 where it is text")
-    return content

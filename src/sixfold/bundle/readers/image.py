@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
-from sixfold.bundle.file_values import content_of
+from sixfold.bundle.file_values import file_cell
 from sixfold.bundle.image_inputs import DESCRIPTION, ImageEncoder
-from sixfold.bundle.modality_reader import Cell, CellError, Shown, described_input
-from sixfold.core.errors import DataError
+from sixfold.bundle.modality_reader import Cell, Shown, described_input
 from sixfold.recipe.images import ImageInput
 from sixfold.recipe.section import Section
 
@@ -35,20 +34,10 @@ class Settings(Section):
 
     def cell(self, missing: frozenset[str]) -> Cell:
         """From bytes, base64 or a path to bytes."""
-        return _content
+        return file_cell(self.shown.noun)
 
     def encoder(self, name: str, described: bytes, where: str) -> ImageEncoder:
         """By the size that the fit on training rows wrote down. Raises BundleError, also where
         Pillow is not installed.
         """
         return ImageEncoder(described_input(ImageInput, name, described, DESCRIPTION, where), where)
-
-
-def _content(value: Any) -> bytes:
-    try:
-        content = content_of(value)
-    except DataError as error:
-        raise CellError(f"an image that can be read ({error.where}: {error.found})") from None
-    if content is None:
-        raise CellError("an image: its bytes, as base64 where it is text")
-    return content
