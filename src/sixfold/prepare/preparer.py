@@ -170,7 +170,7 @@ def fit(
     origins = _origins(blocks)
     select, reduce = prepare.features.select, prepare.features.reduce
     follows = select is not None or reduce is not None  # they work on dense float64
-    features, sparse = _fitted_features(blocks, kept, own, needs, follows)
+    features, in_own_form = _fitted_features(blocks, kept, own, needs, follows)
     after = []
     for name, method in over_all(prepare.features):
         names = tuple(origin.name for origin in origins)
@@ -188,7 +188,7 @@ def fit(
     preparer = Preparer(
         tuple(blocks), tuple(after), needs.precision, inputs, *_apart(origins), notes
     )
-    result = features if sparse else _as_precision(features, needs.precision)
+    result = features if in_own_form else _as_precision(features, needs.precision)
     _check_result(result, preparer, needs)
     return preparer, result, cleaned.rows
 
