@@ -8,17 +8,15 @@ the file's weights, computed by the code that trained.
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from sixfold.bundle.language.requests import GenerationRequest, Sampling
-from sixfold.core import json_limits
+from sixfold.bundle.stored_lines import StoredLines
 from sixfold.core.errors import BundleError
+from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.section import Section
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ MOST_TEXTS: Final = 64
 MOST_TOKENS: Final = 512  # of a text and its answer
 MOST_BYTES: Final = 4 << 20  # unpacked
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
-LIMITS: Final = json_limits.JsonLimits(MOST_BYTES, values=200_000)
+LIMITS: Final = JsonLimits(MOST_BYTES, values=200_000)
 
 
 class StoredText(Section):
@@ -51,33 +49,17 @@ class StoredText(Section):
         return (*self.ids, *self.answer)
 
 
-_lines: Final = TypeAdapter(list[StoredText])
+_FILE: Final = StoredLines(TypeAdapter(list[StoredText]), "texts", MOST_TEXTS, LIMITS, AGAIN)
 
 
 def packed(texts: Sequence[StoredText]) -> bytes:
     """The content of the file; the same texts give the same bytes."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
-        for text in texts:
-            file.write(text.model_dump_json(exclude_none=True).encode() + b"\n")
-    return buffer.getvalue()
+    return _FILE.packed(texts)
 
 
 def unpacked(content: bytes, where: str) -> list[StoredText]:
     """Raises BundleError."""
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            lines = file.read(MOST_BYTES + 1)
-        document = b"[" + b",".join(lines.split(b"\n")[:-1]) + b"]"
-        if found := json_limits.violation(document, LIMITS):
-            raise BundleError(where, *found, AGAIN)
-        texts = _lines.validate_json(document)
-    except (OSError, EOFError, zlib.error, ValidationError) as error:
-        told = str(error).splitlines()[0][:200]
-        raise BundleError(where, "stored texts", told, AGAIN) from None
-    if not 0 < len(texts) <= MOST_TEXTS:
-        raise BundleError(where, f"1 to {MOST_TEXTS} texts", f"{len(texts):,}", AGAIN)
-    return texts
+    return _FILE.unpacked(content, where)
 
 
 def check_texts(model: LanguageRuntime, texts: Sequence[StoredText], where: str) -> float:

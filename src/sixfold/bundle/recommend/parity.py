@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import math
-import zlib
 from collections.abc import Sequence
 from typing import Final
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from sixfold.bundle.recommend.requests import RecommendAnswer, RecommendRequest
-from sixfold.core import json_limits
-from sixfold.core.errors import BundleError
+from sixfold.bundle.stored_lines import StoredLines
+from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.section import Section
 
 TOLERANCE: Final = (
@@ -26,7 +23,7 @@ MOST_REQUESTS: Final = 4_096
 MOST_ITEMS: Final = 1_000  # of one request, and of an answer
 MOST_BYTES: Final = 32 << 20  # unpacked
 AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
-LIMITS: Final = json_limits.JsonLimits(MOST_BYTES, values=2_000_000)
+LIMITS: Final = JsonLimits(MOST_BYTES, values=2_000_000)
 
 
 class StoredRequest(Section):
@@ -61,30 +58,16 @@ class StoredRequest(Section):
         return worst if nearly_last else math.inf
 
 
-_lines: Final = TypeAdapter(list[StoredRequest])
+_FILE: Final = StoredLines(
+    TypeAdapter(list[StoredRequest]), "requests", MOST_REQUESTS, LIMITS, AGAIN
+)
 
 
 def packed(requests: Sequence[StoredRequest]) -> bytes:
     """The content of the file; the same requests give the same bytes."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as file:
-        for one in requests:
-            file.write(one.model_dump_json(exclude_none=True).encode() + b"\n")
-    return buffer.getvalue()
+    return _FILE.packed(requests)
 
 
 def unpacked(content: bytes, where: str) -> list[StoredRequest]:
     """Raises BundleError."""
-    try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-            lines = file.read(MOST_BYTES + 1)
-        document = b"[" + b",".join(lines.split(b"\n")[:-1]) + b"]"
-        if found := json_limits.violation(document, LIMITS):
-            raise BundleError(where, *found, AGAIN)
-        requests = _lines.validate_json(document)
-    except (OSError, EOFError, zlib.error, ValidationError) as error:
-        told = str(error).splitlines()[0][:200]
-        raise BundleError(where, "stored requests", told, AGAIN) from None
-    if not 0 < len(requests) <= MOST_REQUESTS:
-        raise BundleError(where, f"1 to {MOST_REQUESTS} requests", f"{len(requests):,}", AGAIN)
-    return requests
+    return _FILE.unpacked(content, where)
