@@ -22,7 +22,7 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.cross_validation import Evaluation, cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.folds import make
-from sixfold.package import examples, thumbnails
+from sixfold.package import data_uris, examples, thumbnails
 from sixfold.package.html import render
 from sixfold.package.report import learning_curves
 from sixfold.parts.table import Column, Dataset, Table, Target
@@ -249,7 +249,7 @@ def test_thumbnails_have_a_bound_together(tmp_path: Path, monkeypatch: pytest.Mo
     everything = thumbnails.thumbnails(table, lists)
     assert sorted(everything) == [(0, "photo"), (1, "photo"), (2, "photo")]
     one = len(everything[2, "photo"])
-    monkeypatch.setattr(thumbnails, "MOST_BYTES", one + 10)
+    monkeypatch.setattr(data_uris, "MOST_BYTES", one + 10)
     assert thumbnails.thumbnails(table, lists) == {(2, "photo"): everything[2, "photo"]}
 
 

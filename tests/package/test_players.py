@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 import tiny_sounds
-from sixfold.package import players
+from sixfold.package import data_uris, players
 from sixfold.package.players import player
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.report import ExampleList, ShownExample, ShownValue
@@ -56,5 +56,5 @@ def test_together_they_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     found = players.players(table, [shown(6)])
     assert sorted(found) == [(row, "sound") for row in (0, 2, 3, 4, 5)]
     assert all(uri.startswith(PREFIX) for uri in found.values())
-    monkeypatch.setattr(players, "MOST_BYTES", len(found[0, "sound"]) + len(found[2, "sound"]))
+    monkeypatch.setattr(data_uris, "MOST_BYTES", len(found[0, "sound"]) + len(found[2, "sound"]))
     assert sorted(players.players(table, [shown(6)])) == [(0, "sound"), (2, "sound")]

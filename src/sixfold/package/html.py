@@ -14,7 +14,7 @@ from markupsafe import Markup
 from sixfold.bundle.page import START
 from sixfold.core.units import show_bytes, show_seconds
 from sixfold.package import charts
-from sixfold.package.thumbnails import Thumbnails
+from sixfold.package.data_uris import DataUris
 from sixfold.recipe.report import (
     Curve,
     Explained,
@@ -40,8 +40,8 @@ MAX_CURVES = 6  # candidates drawn; the leaderboard's order decides
 def render(
     report: Report,
     reproduction: Reproduction,
-    thumbnails: Thumbnails | None = None,
-    explained: Thumbnails | None = None,
+    thumbnails: DataUris | None = None,
+    explained: DataUris | None = None,
 ) -> str:
     """The report as one HTML page (UTF-8, under 2 MB for any run: every chart is bounded where its
     data is made).

@@ -20,12 +20,13 @@ from sixfold.evaluate import out_of_fold
 from sixfold.evaluate.shuffling import Effort
 from sixfold.explain.permutation import importances
 from sixfold.package import http_latency, own_bundle, planned, receipt, recommendation, report
+from sixfold.package.data_uris import DataUris
 from sixfold.package.explanation import ReportShare, cohorts, explained, explanation
 from sixfold.package.html import render
 from sixfold.package.kept_limits import with_limits
 from sixfold.package.made import Made, settled
 from sixfold.package.players import players
-from sixfold.package.thumbnails import Thumbnails, of_stored, thumbnails
+from sixfold.package.thumbnails import of_stored, thumbnails
 from sixfold.plan.run_context import SPARE, DataSplit, RunContext, stage_key
 from sixfold.recipe.load import Loaded
 from sixfold.recipe.receipt import Receipt
@@ -106,7 +107,7 @@ def _write(
         (aside / "out_of_fold.parquet").write_bytes(answers.getbuffer())
 
 
-def _explained_images(made: Made) -> Thumbnails:
+def _explained_images(made: Made) -> DataUris:
     """Of stored rows whose answers the report explains."""
     if made.report.explained is None or not made.report.explained.examples:
         return {}

@@ -1,18 +1,16 @@
-"""Recordings of the report as data URIs: short, and together no more than a page can bear."""
+"""Recordings of the report as data URIs, which are short."""
 
 from __future__ import annotations
 
 import base64
 import importlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
 from sixfold.bundle.audio import decode, middle
-from sixfold.core.errors import DataError
-from sixfold.package.thumbnails import MOST_BYTES, Thumbnails
-from sixfold.parts import file_cells
+from sixfold.package.data_uris import DataUris, shown_files
 from sixfold.parts.table import Table
 from sixfold.recipe.report import ExampleList
 
@@ -20,34 +18,9 @@ LONGEST_S = 5.0  # of a recording, its middle
 RATE = 16_000  # samples a second, at most
 
 
-def players(table: Table, lists: Iterable[ExampleList]) -> Thumbnails:
-    """Of the recordings that the lists show, as MP3, until MOST_BYTES are used; one that cannot be
-    read has none.
-    """
-    found: dict[tuple[int, str], str] = {}
-    left = MOST_BYTES
-    for row, column in _shown_recordings(lists):
-        uri = found.get((row, column)) or _of_row(table, row, column)
-        if uri and len(uri) <= left:
-            found[row, column] = uri
-            left -= len(uri)
-    return found
-
-
-def _shown_recordings(lists: Iterable[ExampleList]) -> Iterator[tuple[int, str]]:
-    for each in lists:
-        for example in each.examples:
-            yield from (
-                (example.row, value.column) for value in example.values if value.type == "audio"
-            )
-
-
-def _of_row(table: Table, row: int, column: str) -> str:
-    (name,) = table.columns[column].take(np.array([row])).strings()
-    try:
-        return player(file_cells.content(name), name)
-    except DataError:
-        return ""
+def players(table: Table, lists: Iterable[ExampleList]) -> DataUris:
+    """Of the recordings that the lists show, as MP3, as many as a page can bear."""
+    return shown_files(table, lists, "audio", player)
 
 
 def player(content: bytes, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Images of the report as data URIs: small, and together no more than a page can bear."""
+"""Images of the report as data URIs, which are small."""
 
 from __future__ import annotations
 
@@ -6,38 +6,24 @@ import base64
 import io
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 from PIL import Image, features
 
 from sixfold.bundle.images import Pixels, center_crop, decode, is_color
-from sixfold.core.errors import DataError
-from sixfold.parts.file_cells import content
+from sixfold.package.data_uris import DataUris, shown_files
 from sixfold.parts.table import Table
 from sixfold.recipe.report import ExampleList, Explained
 
 SIDE = 96  # pixels of the longer side, at most
 SMALL = 72  # pixels as wide as a page shows it: smaller images are enlarged to about that, so that pixels stay sharp
 QUALITY = 75  # of WebP
-MOST_BYTES = 400_000  # of all data URIs of a page
-
-Thumbnails = Mapping[tuple[int, str], str]  # row and column → data URI
 
 
-def thumbnails(table: Table, lists: Iterable[ExampleList]) -> Thumbnails:
-    """Of the images that the lists show, until MOST_BYTES are used; an image that cannot be read
-    has none.
-    """
-    found: dict[tuple[int, str], str] = {}
-    left = MOST_BYTES
-    for row, column in _shown_images(lists):
-        uri = found.get((row, column)) or _of_row(table, row, column)
-        if uri and len(uri) <= left:
-            found[row, column] = uri
-            left -= len(uri)
-    return found
+def thumbnails(table: Table, lists: Iterable[ExampleList]) -> DataUris:
+    """Of the images that the lists show, as many as a page can bear."""
+    return shown_files(table, lists, "image", thumbnail)
 
 
-def of_stored(rows: Sequence[Mapping[str, str]], explained: Explained | None) -> Thumbnails:
+def of_stored(rows: Sequence[Mapping[str, str]], explained: Explained | None) -> DataUris:
     """Of the images among stored rows (as base64) that the report explains, by row and column: the
     part that the model sees.
     """
@@ -50,23 +36,6 @@ def of_stored(rows: Sequence[Mapping[str, str]], explained: Explained | None) ->
                 middle = center_crop(pixels, each.height, each.width)
                 found[row.row, each.column] = _data_uri(middle)
     return found
-
-
-def _shown_images(lists: Iterable[ExampleList]) -> Iterable[tuple[int, str]]:
-    """As often as each is shown."""
-    for each in lists:
-        for example in each.examples:
-            yield from (
-                (example.row, value.column) for value in example.values if value.type == "image"
-            )
-
-
-def _of_row(table: Table, row: int, column: str) -> str:
-    (name,) = table.columns[column].take(np.array([row])).strings()
-    try:
-        return thumbnail(content(name), name)
-    except DataError:
-        return ""
 
 
 def thumbnail(content: bytes, name: str) -> str:
