@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from sixfold.build._fitted_images import FittedImages
-from sixfold.parts.fit import Matrix, OutputKind
+from sixfold.core.errors import FitError
+from sixfold.parts.fit import FeatureGroup, Fit, Matrix, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.log_mel import LogMel
 from sixfold.parts.pixel_scaling import PixelScaling
@@ -60,6 +61,19 @@ class MelRows:
         """All of them, in order."""
         for start in range(0, len(self.x), READ):
             yield self[start : start + READ]
+
+
+def recordings_of(fit: Fit, family: str, remedy: str) -> FeatureGroup:
+    """The samples of the one column of recordings. Raises FitError where there are other features."""
+    group = fit.layout[0] if len(fit.layout) == 1 else None
+    if group is None or not group.rate:
+        raise FitError(
+            f"build, {family}",
+            "one column of recordings and no other",
+            f"{fit.x.shape[1]:,} features of other kinds, or made from its samples",
+            remedy,
+        )
+    return group
 
 
 def scaling_of(rows: MelRows) -> PixelScaling:

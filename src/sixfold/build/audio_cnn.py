@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import nn
 
 from sixfold.build._classes import present
-from sixfold.build._fitted_audio import AudioNetwork, MelRows, scaling_of
+from sixfold.build._fitted_audio import AudioNetwork, MelRows, recordings_of, scaling_of
 from sixfold.build._fitted_images import FittedImages, ImageSize, ScaledImages
 from sixfold.build._residual_network import (
     SIZES,
@@ -21,7 +21,6 @@ from sixfold.build._residual_network import (
 from sixfold.build.cnn import DEFAULTS
 from sixfold.build.family import TrainDefaults
 from sixfold.build.module_family import ModuleFamily
-from sixfold.core.errors import FitError
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.log_mel import LogMel
 from sixfold.parts.table import Task
@@ -81,14 +80,8 @@ class Settings(SoundAugment, ModuleFamily):
         """The spectrogram of the fit's recordings. Raises FitError for other features than the
         samples of one column.
         """
-        group = fit.layout[0] if len(fit.layout) == 1 else None
-        if group is None or not group.rate:
-            raise FitError(
-                "build, audio_cnn",
-                "one column of recordings and no other",
-                f"{fit.x.shape[1]:,} features of other kinds, or made from its samples",
-                "Drop the other columns (data.drop), or use boosting, which takes statistics of recordings beside other columns.",
-            )
+        remedy = "Drop the other columns (data.drop), or use boosting, which takes statistics of recordings beside other columns."
+        group = recordings_of(fit, "audio_cnn", remedy)
         return LogMel.of(group.rate, group.stop - group.start, self.bands, self.center)
 
     def module(self, fit: Fit) -> nn.Module:

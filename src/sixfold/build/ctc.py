@@ -12,13 +12,12 @@ from pydantic import Field
 from torch import nn
 
 from sixfold.build._ctc_family import CtcFamily, alphabet_of, numbered
-from sixfold.build._fitted_audio import MelRows, scaling_of
+from sixfold.build._fitted_audio import MelRows, recordings_of, scaling_of
 from sixfold.build._fitted_ctc import CtcNetwork, SpeechNetwork
 from sixfold.build._subwords import divided, learned, spelled_out
 from sixfold.build.family import TrainDefaults
 from sixfold.build.networks.speech_encoder import SpeechEncoder, SpeechShape
 from sixfold.bundle.transcription import paths
-from sixfold.core.errors import FitError
 from sixfold.core.units import counted
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.log_mel import LogMel
@@ -137,14 +136,8 @@ class Settings(SoundAugment, CtcFamily):
         """The spectrogram of the fit's recordings. Raises FitError for other features than the samples of
         one column.
         """
-        group = fit.layout[0] if len(fit.layout) == 1 else None
-        if group is None or not group.rate:
-            raise FitError(
-                "build, ctc",
-                "one column of recordings and no other",
-                f"{fit.x.shape[1]:,} features of other kinds, or made from its samples",
-                "Drop the other columns: data.drop.",
-            )
+        remedy = "Drop the other columns: data.drop."
+        group = recordings_of(fit, "ctc", remedy)
         return LogMel.of(group.rate, group.stop - group.start, self.bands, self.center)
 
     def alphabet(self, fit: Fit) -> tuple[str, ...]:
