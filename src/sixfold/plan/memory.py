@@ -190,28 +190,11 @@ def needs_of(
     }
     kept = {"fold cache": min(CACHE_BYTES, size.fold * folds) if size.fold <= CACHE_BYTES else 0}
     ending = {"report and bundle": family.ending_bytes(whole.model_bytes)}
-    on_device: dict[str, int] = {}
     if family.trained_by_the_loop:
-        trained, here = _trained(fold, stacks.replicas), {}
-        if device != "cpu":
-            here = {name: trained.pop(name) for name in HOST if name in trained}
-            on_device = {"driver": DEVICE_BYTES, "features": size.fold, **trained}
-            if fold.device_parts:
-                on_device = {"driver": DEVICE_BYTES, **_trained(fold, 1)}
-                on_device["activations"] *= fold.device_parts
-                for name in here:
-                    del on_device[name]
-            trained = here
-        tensors = (
-            stacks.folds * size.fold // HALF
-        )  # of every fold that is trained with others as one
-        trained["features"] = COPIES * max(size.fold, size.whole) + tensors
+        loop = _in_the_loop(fold, size, stacks, device)
+        trained, on_device = dict(loop.host), loop.device
     else:
-        trained = max(
-            {**_trained(fold, stacks.folds), "features": stacks.folds * COPIES * size.fold},
-            {**_trained(whole, 1), "features": COPIES * size.whole},
-            key=lambda shares: sum(shares.values()),
-        )
+        trained, on_device = _solved(fold, whole, size, stacks), {}
     trained |= kept
     most, stays = ending, sum(trained.values())
     if stays > sum(
@@ -220,6 +203,31 @@ def needs_of(
         most, stays = trained, family.finish_bytes
     freed = {"freed, and not given back": int(STAYS * stays)}
     return MemoryNeeds({**held, **most, **freed}, on_device)
+
+
+def _in_the_loop(cost: FitCost, size: Size, stacks: Stacks, device: str) -> MemoryNeeds:
+    """Of the fits of a fold that are trained as one."""
+    here, there = _trained(cost, stacks.replicas), dict[str, int]()
+    if device != "cpu":
+        shares, here = here, {name: here[name] for name in HOST if name in here}
+        if cost.device_parts:
+            shares = _trained(cost, 1)
+            shares["activations"] *= cost.device_parts
+        else:
+            shares = {"features": size.fold, **shares}
+        there = {"driver": DEVICE_BYTES} | {n: b for n, b in shares.items() if n not in here}
+    tensors = stacks.folds * size.fold // HALF  # of every fold that is trained with others as one
+    here["features"] = COPIES * max(size.fold, size.whole) + tensors
+    return MemoryNeeds(here, there)
+
+
+def _solved(fold: FitCost, whole: FitCost, size: Size, stacks: Stacks) -> dict[str, int]:
+    """Of the folds that are solved at once, or of all rows, whichever is more."""
+    return max(
+        {**_trained(fold, stacks.folds), "features": stacks.folds * COPIES * size.fold},
+        {**_trained(whole, 1), "features": COPIES * size.whole},
+        key=lambda shares: sum(shares.values()),
+    )
 
 
 def _trained(cost: FitCost, fits: int) -> dict[str, int]:
