@@ -29,10 +29,7 @@ def read_trees(text: str, outputs: int) -> Trees:
     type None).
     """
     head, _, rest = text.partition("\nTree=0\n")
-    found: dict[str, list[str]] = defaultdict(list)
-    for line in rest.partition("\nend of trees")[0].split("\n"):
-        name, _, values = line.partition("=")
-        found[name].append(values)
+    found = _fields(rest.partition("\nend of trees")[0])
     leaves = _numbers(found["num_leaves"]).astype(np.int64)
     sizes = 2 * leaves - 1
     first = np.cumsum(sizes) - sizes
@@ -74,6 +71,15 @@ def read_trees(text: str, outputs: int) -> Trees:
         outputs=outputs,
         cover=cover,
     )
+
+
+def _fields(trees: str) -> dict[str, list[str]]:
+    """The lines of all trees, by their names."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in trees.split("\n"):
+        name, _, values = line.partition("=")
+        found[name].append(values)
+    return found
 
 
 def _spread(values: npt.NDArray[Number], at: IntArray, size: int) -> npt.NDArray[Number]:

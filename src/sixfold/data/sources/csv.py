@@ -102,25 +102,8 @@ class Settings(Section):
         self._plan(limit, header)
         names, blank, nameless = header.names, header.blank, header.nameless
         quotes = Quotes(self.separator)
-        internal = [str(i) for i in range(len(names))]
         try:
-            with file.text() as stream:
-                stream.watch = quotes
-                table = pa.csv.read_csv(
-                    stream,
-                    pa.csv.ReadOptions(
-                        column_names=internal,
-                        skip_rows=blank,
-                        skip_rows_after_names=int(self.header),
-                        block_size=BLOCK,
-                    ),
-                    pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
-                    pa.csv.ConvertOptions(
-                        column_types=dict.fromkeys(internal, pa.string()),
-                        null_values=[],
-                        strings_can_be_null=False,
-                    ),
-                )
+            table = self._parsed(file, header, quotes)
         except pa.ArrowInvalid as error:
             file.check_text()
             if self._check_records(file, len(names)) == int(self.header):
@@ -146,6 +129,27 @@ class Settings(Section):
             nameless,
             header.warnings,
         )
+
+    def _parsed(self, file: DataFile, header: _Header, quotes: Quotes) -> pa.Table:
+        """Every field as text, in columns that are called by their numbers. Raises ArrowInvalid."""
+        internal = [str(i) for i in range(len(header.names))]
+        with file.text() as stream:
+            stream.watch = quotes
+            return pa.csv.read_csv(
+                stream,
+                pa.csv.ReadOptions(
+                    column_names=internal,
+                    skip_rows=header.blank,
+                    skip_rows_after_names=int(self.header),
+                    block_size=BLOCK,
+                ),
+                pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True),
+                pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(internal, pa.string()),
+                    null_values=[],
+                    strings_can_be_null=False,
+                ),
+            )
 
     def _header(self, file: DataFile) -> _Header:
         """What stands before the rows. Raises DataError."""
