@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from sixfold.data.sources.sounds import sung
+from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.parts.transcripts import code_points
 
 RATE = 8_000
 SPEAKERS = ("ann", "bob", "cid", "dan")
@@ -46,3 +51,13 @@ def draw(folder: Path, count: int, rates: tuple[int, ...] = (RATE,)) -> list[Pat
         path.write_bytes(wav(sound + random.normal(0, 0.01, len(sound)), rate))
         paths.append(path)
     return paths
+
+
+def sung_texts(folder: Path, texts: Sequence[str]) -> Dataset:
+    """Recordings of texts, a tone a letter: column `sound`, target `said`."""
+    names = [folder / f"{number}.wav" for number in range(len(texts))]
+    for number, (path, text) in enumerate(zip(names, texts, strict=True)):
+        path.write_bytes(wav(0.8 * sung(text, number)))
+    column = Column("audio", np.arange(len(texts), dtype=np.int32), tuple(map(str, names)))
+    target = Target("transcription", code_points(texts), ("said",))
+    return Dataset(Table({"sound": column}, len(texts)), target)

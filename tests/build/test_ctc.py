@@ -27,13 +27,12 @@ from sixfold.bundle.noise import noise_reduced
 from sixfold.bundle.transcription import paths
 from sixfold.compress.quantized_images import quantized_speech
 from sixfold.core.errors import FitError
-from sixfold.data.sources.sounds import sung
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.metrics.transcription import CharacterErrorRate, WordErrorRate
 from sixfold.parts.fit import FeatureGroup, Fit
 from sixfold.parts.graph import Graph, TensorProto
-from sixfold.parts.table import Column, Dataset, FloatArray, Table, Target
+from sixfold.parts.table import Dataset, FloatArray, Table, Target
 from sixfold.parts.transcripts import code_points, texts_of
 from sixfold.prepare.features.whole_samples import Settings as WholeSamples
 from sixfold.recipe.schema import Initialize, Prepare, Train
@@ -45,13 +44,7 @@ TEXTS = [("ae", "ea", "a", "e", "aa")[number % 5] for number in range(40)]
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: Any) -> Dataset:
-    folder: Path = tmp_path_factory.mktemp("sung")
-    names = [folder / f"{number}.wav" for number in range(len(TEXTS))]
-    for number, (path, text) in enumerate(zip(names, TEXTS, strict=True)):
-        path.write_bytes(tiny_sounds.wav(0.8 * sung(text, number)))
-    column = Column("audio", np.arange(len(TEXTS), dtype=np.int32), tuple(map(str, names)))
-    target = Target("transcription", code_points(TEXTS), ("said",))
-    return Dataset(Table({"sound": column}, len(TEXTS)), target)
+    return tiny_sounds.sung_texts(tmp_path_factory.mktemp("sung"), TEXTS)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ not, the same bits.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
+from killed_training import KilledError, killed_at, saving
 from sixfold.build.fusion import FittedFusion
 from sixfold.parts.fit import FeatureGroup, Fit, Setting
 from sixfold.parts.image_resize import ImageShape
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
-from sixfold.train.stepper import Stepper
 
 FUSION: Any = FAMILY.load("fusion")
 NUMBERS = FeatureGroup("numbers", ("weight", "age"), 0, 2)
@@ -168,33 +166,16 @@ def test_only_pixels_are_augmented_and_only_of_training_rows() -> None:
     np.testing.assert_array_equal(fit.x, before)
 
 
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
-
-
 @pytest.mark.parametrize("kills", [(1,), (5, 2)])
 def test_killed_and_continued_it_ends_with_the_same_bits(
     kills: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fit = set_up(mixed(32), FUSION(size="nano", shift=0.1, dropout=0.2), epochs=2, batch_size=8)
-    whole, plain = trained(fit), Stepper.take
-
-    def context() -> Context:
-        return Context(saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0))
-
+    whole = trained(fit)
     for kill in kills:
-        done = itertools.count()
-
-        def take(self: Stepper, closure: Any = None, last: int = kill, done: Any = done) -> None:
-            if next(done) >= last:
-                raise KilledError
-            plain(self, closure)
-
-        with monkeypatch.context() as inside:
-            inside.setattr(Stepper, "take", take)
-            with pytest.raises(KilledError):
-                trained(fit, context())
-    assert_same(trained(fit, context()), whole)
+        with killed_at(kill, monkeypatch), pytest.raises(KilledError):
+            trained(fit, saving(tmp_path))
+    assert_same(trained(fit, saving(tmp_path)), whole)
 
 
 def test_what_was_chosen_is_said() -> None:

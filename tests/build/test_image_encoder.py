@@ -4,7 +4,6 @@ the bundle without torch.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 import tiny_images
+from killed_training import KilledError, killed_at, saving
 from sixfold.bundle.graph import CheckedModel
 from sixfold.core.errors import DataError, FitError
 from sixfold.parts import state
@@ -27,8 +27,6 @@ from sixfold.plan.candidates import Draft, candidate
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Recipe, Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
-from sixfold.train.stepper import Stepper
 
 ENCODER: Any = FAMILY.load("image_encoder")
 SIDES = {"vit": 32, "deit": 32, "convnext": 36, "resnet": 36, "basic_resnet": 36}
@@ -155,21 +153,10 @@ def test_killed_it_ends_with_the_same_bits(
 ) -> None:
     """With what draws at random on its way: stochastic depth, and augmentation."""
     fit = fit_of(folders["convnext"], "whole")
-    whole, done, plain = trained(fit), itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(done) >= 4:
-            raise KeyboardInterrupt
-        plain(self, closure)
-
-    def context() -> Context:
-        return Context(saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0))
-
-    with monkeypatch.context() as inside:
-        inside.setattr(Stepper, "take", take)
-        with pytest.raises(KeyboardInterrupt):
-            trained(fit, context())
-    again = trained(fit, context())
+    whole = trained(fit)
+    with killed_at(4, monkeypatch), pytest.raises(KilledError):
+        trained(fit, saving(tmp_path))
+    again = trained(fit, saving(tmp_path))
     for name, value in whole.network.weights.items():
         np.testing.assert_array_equal(again.network.weights[name], value)
 

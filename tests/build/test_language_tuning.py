@@ -4,7 +4,6 @@ it ends after a kill.
 
 from __future__ import annotations
 
-import itertools
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
+from killed_training import KilledError, killed_at, saving
 from language_checkpoints import WORDS, chat, chats, model, sentences, write
 from sixfold.build._language_work import PairExamples, shortened
 from sixfold.build.language import Settings
@@ -31,17 +31,11 @@ from sixfold.parts.whole_windows import PackedExamples
 from sixfold.prepare.text.learned_tokens import stored_examples
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
 from sixfold.train.distilled_texts import DistilledTexts
 from sixfold.train.module import ModuleFit, ModuleLearner
-from sixfold.train.stepper import Stepper
 from sixfold.train.token_objectives import PairNetwork
 
 FAST = {"name": "adamw", "learning_rate": 0.01}
-
-
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
 
 
 def stored(rows: list[dict[str, Any]]) -> StoredTokens:
@@ -92,23 +86,10 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
 ) -> None:
     fit = fit_of(stored(chats()), Settings(checkpoint=str(write(tmp_path / "c")), **options))
     whole = trained(fit).arrays
-    steps, plain = itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(steps) == 4:
-            raise KilledError
-        plain(self, closure)
-
     (tmp_path / "saves").mkdir()
-
-    def context() -> Context:
-        saves = Checkpoints(tmp_path / "saves", "key", lambda kind, facts: None, every_s=0.0)
-        return Context(saves=saves)
-
-    with monkeypatch.context() as inside, pytest.raises(KilledError):
-        inside.setattr(Stepper, "take", take)
-        trained(fit, context())
-    again = trained(fit, context()).arrays
+    with killed_at(4, monkeypatch), pytest.raises(KilledError):
+        trained(fit, saving(tmp_path / "saves"))
+    again = trained(fit, saving(tmp_path / "saves")).arrays
     for key, value in whole.items():
         np.testing.assert_array_equal(again[key], value)
 

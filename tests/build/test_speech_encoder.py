@@ -20,13 +20,13 @@ import tiny_sounds
 import tiny_speech
 from evaluating import candidate as candidate_of
 from evaluating import saved
+from killed_training import KilledError, killed_at, saving
 from sixfold.build._fitted_ctc import CtcNetwork, spectrograms_of
 from sixfold.build._fitted_speech_encoder import FittedSpeechEncoder
 from sixfold.build.speech_encoder import Settings
 from sixfold.bundle.graph import CheckedModel
 from sixfold.compress.quantized_images import quantized_speech
 from sixfold.core.errors import DataError, FitError
-from sixfold.data.sources.sounds import sung
 from sixfold.evaluate.cross_validation import cross_validate
 from sixfold.evaluate.fold import Fold
 from sixfold.evaluate.metrics.transcription import CharacterErrorRate
@@ -34,15 +34,13 @@ from sixfold.parts import state
 from sixfold.parts.fit import FeatureGroup, Fit, Setting
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.packed import packed
-from sixfold.parts.table import Column, Dataset, Table, Target
+from sixfold.parts.table import Dataset, Table, Target
 from sixfold.parts.transcripts import code_points, texts_of
 from sixfold.plan.candidates import Draft, candidate
 from sixfold.prepare import preparer
 from sixfold.prepare.features.whole_samples import Settings as WholeSamples
 from sixfold.recipe.schema import Prepare, Recipe, Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
-from sixfold.train.stepper import Stepper
 
 TEXTS = [("ae", "ea", "a", "e", "aa")[number % 5] for number in range(30)]
 
@@ -59,13 +57,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("sung")
-    names = [folder / f"{number}.wav" for number in range(len(TEXTS))]
-    for number, (path, text) in enumerate(zip(names, TEXTS, strict=True)):
-        path.write_bytes(tiny_sounds.wav(0.8 * sung(text, number)))
-    column = Column("audio", np.arange(len(TEXTS), dtype=np.int32), tuple(map(str, names)))
-    target = Target("transcription", code_points(TEXTS), ("said",))
-    return Dataset(Table({"sound": column}, len(TEXTS)), target)
+    return tiny_sounds.sung_texts(tmp_path_factory.mktemp("sung"), TEXTS)
 
 
 @pytest.fixture(scope="module")
@@ -229,21 +221,10 @@ def test_killed_it_ends_with_the_same_bits(
     """With what draws at random on its way: dropout, and augmentation."""
     some = work.take(np.arange(16))
     fit = fit_of(some, folders["wav2vec2"], {"epochs": 3}, adapt=adapt, noise=0.1)
-    whole, done, plain = trained(fit), itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(done) >= 4:
-            raise KeyboardInterrupt
-        plain(self, closure)
-
-    def context() -> Context:
-        return Context(saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0))
-
-    with monkeypatch.context() as inside:
-        inside.setattr(Stepper, "take", take)
-        with pytest.raises(KeyboardInterrupt):
-            trained(fit, context())
-    again = trained(fit, context())
+    whole = trained(fit)
+    with killed_at(4, monkeypatch), pytest.raises(KilledError):
+        trained(fit, saving(tmp_path))
+    again = trained(fit, saving(tmp_path))
     for name, value in whole.network.weights.items():
         np.testing.assert_array_equal(again.network.weights[name], value)
 

@@ -4,7 +4,6 @@ nothing of a trained one.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from killed_training import KilledError, killed_at, saving
 from sixfold.build._token_network import TokenNetwork, trimmed
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import FeatureGroup, Fit, Fitted, Setting
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
-from sixfold.train.stepper import Stepper
 
 FAMILIES = ["text_cnn", "text_encoder"]
 LENGTH = 16
-
-
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
 
 
 def fit_of(name: str, rows: int = 40, **options: Any) -> Fit:
@@ -60,20 +54,10 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
 ) -> None:
     family = FAMILY.load(name)()
     whole = weights(list(family.fit([fit_of(name)], Context())))
-    steps, plain = itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(steps) == 4:
-            raise KilledError
-        plain(self, closure)
-
-    def context() -> Context:
-        return Context(saves=Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0))
-
-    monkeypatch.setattr(Stepper, "take", take)
-    with pytest.raises(KilledError):
-        list(family.fit([fit_of(name)], context()))
-    again = weights(list(family.fit([fit_of(name)], context())))
+    with killed_at(4, monkeypatch) as steps:
+        with pytest.raises(KilledError):
+            list(family.fit([fit_of(name)], saving(tmp_path)))
+        again = weights(list(family.fit([fit_of(name)], saving(tmp_path))))
     assert next(steps) < 8  # it went on, and did not begin anew
     for key, value in whole.items():
         np.testing.assert_array_equal(again[key], value)

@@ -4,7 +4,6 @@ what is refused.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import torch
 from pydantic import ValidationError
 
 import tiny_bert
+from killed_training import KilledError, killed_at, saving
 from sixfold.build import _fine_tuning, text_encoder
 from sixfold.build._token_network import TokenNetwork
 from sixfold.build.networks.text_checkpoint import TunedEncoder
@@ -36,8 +36,6 @@ from sixfold.recipe.compression import Quantize
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
-from sixfold.train.stepper import Stepper
 from tiny_checkpoints import TOKENS, rewritten, write
 
 MINILM = "SIXFOLD_BENCH_MINILM"
@@ -70,10 +68,6 @@ TOOLS = [
     "mallet",
 ]
 LENGTH, GREAT = 12, tiny_bert.PIECES.index("great")
-
-
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
 
 
 def fit_of(folder: Path, adapt: str = "whole", rows: int = 40, **options: Any) -> Fit:
@@ -109,23 +103,11 @@ def test_killed_in_the_middle_of_an_epoch_it_ends_with_the_same_bits(
 ) -> None:
     fit = fit_of(write(tmp_path / "checkpoint"), adapt)
     whole = trained(fit).weights
-    steps, plain = itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(steps) == 4:
-            raise KilledError
-        plain(self, closure)
-
-    def context() -> Context:
-        return Context(
-            saves=Checkpoints(tmp_path / "saves", "key", lambda kind, facts: None, every_s=0.0)
-        )
-
     (tmp_path / "saves").mkdir()
-    monkeypatch.setattr(Stepper, "take", take)
-    with pytest.raises(KilledError):
-        trained(fit, context())
-    again = trained(fit, context()).weights
+    with killed_at(4, monkeypatch) as steps:
+        with pytest.raises(KilledError):
+            trained(fit, saving(tmp_path / "saves"))
+        again = trained(fit, saving(tmp_path / "saves")).weights
     assert next(steps) < 8  # it went on, and did not begin anew
     for key, value in whole.items():
         np.testing.assert_array_equal(again[key], value)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from killed_training import KilledError
 from sixfold.build import network as network_module
 from sixfold.core.errors import BudgetError, FitError
 from sixfold.parts.fit import Fit, Setting
@@ -324,10 +325,6 @@ def test_a_budget_that_is_exceeded_is_met_with_less_too() -> None:
     context = Context(check_memory=check, recover=lambda: recovered.append(held[0]))
     trained(fit(network(), Strategy(adapt=True), context))
     assert recovered == [2]
-
-
-class KilledError(Exception):
-    """In the place of a signal."""
 
 
 def test_what_was_found_is_saved_and_kept_after_a_kill(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
+from killed_training import KilledError, every_step, killed_at
 from sixfold.parts.fit import Fit
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Train
@@ -30,10 +31,6 @@ from sixfold.train.stopping import EarlyStopping
 
 X, Y = load_digits(return_X_y=True)
 IMAGES = X.reshape(-1, 1, 8, 8).astype(np.uint8)
-
-
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
 
 
 def network() -> nn.Module:
@@ -80,15 +77,7 @@ def fit(
 def train_until(
     one: ModuleFit, steps: float, saves: Checkpoints | None, patch: pytest.MonkeyPatch
 ) -> list[Trained]:
-    done, plain = itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(done) >= steps:
-            raise KilledError
-        plain(self, closure)
-
-    with patch.context() as inside:
-        inside.setattr(Stepper, "take", take)
+    with killed_at(steps, patch):
         return train(ModuleLearner(one), saves=saves)
 
 
@@ -119,14 +108,10 @@ def test_killed_at_many_steps_it_ends_with_the_same_bits(
     whole = train_until(fit(**RECIPES[name]), np.inf, None, monkeypatch)[0].weights
     for number, kills in enumerate([(1,), (4, 5), (6,)]):
         folder = tmp_path / str(number)
-
-        def saves(folder: Path = folder) -> Checkpoints:
-            return Checkpoints(folder, "key", lambda kind, facts: None, every_s=0.0)
-
         ended: list[Trained] = []
         for kill in (*kills, np.inf):
             try:
-                ended = train_until(fit(**RECIPES[name]), kill, saves(), monkeypatch)
+                ended = train_until(fit(**RECIPES[name]), kill, every_step(folder), monkeypatch)
                 break
             except KilledError:
                 continue

@@ -10,20 +10,19 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from test_memory_steps import KilledError, fit, network, trained
+from test_memory_steps import fit, network, trained
 from torch import nn
 
+from killed_training import KilledError, every_step, killed_at
 from sixfold.core.errors import BudgetError, RecipeError
 from sixfold.parts import scratch
 from sixfold.recipe.kinds import OPTIMIZER
 from sixfold.recipe.schema import Train
 from sixfold.recipe.strategy import PLAIN, Strategy
-from sixfold.runs.saves import Checkpoints
 from sixfold.train import offload
 from sixfold.train.loop import train
 from sixfold.train.module import ModuleLearner
 from sixfold.train.offload import OffloadedOptimizer, remembered
-from sixfold.train.stepper import Stepper
 
 AWAY = Strategy(offload=True)
 STEPPED = [
@@ -52,22 +51,14 @@ def test_killed_and_continued_it_ends_with_the_same_bits(
     name: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options: dict[str, Any] = {"optimizer": name, "epochs": 3}
-    whole, plain, count = trained(fit(network(), AWAY, **options)), Stepper.take, itertools.count()
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(count) >= steps:
-            raise KilledError
-        plain(self, closure)
-
-    saves = [Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0) for _ in range(2)]
+    whole = trained(fit(network(), AWAY, **options))
     with (
-        monkeypatch.context() as inside,
+        killed_at(steps, monkeypatch),
         closing(ModuleLearner(fit(network(), AWAY, **options))) as learner,
+        pytest.raises(KilledError),
     ):
-        inside.setattr(Stepper, "take", take)
-        with pytest.raises(KilledError):
-            train(learner, None, saves[0])
-    again = trained(fit(network(), AWAY, **options), saves[1])
+        train(learner, None, every_step(tmp_path))
+    again = trained(fit(network(), AWAY, **options), every_step(tmp_path))
     assert torch.equal(again, whole)
 
 
@@ -91,7 +82,7 @@ def test_it_may_begin_in_the_middle(name: str) -> None:
 
 def test_a_training_saved_after_it_began_goes_on_from_there(tmp_path: Path) -> None:
     """Who goes on begins as the recipe says, and finds another strategy in what was saved."""
-    saves = Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)
+    saves = every_step(tmp_path)
     whole = trained(fit(network()))
     with closing(ModuleLearner(fit(network()))) as learner:
         learner.use(AWAY)
@@ -105,7 +96,7 @@ def test_a_training_saved_after_it_began_goes_on_from_there(tmp_path: Path) -> N
         learner.set_rate = killed  # type: ignore[method-assign]
         with pytest.raises(KilledError):
             train(learner, None, saves)
-    again = Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)
+    again = every_step(tmp_path)
     assert torch.equal(trained(fit(network()), again), whole)
 
 

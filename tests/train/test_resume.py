@@ -4,7 +4,6 @@ seen and passed over.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from fitting import fit_many
+from killed_training import KilledError, killed_at
 from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
@@ -24,10 +24,6 @@ from sixfold.train.stepper import Stepper
 
 X, Y = load_digits(return_X_y=True)
 FITS = [Fit(X[:rows] / 16.0, Y[:rows], "classification", 10, seed=rows) for rows in (90, 75, 96)]
-
-
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
 
 
 def candidate(train: dict[str, Any], **build: Any) -> Candidate:
@@ -55,16 +51,7 @@ def train_until(
     one: Candidate, context: Context, steps: float, monkeypatch: pytest.MonkeyPatch
 ) -> list[Fitted]:
     """Trains the three fits; killed before step number `steps`."""
-    done = itertools.count()
-    plain = Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(done) >= steps:
-            raise KilledError
-        plain(self, closure)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Stepper, "take", take)
+    with killed_at(steps, monkeypatch):
         return list(fit_many([one], FITS, context))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,16 @@ import pytest
 import torch
 from torch import nn
 
+from killed_training import KilledError, every_step, killed_at
 from sixfold.core.errors import RecipeError
 from sixfold.parts.fit import Fit, Setting
 from sixfold.recipe.kinds import FAMILY
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
 from sixfold.train.loop import train
 from sixfold.train.module import ModuleFit, ModuleLearner
 from sixfold.train.spikes import EVERY, LEAST, RECENT, SpikeGuard
-from sixfold.train.stepper import Stepper
 from sixfold.train.stopping import EarlyStopping
-
-
-class KilledError(Exception):
-    """In the place of a signal."""
 
 
 def test_a_spike_is_far_above_the_last_losses() -> None:
@@ -110,20 +104,9 @@ def test_killed_around_a_spike_it_ends_with_the_same_bits(
 ) -> None:
     odd = row_of_step(40)
     whole, _ = told(odd)
-    steps, plain = itertools.count(), Stepper.take
-
-    def take(self: Stepper, closure: Any = None) -> None:
-        if next(steps) == kill:
-            raise KilledError
-        plain(self, closure)
-
-    def saves() -> Checkpoints:
-        return Checkpoints(tmp_path, "key", lambda kind, facts: None, every_s=0.0)
-
-    with monkeypatch.context() as inside, pytest.raises(KilledError):
-        inside.setattr(Stepper, "take", take)
-        train(ModuleLearner(fit(Context(), odd)), saves=saves())
-    ((_, weights),) = train(ModuleLearner(fit(Context(), odd)), saves=saves())
+    with killed_at(kill, monkeypatch), pytest.raises(KilledError):
+        train(ModuleLearner(fit(Context(), odd)), saves=every_step(tmp_path))
+    ((_, weights),) = train(ModuleLearner(fit(Context(), odd)), saves=every_step(tmp_path))
     assert torch.equal(weights, whole)
 
 

@@ -4,7 +4,6 @@ killed and continued alike.
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,16 @@ import pytest
 import torch
 
 from fitting import fit_many
+from killed_training import KilledError, killed_at, saving
 from sixfold.build.candidate import Candidate
 from sixfold.parts.fit import Fit, Fitted, Shape
 from sixfold.recipe.kinds import FAMILY, OPTIMIZER
 from sixfold.recipe.schema import Initialize, Prepare, Train
 from sixfold.runs.context import Context
-from sixfold.runs.saves import Checkpoints
 from sixfold.train.functional import FunctionalProgram
 from sixfold.train.network import Stackable
 from sixfold.train.replicas import ReplicaLearner as original
 from sixfold.train.starting import fill
-from sixfold.train.stepper import Stepper
 
 FOLDS = {
     "equal": ([96, 96, 96], 16, 17),
@@ -198,10 +196,6 @@ def test_folds_with_other_levels_train_as_one(monkeypatch: pytest.MonkeyPatch) -
         assert_equal(fitted, train_all(one, [fit])[0], 1e-5)
 
 
-class KilledError(Exception):
-    """In the place of a signal: nothing after the step is done."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("build", ["residual, waves, dropout", "members, waves, dropout"])
 def test_killed_and_continued_it_ends_with_the_same_bits(
@@ -211,23 +205,11 @@ def test_killed_and_continued_it_ends_with_the_same_bits(
         build, batch_size=16, epochs=20, stop={"patience": 2, "validation": 0.25}, clip=1.0
     )
     fits = [rows(count, seed) for seed, count in enumerate((90, 75, 96))]
-    whole, plain = train_all(one, fits), Stepper.take
+    whole = train_all(one, fits)
 
     def until(steps: float, folder: Path) -> list[Fitted]:
-        done = itertools.count()
-
-        def take(self: Stepper, closure: Any = None) -> None:
-            if next(done) >= steps:
-                raise KilledError
-            plain(self, closure)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Stepper, "take", take)
-            return train_all(
-                one,
-                fits,
-                Context(saves=Checkpoints(folder, "key", lambda kind, facts: None, every_s=0.0)),
-            )
+        with killed_at(steps, monkeypatch):
+            return train_all(one, fits, saving(folder))
 
     for number, kills in enumerate([(1,), (6,), (11, 3, 9)]):
         for kill in kills:
