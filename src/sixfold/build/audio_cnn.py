@@ -80,7 +80,10 @@ class Settings(SoundAugment, ModuleFamily):
         """The spectrogram of the fit's recordings. Raises FitError for other features than the
         samples of one column.
         """
-        remedy = "Drop the other columns (data.drop), or use boosting, which takes statistics of recordings beside other columns."
+        remedy = (
+            "Drop the other columns (data.drop), or use boosting, which takes statistics of "
+            "recordings beside other columns."
+        )
         group = recordings_of(fit, "audio_cnn", remedy)
         return LogMel.of(group.rate, group.stop - group.start, self.bands, self.center)
 
