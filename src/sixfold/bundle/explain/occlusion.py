@@ -17,7 +17,7 @@ import numpy as np
 
 from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.attributions import Floats, places_of
-from sixfold.bundle.explain.explainer import FEWER, ExplainEffort, Explainer
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
 from sixfold.bundle.explain.faithfulness import Faithfulness, JudgedRow
 from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.frontend import Extra, Feeds, RawRows
@@ -276,12 +276,7 @@ class _Cutter:
         most = int(min(left / (columns * max(row_s, 1e-9)), self._effort.rows))
         if most < LEAST:
             least_s = self.rows * (LEAST * columns + len(self._plain)) * row_s
-            raise RowError(
-                "explain",
-                f"at most {seconds:g} s of work",
-                f"about {least_s:.2g} s for {self.rows:,} row{'s' if self.rows > 1 else ''}",
-                FEWER if self.rows > 1 else "Raise the time.",
-            )
+            raise over_time(seconds, least_s, self.rows)
         return most
 
 

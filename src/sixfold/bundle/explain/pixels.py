@@ -12,7 +12,7 @@ import numpy as np
 
 from sixfold.bundle.explain.attributions import Floats, places_of
 from sixfold.bundle.explain.backward import SlopedFeatures
-from sixfold.bundle.explain.explainer import FEWER, ExplainEffort, Explainer
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
 from sixfold.bundle.explain.features import AnswersFeatures, NamedFeatures
 from sixfold.bundle.explain.gradients import Baseline, Integrated
 from sixfold.bundle.explain.integrals import MOMENTS, integrated_slopes
@@ -67,7 +67,7 @@ def pixel_gradients(
         raise RowError("rows", "at least one row", "none", "Give a row.")
     predictions = explainer.predictor.run(feeds)
     places = places_of(explainer.outputs, predictions, output)
-    model = _PixelModel.of(explainer)
+    model = explainer.once(_PixelModel.of)
     images = model.images(feeds)
     model.check_time(images, effort)
     started, records, asked = time.monotonic(), [], 0
@@ -117,12 +117,7 @@ class _PixelModel:
         self.sloped.of_output(0)(images[0].reshape(1, -1))
         least_s = len(images) * len(MOMENTS) * (time.perf_counter() - started)
         if least_s > effort.seconds:
-            raise RowError(
-                "explain",
-                f"at most {effort.seconds:g} s of work",
-                f"about {least_s:.2g} s for {len(images):,} row{'s' if len(images) > 1 else ''}",
-                FEWER if len(images) > 1 else "Raise the time.",
-            )
+            raise over_time(effort.seconds, least_s, len(images))
 
     def integrated(self, image: Floats, output: int, effort: SamplingEffort) -> Integrated:
         """Of one output, from the mean color of the image."""

@@ -9,6 +9,7 @@ Shape letters: L layers, H heads, T tokens.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from sixfold.bundle import onnx_shapes
 from sixfold.bundle.explain.attributions import places_of
 from sixfold.bundle.explain.backward import types_of
-from sixfold.bundle.explain.explainer import Explainer
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
 from sixfold.bundle.explain.occlusion import GraphRuntime
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.graph import CheckedModel, answering
@@ -51,18 +52,23 @@ def rolled_out(attentions_LTT: npt.NDArray[Any]) -> Floats:
 
 
 def rollout_of_rows(
-    explainer: Explainer, rows: RawRows, extra: Extra = "ignore", output: str | None = None
+    explainer: Explainer,
+    rows: RawRows,
+    extra: Extra = "ignore",
+    output: str | None = None,
+    effort: ExplainEffort | None = None,
 ) -> AttentionRollout:
     """Of an encoder of texts, whose answer is made of the mean over its tokens. Raises RowError for rows
-    that do not fit, and for models without attention in their graph.
+    that do not fit, for models without attention in their graph, and for more work than `effort` allows.
     """
-    model = _AttentiveModel.of(explainer)
+    model, effort = explainer.once(_AttentiveModel.of), effort or ExplainEffort()
     feeds = explainer.predictor.front_end.feeds(rows, extra)
     if not len(next(iter(feeds.values()))):
         raise RowError("rows", "at least one row", "none", "Give a row.")
     predictions = explainer.predictor.run(feeds)
     tokens = model.runtime.encoded(feeds, 1)[model.name]
     places = places_of(explainer.outputs, predictions, output)
+    model.check_time(np.array(tokens[:1], dtype=np.float64), len(tokens), effort.seconds)
     records = [
         {
             "output": explainer.outputs[place],
@@ -102,6 +108,14 @@ class _AttentiveModel:
             raise _refused("a network without attention")
         session = graph.session_giving(values, encoders[0].name)
         return cls(cast(GraphRuntime, runtime), encoders[0].name, encoder, session)
+
+    def check_time(self, tokens: Floats, rows: int, most_s: float) -> None:
+        """Raises RowError where so many rows like `tokens` [1, T] would take longer."""
+        started = time.perf_counter()
+        self.piece(tokens)
+        expected_s = rows * (time.perf_counter() - started)
+        if expected_s > most_s:
+            raise over_time(most_s, expected_s, rows)
 
     def piece(self, tokens: Floats) -> dict[str, Any]:
         """The tokens of one text [1, T] with their shares."""

@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.frontend import RawRows
+from sixfold.bundle.explain.explainer import ExplainEffort, over_time
+from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.pieces import MOST_WINDOWS, AudioPieces
+from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.transcription import paths
 from sixfold.bundle.transcription.decoder import TimedWord
@@ -78,6 +80,35 @@ class SpokenChanges:
         }
 
 
+@dataclass(frozen=True)
+class SpokenRows:
+    """One record a row; `asked`: recordings that the model heard for them."""
+
+    records: list[dict[str, Any]]
+    predictions: Predictions
+    asked: int
+
+
+def spoken_rows(
+    predictor: Predictor,
+    runtime: TranscriptionRuntime,
+    rows: RawRows,
+    effort: ExplainEffort,
+    extra: Extra = "ignore",
+) -> SpokenRows:
+    """What the model hears in each. Raises RowError as `spoken`."""
+    feeds = predictor.front_end.feeds(rows, extra)
+    count = len(next(iter(feeds.values())))
+    if not count:
+        raise RowError("rows", "at least one row", "none", "Give a row.")
+    predictions, found = predictor.run(feeds), []
+    for row in range(count):
+        (samples,) = runtime.samples({name: each[row : row + 1] for name, each in feeds.items()})
+        found.append(_of_samples(predictor, runtime, samples, None, effort.seconds / count))
+    asked = sum(each.asked for each in found)
+    return SpokenRows([each.record() for each in found], predictions, asked)
+
+
 def spoken(
     predictor: Predictor,
     runtime: TranscriptionRuntime,
@@ -89,10 +120,19 @@ def spoken(
     model cannot write, for a recording of silence, and for more than `seconds` of work.
     """
     feeds = {name: array[:1] for name, array in predictor.front_end.feeds(row).items()}
-    samples = runtime.samples(feeds)
+    return _of_samples(predictor, runtime, runtime.samples(feeds)[0], text, seconds)
+
+
+def _of_samples(
+    predictor: Predictor,
+    runtime: TranscriptionRuntime,
+    samples: Floats,
+    text: str | None,
+    seconds: float,
+) -> SpokenChanges:
     started = time.perf_counter()
-    logs = runtime.logs_of(samples)
-    windows = runtime.windows(samples[0], _most(seconds, time.perf_counter() - started))
+    logs = runtime.logs_of(samples[None])
+    windows = runtime.windows(samples, _most(seconds, time.perf_counter() - started))
     said = (runtime.decoder.text(logs[0]) if text is None else text).strip(" ")
     symbols = _symbols(runtime, said)
     if not symbols or not windows.count:
@@ -101,9 +141,13 @@ def spoken(
             "the recording", expected, "nothing", remedy if windows.count else "Send another."
         )
     every = runtime.logs_of(windows.features(_kept(windows.count)))
+    heard_s = time.perf_counter() - started
     whole = log_likelihoods(every, symbols)
-    words = []
-    for at, each in enumerate(runtime.decoder.words(logs[0], symbols)):
+    times, words = runtime.decoder.words(logs[0], symbols), []
+    scoring_s = time.perf_counter() - started - heard_s
+    if (expected_s := heard_s + (len(times) + 1) * scoring_s) > seconds:
+        raise over_time(seconds, expected_s)
+    for at, each in enumerate(times):
         others = [word for word in said.split(" ") if word]
         del others[at]
         without = whole - log_likelihoods(every, _symbols(runtime, " ".join(others)))
@@ -136,8 +180,7 @@ def _most(seconds: float, row_s: float) -> int:
     """Windows, by the time that one answer takes. Raises RowError."""
     most = int(min(MOST_WINDOWS, seconds / max(row_s, 1e-9)))
     if most < LEAST:
-        expected = f"about {LEAST * row_s:.2g} s"
-        raise RowError("explain", f"at most {seconds:g} s of work", expected, "Raise the time.")
+        raise over_time(seconds, LEAST * row_s)
     return most
 
 

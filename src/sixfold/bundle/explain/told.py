@@ -5,18 +5,21 @@ both, as records. The same for the command line and for the server.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.faithfulness import Faithfulness
 from sixfold.bundle.explain.occlusion import faithful, not_occluded, occluded, taken
 from sixfold.bundle.explain.pixels import not_pixels, pixel_gradients
 from sixfold.bundle.explain.rollout import rollout_of_rows
-from sixfold.bundle.frontend import Extra, RawRows
+from sixfold.bundle.explain.spoken import spoken_rows
+from sixfold.bundle.frontend import Extra, RawRows, shown
 from sixfold.bundle.predictions import Predictions
+from sixfold.bundle.runtime import Transcribes
 from sixfold.core.errors import RowError
 
 AskedMethod = Literal["auto", "exact", "sampled", "gradients", "occlusion", "rollout"]
+METHODS: Final[tuple[AskedMethod, ...]] = get_args(AskedMethod)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,12 @@ class FaithfulnessTold:
 
 def is_explained(explainer: Explainer) -> bool:
     """Whether anything can be told of its answers."""
-    return explainer.is_possible or not not_occluded(explainer)
+    return explainer.is_possible or has_pieces(explainer)
+
+
+def has_pieces(explainer: Explainer) -> bool:
+    """Whether parts of its texts, images or recordings are told of."""
+    return isinstance(explainer.predictor.runtime, Transcribes) or not not_occluded(explainer)
 
 
 def explanations(
@@ -55,11 +63,16 @@ def explanations(
 ) -> Explanations:
     """`auto`: contributions of the columns where these can be told and there are several, and the
     pieces of texts, images and recordings where there are any. `gradients` of a model of images: its
-    pixels; `rollout` of an encoder of texts: its attention. Raises RowError.
+    pixels; `rollout` of an encoder of texts: its attention. Of a model that writes down what is said:
+    where in the recording. Raises RowError.
     """
-    effort = effort or ExplainEffort()
+    effort, runtime = effort or ExplainEffort(), explainer.predictor.runtime
+    if isinstance(runtime, Transcribes):
+        _check_spoken(method, output)
+        said = spoken_rows(explainer.predictor, runtime.transcriber(), rows, effort, extra)
+        return Explanations(said.records, said.predictions, said.asked)
     if method == "rollout":
-        shares = rollout_of_rows(explainer, rows, extra, output)
+        shares = rollout_of_rows(explainer, rows, extra, output, effort)
         return Explanations(shares.records, shares.predictions, len(shares.records))
     if method == "gradients" and explainer.not_gradients and not not_pixels(explainer):
         of_pixels = pixel_gradients(explainer, rows, effort, extra, output)
@@ -97,6 +110,16 @@ def faithfulness_of(
     half = replace(effort, seconds=effort.seconds / 2)
     found = occluded(explainer, rows, half, plain=method == "occlusion")
     return FaithfulnessTold(faithful(found, half), taken(found))
+
+
+def _check_spoken(method: AskedMethod, output: str | None) -> None:
+    """Raises RowError for what is not asked of a model that writes down what is said."""
+    if method not in ("auto", "occlusion"):
+        expected = "occlusion, of a model that writes down what is said"
+        raise RowError("the method", expected, method, "Leave method out.")
+    if output is not None:
+        expected = "none, of a model that writes down what is said"
+        raise RowError("the output", expected, shown(output), "Leave it out.")
 
 
 def _has_pieces(explainer: Explainer, method: AskedMethod) -> bool:

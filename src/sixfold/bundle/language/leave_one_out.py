@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from sixfold.bundle.explain.explainer import over_time
 from sixfold.bundle.language.answer_text import NEAR
 from sixfold.bundle.language.attention_rollout import TokenShares, shares_of
 from sixfold.bundle.language.model import LanguageRuntime
@@ -78,8 +79,7 @@ def changes(
     a_piece_s = time.perf_counter() - started
     pieces = asked.pieces(int(min(MOST_PIECES, seconds / max(a_piece_s, 1e-9))))
     if len(pieces) < min(LEAST_PIECES, asked.stop - asked.start):
-        expected_s = f"about {LEAST_PIECES * a_piece_s:.1f} s"
-        raise RowError("explain", f"at most {seconds:g} s of work", expected_s, "Raise the time.")
+        raise over_time(seconds, LEAST_PIECES * a_piece_s)
     lost = tuple(whole - _logprob(model, asked.without(piece), told) for piece in pieces)
     nothing = asked.without(range(asked.start, asked.stop))
     return TokenChanges(
