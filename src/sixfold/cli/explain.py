@@ -181,7 +181,7 @@ def _prompt(
     model = runtime.language_model()
     try:
         found: Any = (
-            rollout(model, prompt, answer)
+            rollout(model, prompt, answer, seconds)
             if method == "rollout"
             else changes(model, prompt, answer, seconds)
         )

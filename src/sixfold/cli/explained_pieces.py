@@ -38,6 +38,21 @@ def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
     if plain:
         yield "columns, each against its usual value"
         yield from bars(sorted(plain.items(), key=lambda each: -abs(each[1])))
+    if "faithfulness" in record:
+        yield _judged(record)
+
+
+def _judged(record: Mapping[str, Any]) -> str:
+    """How faithful the explanation is, and what was taken away."""
+    from sixfold.bundle.explain.faithfulness import sentence_of
+    from sixfold.bundle.explain.occlusion import KINDS
+
+    words = [KINDS[told["kind"]] for told in record["pieces"].values()]
+    if record["method"].startswith("integrated gradients"):
+        words = ["pixels"]
+    if record["method"].startswith("attention rollout"):
+        words = ["tokens"]
+    return sentence_of(record["faithfulness"], " and ".join(dict.fromkeys(words)))
 
 
 def _patches(changes: list[list[float]]) -> list[list[float]]:

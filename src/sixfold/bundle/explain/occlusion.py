@@ -214,6 +214,20 @@ def faithful(found: Occlusions, effort: ExplainEffort) -> Faithfulness:
     return faithfulness.measure(_judged(found, time.monotonic() + effort.seconds))
 
 
+def judged_rows(
+    found: Occlusions, end: float, output: str | None = None
+) -> list[dict[str, dict[str, float]]]:
+    """Of every row how faithful its explanation is, as `faithfulness.of_one` tells it; `end`: until when, by the
+    monotonic clock, that may take. Raises RowError for an output that the model does not have.
+    """
+    return [
+        faithfulness.of_one(
+            JudgedRow(found.rows[row], found.changes[row][:, at], at), end - time.monotonic()
+        )
+        for row, at in enumerate(found.places(output))
+    ]
+
+
 def _judged(found: Occlusions, end: float) -> Iterator[JudgedRow]:
     for row, output in enumerate(found.places(None)[: faithfulness.ROWS]):
         if row and time.monotonic() >= end:

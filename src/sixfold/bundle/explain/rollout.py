@@ -17,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle import onnx_shapes
+from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.attributions import places_of
 from sixfold.bundle.explain.backward import types_of
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
+from sixfold.bundle.explain.faithfulness import JudgedRow
 from sixfold.bundle.explain.occlusion import GraphRuntime
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.graph import CheckedModel, answering
@@ -68,18 +70,23 @@ def rollout_of_rows(
     predictions = explainer.predictor.run(feeds)
     tokens = model.runtime.encoded(feeds, 1)[model.name]
     places = places_of(explainer.outputs, predictions, output)
+    end = time.monotonic() + effort.seconds
     model.check_time(np.array(tokens[:1], dtype=np.float64), len(tokens), effort.seconds)
-    records = [
-        {
+    records = []
+    for row, place in zip(np.array(tokens, dtype=np.float64), places, strict=True):
+        piece = model.piece(row[None])
+        shares = np.array([word["change"] for word in piece["words"]])
+        game = _TokenGame(model, explainer.output_name, row)
+        judged = faithfulness.of_one(JudgedRow(game, shares, place), end - time.monotonic())
+        record = {
             "output": explainer.outputs[place],
             "scale": "share of attention",
             "method": HOW,
             "base": 0.0,
             "prediction": 1.0,
-            "pieces": {model.encoder.column: model.piece(row[None])},
+            "pieces": {model.encoder.column: piece},
         }
-        for row, place in zip(np.array(tokens, dtype=np.float64), places, strict=True)
-    ]
+        records.append(record | judged)
     return AttentionRollout(records, predictions)
 
 
@@ -127,6 +134,29 @@ class _AttentiveModel:
         shares = rolled[there].mean(axis=0)[there].tolist() if texts else []
         words = zip(texts, shares, strict=True)
         return {"kind": "text", "words": [{"text": text, "change": share} for text, share in words]}
+
+
+@dataclass(frozen=True)
+class _TokenGame:
+    """The tokens of one text [T], of which some are left out; the others move together."""
+
+    model: _AttentiveModel
+    output: str
+    tokens: Floats
+
+    @property
+    def count(self) -> int:
+        """Tokens that are no padding."""
+        return int(self.model.encoder.there(self.tokens).sum())
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, tokens] → [n, K]."""
+        there = self.model.encoder.there(self.tokens)
+        found, runtime = [], self.model.runtime
+        for row in kept:
+            left = self.model.encoder.padded(self.tokens[there][row])
+            found.append(runtime.answered({self.model.name: left[None]})[self.output][0])
+        return np.array(found, dtype=np.float64)
 
 
 def _refused(found: str) -> RowError:

@@ -15,7 +15,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.explainer import ExplainEffort, over_time
+from sixfold.bundle.explain.faithfulness import JudgedRow
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.pieces import MOST_WINDOWS, AudioPieces
 from sixfold.bundle.predictions import Predictions
@@ -43,7 +45,7 @@ class WordChanges:
 @dataclass(frozen=True)
 class SpokenChanges:
     """Of one recording. `text`: given, or what the model hears; `logprob`, and `silent` without any
-    window, in nats; `changes` [windows].
+    window, in nats; `changes` [windows]; `areas`: how faithful these are, as `faithfulness.of_one` tells it.
     """
 
     column: str
@@ -53,6 +55,7 @@ class SpokenChanges:
     windows: AudioPieces
     changes: tuple[float, ...]
     words: tuple[WordChanges, ...]
+    areas: dict[str, dict[str, float]]
 
     @property
     def asked(self) -> int:
@@ -77,6 +80,7 @@ class SpokenChanges:
             "base": self.silent,
             "prediction": self.logprob,
             "pieces": {self.column: {**self.windows.record(self.changes), "words": words}},
+            **self.areas,
         }
 
 
@@ -152,6 +156,8 @@ def _of_samples(
         del others[at]
         without = whole - log_likelihoods(every, _symbols(runtime, " ".join(others)))
         words.append(WordChanges(each, _changes(without)))
+    judged = JudgedRow(SpokenGame(runtime, windows, symbols), np.array(_changes(whole)), 0)
+    left_s = seconds - (time.perf_counter() - started)
     return SpokenChanges(
         column=predictor.signature.inputs[0].name,
         text=said,
@@ -160,7 +166,27 @@ def _of_samples(
         windows=windows,
         changes=_changes(whole),
         words=tuple(words),
+        areas=faithfulness.of_one(judged, left_s),
     )
+
+
+@dataclass(frozen=True)
+class SpokenGame:
+    """A recording of which windows are silenced; what is answered is the log-probability of a text."""
+
+    runtime: TranscriptionRuntime
+    windows: AudioPieces
+    symbols: Sequence[int]
+
+    @property
+    def count(self) -> int:
+        """Windows."""
+        return self.windows.count
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, windows] → [n, 1]."""
+        heard = self.runtime.logs_of(self.windows.features(kept))
+        return np.asarray(log_likelihoods(heard, self.symbols)[:, None])
 
 
 def _kept(count: int) -> npt.NDArray[np.bool_]:

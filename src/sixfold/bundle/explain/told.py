@@ -4,12 +4,19 @@ both, as records. The same for the command line and for the server.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.faithfulness import Faithfulness
-from sixfold.bundle.explain.occlusion import faithful, not_occluded, occluded, taken
+from sixfold.bundle.explain.occlusion import (
+    faithful,
+    judged_rows,
+    not_occluded,
+    occluded,
+    taken,
+)
 from sixfold.bundle.explain.pixels import not_pixels, pixel_gradients
 from sixfold.bundle.explain.rollout import rollout_of_rows
 from sixfold.bundle.explain.spoken import spoken_rows
@@ -82,15 +89,17 @@ def explanations(
         return Explanations(found.records(output), found.predictions, found.asked)
     columns = method == "auto" and explainer.is_possible and len(explainer.columns) > 1
     half = replace(effort, seconds=effort.seconds / 2) if columns else effort
+    started = time.monotonic()
     pieces = occluded(explainer, rows, half, extra, plain=not columns)
+    judged = judged_rows(pieces, started + half.seconds, output)
     if not columns:
-        return Explanations(pieces.records(output), pieces.predictions, pieces.asked)
+        records = [a | b for a, b in zip(pieces.records(output), judged, strict=True)]
+        return Explanations(records, pieces.predictions, pieces.asked)
     found = explainer.explain(rows, "auto", half, extra)
+    told = zip(found.records(output), pieces.places(output), judged, strict=True)
     records = [
-        {**record, "pieces": pieces.pieces(row, at)}
-        for row, (record, at) in enumerate(
-            zip(found.records(output), pieces.places(output), strict=True)
-        )
+        {**record, "pieces": pieces.pieces(row, at), **areas}
+        for row, (record, at, areas) in enumerate(told)
     ]
     return Explanations(records, found.predictions, found.asked + pieces.asked)
 
