@@ -206,6 +206,7 @@ def test_what_an_answer_depends_on_is_drawn(page: Page, servers: dict[str, str])
     )
     expect(page.locator("#result .words span")).to_have_text(["a ", "night, ", "late"])
     expect(page.locator("#result .heat i")).to_have_count(64)
+    numbers_stand_beside(page, 64)
     page.goto(servers["loud"])
     sound = {"name": "a.wav", "mimeType": "audio/wav", "buffer": loud_recordings.sound(1.0)}
     page.get_by_label("sound").set_input_files(sound)  # type: ignore[arg-type]
@@ -213,6 +214,33 @@ def test_what_an_answer_depends_on_is_drawn(page: Page, servers: dict[str, str])
     expect(page.locator(".timeline")).to_have_count(0)
     page.get_by_label("Show what the answer depends on").check()
     expect(page.locator(".drop .timeline i")).to_have_count(20)
+    numbers_stand_beside(page, 20)
+
+
+def numbers_stand_beside(page: Page, count: int) -> None:
+    """The colors, for those who do not see them: the largest as bars, all in a table, and the picture's own words."""
+    number = re.compile(r"^[+-]\d")
+    expect(page.locator("#result .added em").first).to_have_text(number)
+    expect(page.locator("#result details td").first).to_have_text(number)
+    expect(page.locator("#result details td")).to_have_count(count)
+    expect(page.get_by_role("img").last).to_have_attribute(
+        "aria-label", re.compile(r"most: .* [+-]\d")
+    )
+    expect(page.locator("#result")).to_contain_text("in random order")
+
+
+def test_what_is_said_is_shown_where_it_is_said(page: Page, servers: dict[str, str]) -> None:
+    page.goto(servers["letters"])
+    page.get_by_label("Show what the answer depends on").check()
+    said = {"name": "a.wav", "mimeType": "audio/wav", "buffer": spoken_letters.said("a--  --b")}
+    page.get_by_label("sound").set_input_files(said)  # type: ignore[arg-type]
+    assert answer(page) == "a b"
+    expect(page.locator(".drop .timeline i")).to_have_count(20)
+    expect(page.locator(".drop .timeline b")).to_have_text(["a", "b"])
+    expect(page.locator("#result")).to_contain_text("b, 0.70 to 0.80 s: most from 0.7")
+    numbers_stand_beside(page, 20)
+    page.get_by_label("Show what the answer depends on").uncheck()
+    expect(page.locator(".timeline")).to_have_count(0)
 
 
 def test_what_is_no_image_is_told_as_the_server_tells_it(

@@ -53,6 +53,18 @@ def rolled_out(attentions_LTT: npt.NDArray[Any]) -> Floats:
     return found
 
 
+def has_attention(explainer: Explainer) -> bool:
+    """Whether it is an encoder of one text whose graph has attention; nothing is opened for that."""
+    runtime = explainer.predictor.runtime
+    encoders = list(runtime.encoders) if isinstance(runtime, EncodesInputs) else []
+    if len(encoders) != 1 or len(explainer.columns) != 1 or not explainer.outputs:
+        return False
+    encoder = encoders[0].encoder
+    if not isinstance(encoder, TokenEncoder) or not explainer.has_graph:
+        return False
+    return bool(_attentions(explainer.graph, encoders[0].name, encoder.cells))
+
+
 def rollout_of_rows(
     explainer: Explainer,
     rows: RawRows,

@@ -18,7 +18,7 @@ from sixfold.bundle.explain.occlusion import (
     taken,
 )
 from sixfold.bundle.explain.pixels import not_pixels, pixel_gradients
-from sixfold.bundle.explain.rollout import rollout_of_rows
+from sixfold.bundle.explain.rollout import has_attention, rollout_of_rows
 from sixfold.bundle.explain.spoken import spoken_rows
 from sixfold.bundle.frontend import Extra, RawRows, shown
 from sixfold.bundle.predictions import Predictions
@@ -58,6 +58,18 @@ def is_explained(explainer: Explainer) -> bool:
 def has_pieces(explainer: Explainer) -> bool:
     """Whether parts of its texts, images or recordings are told of."""
     return isinstance(explainer.predictor.runtime, Transcribes) or not not_occluded(explainer)
+
+
+def ways(explainer: Explainer) -> dict[AskedMethod, str]:
+    """By which methods its texts and images are explained, in words; nothing of other models."""
+    if not has_pieces(explainer):
+        return {}
+    found: dict[AskedMethod, str] = {"auto": "leaving pieces out"}
+    if not not_pixels(explainer):
+        found["gradients"] = "gradients of pixels"
+    if explainer.once(has_attention):
+        found["rollout"] = "attention"
+    return found
 
 
 def explanations(
