@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sixfold.bundle import audio
 from sixfold.bundle.pieces import AudioPieces
+from sixfold.bundle.spectrum_pieces import SpectrumPieces
 from sixfold.core.errors import BundleError, DataError, RowError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.audio import AudioInput
@@ -53,6 +54,10 @@ class AudioEncoder:
     def pieces(self, content: bytes, features: npt.NDArray[np.float64], most: int) -> AudioPieces:
         """Windows of time of what the model hears."""
         return AudioPieces.of(features, self.described.rate, most)
+
+    def bands(self, features: npt.NDArray[np.float64], most: int) -> SpectrumPieces:
+        """Bands of frequency in windows of time of what the model hears."""
+        return SpectrumPieces.of(features, self.described.rate, most)
 
     def describe(self) -> str:
         """What every recording becomes."""

@@ -193,6 +193,7 @@ def _explain(kind: str | list[str], *others: Any) -> JsonSchema:
 def _explanation_schema() -> JsonSchema:
     """Of one answer."""
     number, text = {"type": "number"}, {"type": "string"}
+    columns = {"type": "object", "additionalProperties": number}
     properties = {
         "output": {
             **text,
@@ -202,15 +203,17 @@ def _explanation_schema() -> JsonSchema:
         "method": text,
         "base": {**number, "description": "The answer to nothing of the row."},
         "prediction": number,
-        "contributions": {
-            "type": "object",
-            "additionalProperties": number,
-            "description": "Column → what it adds.",
-        },
+        "contributions": {**columns, "description": "Column → what it adds."},
         "pieces": {
             "type": "object",
             "additionalProperties": _piece_schema(),
             "description": "Column → its words, patches, pixels or windows, with what each changes.",
+        },
+        "standard_error": {**columns, "description": "Where contributions are sampled."},
+        "error": {**number, "description": "How far integrated gradients may be off, about."},
+        "faithfulness": {
+            **columns,
+            "description": "Areas below the curves of deletion and insertion of this row, and in random orders.",
         },
     }
     return {
@@ -224,7 +227,8 @@ def _piece_schema() -> JsonSchema:
     """Of one column's value."""
     number, count = {"type": "number"}, {"type": "integer"}
     properties = {
-        "kind": {"enum": ["text", "image", "audio", "value"]},
+        "kind": {"enum": ["text", "image", "audio", "spectrum", "value"]},
+        "bands": {"type": "array", "description": "Of a spectrum: from and to of each, in Hz."},
         "words": {
             "type": "array",
             "items": {"type": "object"},
@@ -239,7 +243,7 @@ def _piece_schema() -> JsonSchema:
         "to": number,
         "changes": {
             "type": "array",
-            "description": "Rows of patches from the top left, or windows in their order.",
+            "description": "Rows of patches from the top left, windows in their order, or those of each band.",
         },
         "change": {**number, "description": "Of a plain value."},
     }

@@ -13,6 +13,7 @@ from sixfold.bundle.explain.faithfulness import Faithfulness
 from sixfold.bundle.explain.occlusion import (
     faithful,
     judged_rows,
+    not_banded,
     not_occluded,
     occluded,
     taken,
@@ -25,7 +26,7 @@ from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.runtime import Transcribes
 from sixfold.core.errors import RowError
 
-AskedMethod = Literal["auto", "exact", "sampled", "gradients", "occlusion", "rollout"]
+AskedMethod = Literal["auto", "exact", "sampled", "gradients", "occlusion", "bands", "rollout"]
 METHODS: Final[tuple[AskedMethod, ...]] = get_args(AskedMethod)
 
 
@@ -67,6 +68,8 @@ def ways(explainer: Explainer) -> dict[AskedMethod, str]:
     found: dict[AskedMethod, str] = {"auto": "leaving pieces out"}
     if not not_pixels(explainer):
         found["gradients"] = "gradients of pixels"
+    if not not_banded(explainer):
+        found["bands"] = "leaving bands of frequency out"
     if explainer.once(has_attention):
         found["rollout"] = "attention"
     return found
@@ -82,7 +85,8 @@ def explanations(
 ) -> Explanations:
     """`auto`: contributions of the columns where these can be told and there are several, and the
     pieces of texts, images and recordings where there are any. `gradients` of a model of images: its
-    pixels; `rollout` of an encoder of texts: its attention. Of a model that writes down what is said:
+    pixels; `rollout` of an encoder of texts: its attention; `bands` of a model of recordings: bands of frequency in
+    windows of time. Of a model that writes down what is said:
     where in the recording. Raises RowError.
     """
     effort, runtime = effort or ExplainEffort(), explainer.predictor.runtime
@@ -96,13 +100,14 @@ def explanations(
     if method == "gradients" and explainer.not_gradients and not not_pixels(explainer):
         of_pixels = pixel_gradients(explainer, rows, effort, extra, output)
         return Explanations(of_pixels.records, of_pixels.predictions, of_pixels.asked)
-    if method != "occlusion" and not _has_pieces(explainer, method):
+    _check_bands(explainer, method)
+    if method not in ("occlusion", "bands") and not _has_pieces(explainer, method):
         found = explainer.explain(rows, method, effort, extra)
         return Explanations(found.records(output), found.predictions, found.asked)
     columns = method == "auto" and explainer.is_possible and len(explainer.columns) > 1
     half = replace(effort, seconds=effort.seconds / 2) if columns else effort
     started = time.monotonic()
-    pieces = occluded(explainer, rows, half, extra, plain=not columns)
+    pieces = occluded(explainer, rows, half, extra, not columns, method == "bands")
     judged = judged_rows(pieces, started + half.seconds, output)
     if not columns:
         records = [a | b for a, b in zip(pieces.records(output), judged, strict=True)]
@@ -126,11 +131,20 @@ def faithfulness_of(
     effort = effort or ExplainEffort()
     if method == "rollout":
         raise RowError("the method", "one that is not rollout", "rollout", "Leave method out.")
-    if method != "occlusion" and not _has_pieces(explainer, method):
+    _check_bands(explainer, method)
+    if method not in ("occlusion", "bands") and not _has_pieces(explainer, method):
         return FaithfulnessTold(explainer.faithfulness(rows, method, effort), "columns")
     half = replace(effort, seconds=effort.seconds / 2)
-    found = occluded(explainer, rows, half, plain=method == "occlusion")
+    plain, by_band = method in ("occlusion", "bands"), method == "bands"
+    found = occluded(explainer, rows, half, plain=plain, by_band=by_band)
     return FaithfulnessTold(faithful(found, half), taken(found))
+
+
+def _check_bands(explainer: Explainer, method: AskedMethod) -> None:
+    """Raises RowError for bands of a model that hears nothing."""
+    if method == "bands" and (reason := not_banded(explainer)):
+        expected = "a model of recordings, of which bands of frequency are left out"
+        raise RowError("the method", expected, reason, "Leave method out.")
 
 
 def _check_spoken(method: AskedMethod, output: str | None) -> None:
