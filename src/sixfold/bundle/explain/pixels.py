@@ -169,7 +169,7 @@ class PixelGame:
     @property
     def count(self) -> int:
         """Pixels."""
-        return self.image.shape[0] * self.image.shape[1]
+        return int(self.image.shape[0] * self.image.shape[1])
 
     def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
         """[n, pixels] → [n, K]."""

@@ -101,7 +101,7 @@ def explanations(
         of_pixels = pixel_gradients(explainer, rows, effort, extra, output)
         return Explanations(of_pixels.records, of_pixels.predictions, of_pixels.asked)
     _check_bands(explainer, method)
-    if method not in ("occlusion", "bands") and not _has_pieces(explainer, method):
+    if method != "occlusion" and method != "bands" and not _has_pieces(explainer, method):
         found = explainer.explain(rows, method, effort, extra)
         return Explanations(found.records(output), found.predictions, found.asked)
     columns = method == "auto" and explainer.is_possible and len(explainer.columns) > 1
@@ -132,7 +132,7 @@ def faithfulness_of(
     if method == "rollout":
         raise RowError("the method", "one that is not rollout", "rollout", "Leave method out.")
     _check_bands(explainer, method)
-    if method not in ("occlusion", "bands") and not _has_pieces(explainer, method):
+    if method != "occlusion" and method != "bands" and not _has_pieces(explainer, method):
         return FaithfulnessTold(explainer.faithfulness(rows, method, effort), "columns")
     half = replace(effort, seconds=effort.seconds / 2)
     plain, by_band = method in ("occlusion", "bands"), method == "bands"
