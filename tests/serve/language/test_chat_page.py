@@ -62,7 +62,7 @@ def test_tokens_that_an_answer_depends_on_are_shown(page: Page, address: str) ->
     page.goto(address)
     page.locator("#tokens").fill("4")
     page.get_by_label("temperature").fill("0")
-    page.get_by_label("Show which tokens").check()
+    page.get_by_label("Show what the answer depends on").check()
     page.get_by_label("Message").fill("Is the sea salty?")
     page.get_by_role("button", name="Send").click()
     why = page.locator(".turn.why")
