@@ -76,11 +76,11 @@ def _bands(told: Mapping[str, Any]) -> Iterator[str]:
     """A line a band, the highest first; the first line says when each window begins."""
     step = (told["to"] - told["from"]) / max(1, len(told["changes"][0]))
     begins = [told["from"] + at * step for at in range(len(told["changes"][0]))]
-    yield f"  {'seconds':>15} " + " ".join(f"{each:>7.3f}" for each in begins)
+    yield f"  {'seconds':>19} " + " ".join(f"{each:>7.3f}" for each in begins)
     pairs = list(zip(told["bands"], told["changes"], strict=True))
     for (low, high), changes in reversed(pairs):
         band = f"{low:,.0f} to {high:,.0f} Hz"
-        yield f"  {band:>15} " + " ".join(f"{value:>+7.3f}" for value in changes)
+        yield f"  {band:>19} " + " ".join(f"{value:>+7.3f}" for value in changes)
 
 
 def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
