@@ -115,6 +115,11 @@ def test_pieces_of_texts_images_and_recordings(tmp_path: Path) -> None:
     (tmp_path / "tone.wav").write_bytes(loud_recordings.sound(0.5))
     text = explained(loud, tmp_path / "tone.wav")
     assert "sound: windows of time of what the model hears" in text
+    assert "Faithfulness: taking windows of time away in this order" in text
+    text = explained(loud, tmp_path / "tone.wav", "--method", "bands")
+    assert "sound: bands of frequency of what the model hears, in windows of time" in text
+    assert "2,722 to 4,000 Hz" in text
+    assert "Faithfulness: taking bands in windows of time away in this order" in text
     found = explained(bright, "--faithfulness", tmp_path / "rows.csv")
     assert found.startswith("Faithfulness over 1 rows: taking words and patches away")
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from sixfold.bundle import audio
 from sixfold.bundle.file_values import refused_rows
 from sixfold.bundle.pieces import AudioPieces
+from sixfold.bundle.spectrum_pieces import SpectrumPieces
 from sixfold.core.errors import BundleError, SystemFault
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.audio import AudioInput
@@ -54,6 +55,10 @@ class AudioEncoder:
     def pieces(self, content: bytes, features: npt.NDArray[np.float64], most: int) -> AudioPieces:
         """Windows of time of what the model hears."""
         return AudioPieces.of(features, self.described.rate, most)
+
+    def bands(self, features: npt.NDArray[np.float64], most: int) -> SpectrumPieces:
+        """Bands of frequency in windows of time of what the model hears."""
+        return SpectrumPieces.of(features, self.described.rate, most)
 
     def describe(self) -> str:
         """What every recording becomes."""

@@ -75,6 +75,14 @@ class LeavesOut(Protocol):
         """At most `most` pieces of a value, of which `encode` made `features` [cells]."""
 
 
+@runtime_checkable
+class LeavesOutBands(Protocol):
+    """Ability of an encoder: of a recording bands of frequency can be left out, in windows of time."""
+
+    def bands(self, features: npt.NDArray[np.float64], most: int) -> ValuePieces:
+        """At most `most` pieces of the samples [cells] that `encode` made."""
+
+
 @dataclass(frozen=True)
 class Shown:
     """How a column is shown to who sends rows. `hint`: what a field takes; `example`: as JSON;

@@ -62,6 +62,12 @@ class TokenEncoder:
         """[cells] which of a row's are no padding."""
         return np.asarray(tokens != self._padding)
 
+    def padded(self, tokens: FloatArray) -> FloatArray:
+        """[cells] of these tokens, at most so many, with padding behind them."""
+        found = np.full(self.cells, self._padding, dtype=np.float64)
+        found[: len(tokens)] = tokens
+        return found
+
     def token_texts(self, tokens: FloatArray) -> list[str]:
         """What each of them stands for."""
         found: list[str] = self._reader.texts(tokens.astype(np.int64).tolist())

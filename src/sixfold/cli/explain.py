@@ -27,12 +27,13 @@ OF_ANSWER = "--answer is of --prompt, or of a recording."
 @click.option("--output", metavar="NAME", help="A class, or a value; left out: the predicted one.")
 @click.option(
     "--method",
-    type=click.Choice(["auto", "exact", "sampled", "gradients", "occlusion", "rollout"]),
+    type=click.Choice(["auto", "exact", "sampled", "gradients", "occlusion", "bands", "rollout"]),
     default="auto",
     show_default=True,
     help="exact: linear models, trees, boosting; sampled: every model of table columns; "
     "gradients: networks of table columns, pixels of an image; "
-    "occlusion: words, patches of images, windows of recordings; rollout: attention, of --prompt and of encoders of texts.",
+    "occlusion: words, patches of images, windows of recordings; bands: of frequency, in windows of recordings; "
+    "rollout: attention, of --prompt and of encoders of texts.",
 )
 @click.option(
     "--rows", type=click.IntRange(1, 1000), default=1, show_default=True, help="Rows of a file."
@@ -181,7 +182,7 @@ def _prompt(
     model = runtime.language_model()
     try:
         found: Any = (
-            rollout(model, prompt, answer)
+            rollout(model, prompt, answer, seconds)
             if method == "rollout"
             else changes(model, prompt, answer, seconds)
         )

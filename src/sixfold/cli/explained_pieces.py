@@ -35,9 +35,29 @@ def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
             yield one_line(f"{name}: windows of time of what the model hears")
             yield from bars(list(_windows(told)))
             yield from _words_said(told)
+        elif told["kind"] == "spectrum":
+            yield one_line(
+                f"{name}: bands of frequency of what the model hears, in windows of time"
+            )
+            yield from _bands(told)
     if plain:
         yield "columns, each against its usual value"
         yield from bars(sorted(plain.items(), key=lambda each: -abs(each[1])))
+    if "faithfulness" in record:
+        yield _judged(record)
+
+
+def _judged(record: Mapping[str, Any]) -> str:
+    """How faithful the explanation is, and what was taken away."""
+    from sixfold.bundle.explain.faithfulness import sentence_of
+    from sixfold.bundle.explain.occlusion import KINDS
+
+    words = [KINDS[told["kind"]] for told in record["pieces"].values()]
+    if record["method"].startswith("integrated gradients"):
+        words = ["pixels"]
+    if record["method"].startswith("attention rollout"):
+        words = ["tokens"]
+    return sentence_of(record["faithfulness"], " and ".join(dict.fromkeys(words)))
 
 
 def _patches(changes: list[list[float]]) -> list[list[float]]:
@@ -50,6 +70,17 @@ def _patches(changes: list[list[float]]) -> list[list[float]]:
         [sum(sum(line[a:b]) for line in changes[top:bottom]) for a, b in pairwise(columns)]
         for top, bottom in pairwise(rows)
     ]
+
+
+def _bands(told: Mapping[str, Any]) -> Iterator[str]:
+    """A line a band, the highest first; the first line says when each window begins."""
+    step = (told["to"] - told["from"]) / max(1, len(told["changes"][0]))
+    begins = [told["from"] + at * step for at in range(len(told["changes"][0]))]
+    yield f"  {'seconds':>19} " + " ".join(f"{each:>7.3f}" for each in begins)
+    pairs = list(zip(told["bands"], told["changes"], strict=True))
+    for (low, high), changes in reversed(pairs):
+        band = f"{low:,.0f} to {high:,.0f} Hz"
+        yield f"  {band:>19} " + " ".join(f"{value:>+7.3f}" for value in changes)
 
 
 def _windows(told: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -15,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 from starlette.types import ASGIApp
 
+from sixfold.bundle.explain.told import METHODS, AskedMethod
 from sixfold.bundle.frontend import (
     Feeds,
     RawRows,
@@ -37,6 +39,9 @@ from sixfold.serve.multipart import FORM, Form
 FORMS = '{"rows": [{column: value}]}, {"columns": {column: [values]}}, or a list of rows'
 JSON_TYPES = ("", "application/json")
 EXPLAIN_KEY: Final = "explain"
+# How a body ends that asks to explain its rows, and how many bytes of the end are looked at.
+EXPLAINED_ROWS: Final = re.compile(rb'\]\s*,\s*"explain"\s*:\s*[^\s{}\[\],]+\s*\}\s*\Z')
+LONGEST_END: Final = 256
 CHUNKED: Final = 1 << 20  # bytes looked at in one go
 CHUNK: Final = 512  # rows of a large body, and of a large answer, that are objects of Python's at the same time
 FEW_VALUES: Final = 100_000  # values of a large body that are never too many
@@ -74,19 +79,19 @@ class Reader:
             return self._counted(*_asked(read_json(content)))
         return self._counted(parse(content, kind, self._separator, self._fields, self._columns))
 
-    def _form_asks(self, columns: dict[str, list[Any]]) -> bool:
-        """Whether answers are to be explained: a field `explain` of a form, which is taken out, where
-        no column has this name. Raises RowError.
+    def _form_asks(self, columns: dict[str, list[Any]]) -> AskedMethod | None:
+        """By which method answers are to be explained: a field `explain` of a form, which is taken out,
+        where no column has this name. Raises RowError.
         """
         if EXPLAIN_KEY in self._names or EXPLAIN_KEY not in columns:
-            return False
+            return None
         given = columns.pop(EXPLAIN_KEY)
         text = given[0].decode("latin-1") if isinstance(given[0], bytes) else str(given[0])
-        if len(given) > 1 or text not in ("true", "false"):
-            raise RowError(EXPLAIN_KEY, "true or false, once", shown(text), "Send true.")
-        return text == "true"
+        if len(given) > 1:
+            raise RowError(EXPLAIN_KEY, "one value", f"{len(given):,}", "Send it once.")
+        return _method({"true": True, "false": False}.get(text, text))
 
-    def _counted(self, rows: RawRows, explain: bool = False) -> Question:
+    def _counted(self, rows: RawRows, explain: AskedMethod | None = None) -> Question:
         number = count(rows)
         check_count(number, self._max_rows)
         return Question(rows, number, answer, explain=explain)
@@ -96,11 +101,10 @@ class Reader:
             question = self._in_chunks(self._csv(content))
         elif kind not in JSON_TYPES:
             raise _no_such_type(kind)
-        elif (rows := JsonRows(content, _scan, self._longest_row)).is_list:
+        elif (rows := self._listed(content)) is not None:
             question = self._in_chunks(rows)
             rows.close()
         else:
-            rows.close()
             check_values(content, self._max_rows, self._columns)
             text = _text(content)
             _drop(
@@ -109,6 +113,16 @@ class Reader:
             return self._counted(*_asked(_json_of(text)))
         _drop(content)
         return question
+
+    def _listed(self, content: bytes | bytearray) -> JsonRows | None:
+        """Rows that can be read one after the other; None of columns, and of what is to be explained."""
+        if EXPLAINED_ROWS.search(content[-LONGEST_END:]):
+            return None
+        rows = JsonRows(content, _scan, self._longest_row)
+        if rows.is_list:
+            return rows
+        rows.close()
+        return None
 
     def _csv(self, content: bytes | bytearray) -> Iterator[dict[str, str]]:
         text = io.TextIOWrapper(io.BufferedReader(_Content(content)), "utf-8", newline="")
@@ -256,14 +270,23 @@ def check_count(rows: int, most: int, found: str = "") -> None:
         )
 
 
-def _asked(value: Any) -> tuple[RawRows, bool]:
-    """Rows, and whether their answers are to be explained. Raises RowError."""
+def _asked(value: Any) -> tuple[RawRows, AskedMethod | None]:
+    """Rows, and by which method their answers are to be explained. Raises RowError."""
     if not isinstance(value, dict) or EXPLAIN_KEY not in value:
-        return _rows_of(value), False
-    explain = value.pop(EXPLAIN_KEY)
-    if not isinstance(explain, bool):
-        raise RowError("explain", "true or false", shown(explain), "Send true.")
+        return _rows_of(value), None
+    explain = _method(value.pop(EXPLAIN_KEY))
     return _rows_of(value), explain
+
+
+def _method(value: Any) -> AskedMethod | None:
+    """Of `explain` in a body; true is `auto`, false none. Raises RowError."""
+    if isinstance(value, bool):
+        return "auto" if value else None
+    found = next((method for method in METHODS if method == value), None)
+    if found is None:
+        expected = f"true or false, or one of {', '.join(METHODS)}"
+        raise RowError(EXPLAIN_KEY, expected, shown(value), "Send true.")
+    return found
 
 
 def _rows_of(value: Any) -> RawRows:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sixfold.bundle.explain.explainer import ExplainEffort
-from sixfold.bundle.explain.told import explanations
+from sixfold.bundle.explain.told import AskedMethod, explanations
 from sixfold.bundle.frontend import Feeds, RawRows
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.predictions import Predictions
@@ -27,30 +27,34 @@ from sixfold.serve.errors import (
     json_response,
     to_json,
 )
-from sixfold.serve.limits import LARGE_BODY, SMALL_BODY, Gate, Headers, timed
+from sixfold.serve.limits import (
+    EXPLAIN_ROWS,
+    EXPLAIN_S,
+    LARGE_BODY,
+    SMALL_BODY,
+    Gate,
+    Headers,
+    timed,
+)
 from sixfold.serve.metrics import TOGETHER, Metrics
 from sixfold.serve.openapi import example_row
 
 WARM_RUNS: Final = 10
 WARM_S: Final = 0.1
 MOST_DECODED: Final = 200_000_000  # pixels and samples of all files of a request, by their headers: sixteen photographs; guessed
-# Of a request that is explained: seconds of one thread, about, and rows that the model answers for
-# each of its rows.
-EXPLAIN_S: Final = 2.0
-EXPLAIN_ROWS: Final = 20_000
 
 
 class Question(NamedTuple):
     """What a body asks for: rows, their number, and the form of the answer. `feeds`: the rows of a
-    large body, read already. `explain`: whether the attributions of each row's answer are asked,
-    too.
+    large body, read already. `explain`: by which method each row's answer is explained, too; None: it is
+    not.
     """
 
     rows: RawRows
     number: int
     answer: Callable[[Predictions], ASGIApp]
     feeds: Feeds | None = None
-    explain: bool = False
+    explain: AskedMethod | None = None
 
 
 Read = Callable[[bytes | bytearray, Headers], Question]
@@ -144,11 +148,15 @@ class Inference:
 
     def _explained(self, question: Question) -> tuple[ASGIApp, Predictions]:
         """Answers with their attributions, within EXPLAIN_S."""
-        predictor, rows = self.server.bundle.predictor, question.rows
+        predictor, rows, method = (
+            self.server.bundle.predictor,
+            question.rows,
+            question.explain or "auto",
+        )
         if self._has_files:
             _check_decoded(predictor.decoded_values(predictor.front_end.feeds(rows, "refuse")))
         effort = ExplainEffort(EXPLAIN_S, EXPLAIN_ROWS)
-        found = explanations(self.server.bundle.explainer, rows, effort=effort, extra="refuse")
+        found = explanations(self.server.bundle.explainer, rows, method, effort, "refuse")
         content = {"predictions": found.predictions.records(), "explanations": found.records}
         return JsonAnswer(to_json(content).encode()), found.predictions
 

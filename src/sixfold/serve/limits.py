@@ -27,6 +27,10 @@ SAMPLED: Final = 8  # of so many runs in the loop one is timed: asking for a thr
 LAST: Final = (
     0.125  # weight of the last work in the mean that tells how long the next one will take; guessed
 )
+# Of a request that is explained: seconds of one thread, about, and rows that the model answers for
+# each of its rows.
+EXPLAIN_S: Final = 2.0
+EXPLAIN_ROWS: Final = 20_000
 
 T = TypeVar("T")
 Headers = Mapping[bytes, bytes]  # lower-case names

@@ -8,11 +8,13 @@ import datetime as dt
 from typing import Any
 
 import sixfold
+from sixfold.bundle.explain.told import METHODS
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import reader_of
 from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.serving import Serve
 from sixfold.recipe.signature import Input, Signature
+from sixfold.serve.limits import EXPLAIN_S
 from sixfold.serve.multipart import FORM
 from sixfold.serve.recommend_request import DEFAULT, KEYS
 from sixfold.serve.tensors import DATATYPES
@@ -22,7 +24,8 @@ from sixfold.serve.transcription_request import PATH as TRANSCRIBE
 JsonSchema = dict[str, Any]
 EXPLAINED = (
     "Answer with `explanations`, too: how much every column adds to each answer, and which words, "
-    "patches of an image or windows of a recording change it."
+    "patches of an image or windows of a recording change it. true, or by which method, as `sixfold explain` "
+    f"has it. What would take more than {EXPLAIN_S:g} s is refused (422), with how long it would take."
 )
 ERROR_STATUSES = {
     "400": "The body cannot be read.",
@@ -92,6 +95,7 @@ def document(bundle: Bundle, settings: Serve) -> dict[str, Any]:
             "schemas": {
                 "Row": row_schema(signature),
                 "Error": _error_schema(),
+                "Explanation": _explanation_schema(),
                 "Signature": Signature.model_json_schema(
                     ref_template="#/components/schemas/Signature/$defs/{model}"
                 ),
@@ -139,7 +143,7 @@ def form_schema(signature: Signature) -> JsonSchema:
         if column.type not in PLAIN_KINDS and reader_of(column.type).in_files:
             field = {"type": "string", "format": "binary", "description": "A file."}
         properties[column.name] = {"type": "array", "items": field, "minItems": 1}
-    properties.setdefault("explain", {"type": "boolean", "description": EXPLAINED})
+    properties.setdefault("explain", _explain("string", "true", "false"))
     return {
         "type": "object",
         "required": [column.name for column in signature.inputs],
@@ -156,10 +160,7 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
         "maxItems": settings.max_rows,
     }
     columns = {"type": "object", "additionalProperties": {"type": "array"}}
-    explain = {
-        "type": "boolean",
-        "description": EXPLAINED,
-    }
+    explain = _explain(["boolean", "string"], True, False)
     forms = [
         {
             "type": "object",
@@ -181,7 +182,85 @@ def _predict(signature: Signature, settings: Serve) -> dict[str, Any]:
                 FORM: {"schema": form_schema(signature)},
             },
         },
-        "responses": {"200": {"description": "One answer a row, in order."}} | _errors(),
+        "responses": {"200": _answers()} | _errors(),
+    }
+
+
+def _explain(kind: str | list[str], *others: Any) -> JsonSchema:
+    return {"type": kind, "enum": [*others, *METHODS], "description": EXPLAINED}
+
+
+def _explanation_schema() -> JsonSchema:
+    """Of one answer."""
+    number, text = {"type": "number"}, {"type": "string"}
+    columns = {"type": "object", "additionalProperties": number}
+    properties = {
+        "output": {
+            **text,
+            "description": "What is explained: a class, a value, the text that is heard.",
+        },
+        "scale": {**text, "description": "The unit of base and prediction."},
+        "method": text,
+        "base": {**number, "description": "The answer to nothing of the row."},
+        "prediction": number,
+        "contributions": {**columns, "description": "Column → what it adds."},
+        "pieces": {
+            "type": "object",
+            "additionalProperties": _piece_schema(),
+            "description": "Column → its words, patches, pixels or windows, with what each changes.",
+        },
+        "standard_error": {**columns, "description": "Where contributions are sampled."},
+        "error": {**number, "description": "How far integrated gradients may be off, about."},
+        "faithfulness": {
+            **columns,
+            "description": "Areas below the curves of deletion and insertion of this row, and in random orders.",
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["output", "base", "prediction"],
+        "properties": properties,
+    }
+
+
+def _piece_schema() -> JsonSchema:
+    """Of one column's value."""
+    number, count = {"type": "number"}, {"type": "integer"}
+    properties = {
+        "kind": {"enum": ["text", "image", "audio", "spectrum", "value"]},
+        "bands": {"type": "array", "description": "Of a spectrum: from and to of each, in Hz."},
+        "words": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Of a text: text and change of each; of speech: word, start, end (seconds), changes.",
+        },
+        "height": {**count, "description": "Of an image: pixels that the model sees."},
+        "width": count,
+        "from": {
+            **number,
+            "description": "Of a recording: seconds, where the first window begins.",
+        },
+        "to": number,
+        "changes": {
+            "type": "array",
+            "description": "Rows of patches from the top left, windows in their order, or those of each band.",
+        },
+        "change": {**number, "description": "Of a plain value."},
+    }
+    return {"type": "object", "required": ["kind"], "properties": properties}
+
+
+def _answers() -> JsonSchema:
+    """200 of /predict."""
+    listed: JsonSchema = {
+        "predictions": {"type": "array", "items": {"type": "object"}},
+        "explanations": {"type": "array", "items": _schema("Explanation")},
+    }
+    schema = {"type": "object", "required": ["predictions"], "properties": listed}
+    content = {"application/json": {"schema": schema}}
+    return {
+        "description": "One answer a row, in order; with `explain`, one explanation a row, too.",
+        "content": content,
     }
 
 

@@ -11,8 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sixfold.bundle.audio_inputs import AudioEncoder
-from sixfold.bundle.explain.occlusion import not_occluded
-from sixfold.bundle.explain.told import is_explained
+from sixfold.bundle.explain.told import has_pieces, is_explained, ways
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import Shown, reader_of
 from sixfold.bundle.runtime import EncodesInputs, Transcribes
@@ -71,7 +70,8 @@ def try_page(bundle: Bundle, settings: Serve) -> str:
         most_bytes=size_bytes(settings.max_body),
         command=_command(bundle.signature),
         explains=is_explained(bundle.explainer),
-        has_pieces=not not_occluded(bundle.explainer),
+        has_pieces=has_pieces(bundle.explainer),
+        ways=ways(bundle.explainer),
     )
 
 

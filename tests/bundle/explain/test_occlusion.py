@@ -19,9 +19,11 @@ import tiny_bundle
 import tiny_sounds
 from sixfold.bundle.audio import recorded
 from sixfold.bundle.explain.explainer import ExplainEffort
+from sixfold.bundle.explain.faithfulness import JudgedRow, of_one
 from sixfold.bundle.explain.occlusion import not_occluded, occluded
 from sixfold.bundle.explain.told import explanations, faithfulness_of, is_explained
 from sixfold.bundle.load import Bundle, load
+from sixfold.bundle.spectrum_pieces import SpectrumPieces
 from sixfold.core.errors import RowError
 
 PIXELS = np.arange(0, 256, 16).reshape(4, 4)
@@ -108,6 +110,78 @@ def test_order_of_pieces_is_better_than_chance(bright: Bundle, loud: Bundle) -> 
         assert area["deletion"] > area["random_deletion"]
         assert area["insertion"] < area["random_insertion"]
         assert f"taking {what} away" in told.sentence()
+
+
+def test_each_explanation_is_judged_against_random_orders(bright: Bundle, loud: Bundle) -> None:
+    """Of the model of texts and images one word counts, of the one of recordings the loud half."""
+    gray = {
+        "photo": bright_images.photo(120),
+        "weight": 1.0,
+        "note": "late on a cold night by the sea",
+    }
+    for bundle, row, method in (
+        (bright, gray, "auto"),
+        (bright, shot(), "auto"),
+        (loud, {"sound": sound()}, "auto"),
+        (loud, {"sound": chirp()}, "bands"),
+    ):
+        (record,) = explanations(bundle.explainer, [row], method).records
+        area = record["faithfulness"]
+        assert set(area) == {"deletion", "insertion", "random_deletion", "random_insertion"}
+        assert area["deletion"] > area["random_deletion"] + 0.1
+        assert area["insertion"] < area["random_insertion"] - 0.1
+        again = explanations(bundle.explainer, [row], method).records
+        assert again == [record]  # the random orders are seeded
+
+
+def test_an_explanation_that_cannot_be_judged_is_not(bright: Bundle) -> None:
+    found = occluded(bright.explainer, [shot()], plain=False)
+    judged = JudgedRow(found.rows[0], found.changes[0][:, 0], 0)
+    assert "faithfulness" in of_one(judged, 60.0)
+    assert of_one(judged, 0.0) == {}  # it would take longer
+    flat = occluded(bright.explainer, [{**shot(""), "photo": bright_images.photo(90)}], plain=False)
+    assert of_one(JudgedRow(flat.rows[0], flat.changes[0][:, 0], 0), 60.0) == {}  # nothing moves it
+
+
+def chirp() -> bytes:
+    """A low tone that is quiet, then a high one that is loud."""
+    low, high = (tiny_sounds.tone(hz, 0.05, 8_000) for hz in (200, 2_500))
+    return tiny_sounds.wav(np.concatenate([0.1 * low, high]), 8_000)
+
+
+def test_bands_of_frequency_in_windows_of_time(loud: Bundle, bright: Bundle) -> None:
+    (record,) = explanations(loud.explainer, [{"sound": chirp()}], "bands", output="loud").records
+    told = record["pieces"]["sound"]
+    changes = np.array(told["changes"])
+    assert changes.shape == (6, 10)
+    assert told["bands"][0][0] == 0.0
+    assert told["bands"][-1][1] == pytest.approx(4_000.0)
+    (at,) = [n for n, (low, high) in enumerate(told["bands"]) if low <= 2_500 < high]
+    others = np.delete(changes, at, axis=0)
+    assert changes[at, 6:9].min() > 3 * np.abs(others[:, 6:9]).max()
+    assert np.abs(changes[:, :4]).max() < changes[at, 6:9].min() / 10
+    assert "which a filter takes out of the samples" in record["method"]
+    with pytest.raises(RowError, match="a model without recordings"):
+        explanations(bright.explainer, [shot()], "bands")
+
+
+@pytest.mark.parametrize("most", [9, 20, 1_000])
+def test_all_bands_together_are_the_recording(most: int) -> None:
+    rng = np.random.default_rng(0)
+    samples = np.concatenate([np.zeros(100), rng.integers(-9_000, 9_000, 1_501), np.zeros(7)])
+    pieces = SpectrumPieces.of(samples, 8_000, most)
+    assert 9 <= pieces.count <= min(most, 60)
+    np.testing.assert_allclose(pieces.shares.sum(axis=0), 1.0)
+    kept = np.ones((3, pieces.count), dtype=np.bool_)
+    kept[1] = False
+    kept[2, 0] = False
+    found = pieces.features(kept)
+    np.testing.assert_array_equal(found[0], samples)
+    np.testing.assert_array_equal(found[1], 0.0)
+    assert 0 < np.abs(found[2] - samples).max() <= 9_000
+    silence = SpectrumPieces.of(np.zeros(50), 8_000, most)
+    assert (silence.count, silence.record([])["changes"][0]) == (0, [])
+    np.testing.assert_array_equal(silence.features(np.ones((2, 0), dtype=np.bool_)), 0.0)
 
 
 def test_a_missing_text_has_no_pieces_and_rows_may_differ(bright: Bundle) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import torch
@@ -29,6 +32,8 @@ from sixfold.parts.packed import packed
 from sixfold.parts.raw_inputs import RawInputs
 from sixfold.prepare.image_block import image_input
 from sixfold.recipe.signature import Input, Output, Signature
+from sixfold.serve.app import create
+from sixfold.serve.pages import try_page
 
 HEIGHT, WIDTH = 6, 10
 CLASSES = ("cat", "dog", "eel")
@@ -69,6 +74,61 @@ def explainer(whole: bool = False) -> Explainer:
     g.output("probability", p, TensorProto.DOUBLE, ["rows", 3])
     content = packed(g.model())
     return Explainer(onnx_predictor(content, SIGNATURE), {MODEL: content}, "here")
+
+
+def spotted() -> Explainer:
+    """Of a model that looks at six pixels."""
+    g = Graph()
+    pixels = RawInputs(g, [], set()).encoded(
+        "image", image_input("photo", ImageShape(HEIGHT, WIDTH, 3))
+    )
+    weights = np.zeros((HEIGHT, WIDTH, 3, 1))
+    weights[1:3, 4:7] = 1 / (18 * 64)
+    score = g.op("MatMul", pixels, g.constant(weights.reshape(-1, 1)))
+    p = g.op("Sigmoid", g.op("Sub", score, g.constant(np.array([[2.0]]))))
+    three = g.concat(
+        [
+            p,
+            g.op("Mul", p, g.constant(np.array([[0.0]]))),
+            g.op("Sub", g.constant(np.ones((1, 1))), p),
+        ]
+    )
+    names = g.constant(np.array(CLASSES, dtype=object))
+    label = g.op("Gather", names, g.op("ArgMax", three, axis=1, keepdims=1))
+    g.output("label", label, TensorProto.STRING, ["rows", 1])
+    g.output("probability", three, TensorProto.DOUBLE, ["rows", 3])
+    content = packed(g.model())
+    return Explainer(onnx_predictor(content, SIGNATURE), {MODEL: content}, "here")
+
+
+def test_pixels_over_http(tmp_path: Path) -> None:
+    """In a form, and as the library tells them."""
+    one = spotted()
+    bundle = replace(
+        load(bright_images.make(tmp_path / "bundle")),
+        signature=SIGNATURE,
+        predictor=one.predictor,
+        explainer=one,
+    )
+    app = create(bundle, bundle.recipe.serve)
+
+    async def ask() -> httpx.Response:
+        asked = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+        async with asked as client:
+            form = {
+                "data": {"explain": "gradients"},
+                "files": {"photo": ("a.png", photo()["photo"])},
+            }
+            return await client.post("/predict", **form)  # type: ignore[arg-type]
+
+    (found,) = asyncio.run(ask()).json()["explanations"]
+    (told,) = explanations(one, [photo()], "gradients").records
+    assert found["pieces"] == told["pieces"]
+    areas = told["faithfulness"]
+    assert areas["deletion"] > areas["random_deletion"] + 0.1
+    assert areas["insertion"] < areas["random_insertion"] - 0.1
+    page = try_page(bundle, bundle.recipe.serve)
+    assert '<option value="gradients">gradients of pixels</option>' in page
 
 
 def twin(pixels: torch.Tensor) -> torch.Tensor:

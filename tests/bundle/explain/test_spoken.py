@@ -13,7 +13,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import spoken_letters
 
+from sixfold.bundle.explain.explainer import ExplainEffort
 from sixfold.bundle.explain.spoken import SpokenChanges, spoken
+from sixfold.bundle.explain.told import explanations
 from sixfold.bundle.load import Bundle, load
 from sixfold.bundle.transcription.likelihood import log_likelihoods
 from sixfold.bundle.transcription.paths import log_probabilities
@@ -67,6 +69,23 @@ def test_the_windows_of_a_word_are_what_it_depends_on(letters: Bundle) -> None:
     without = told(letters, "---  --b", "a b")
     assert without.logprob < found.logprob
     assert found.asked == 23
+
+
+def test_windows_of_what_is_said_are_better_than_chance(letters: Bundle) -> None:
+    found = explanations(letters.explainer, [{"sound": spoken_letters.said("a--  --b")}])
+    area = found.records[0]["faithfulness"]
+    assert area["deletion"] > area["random_deletion"] + 0.1
+    assert area["insertion"] < area["random_insertion"] - 0.1
+    assert found.records == [told(letters, "a--  --b").record()]
+    assert found.predictions.outputs["text"].tolist() == ["a b"]
+    row = [{"sound": spoken_letters.said("ab------")}]
+    for options, message in (
+        ({"method": "gradients"}, "occlusion, of a model that writes down what is said"),
+        ({"output": "a"}, "none, of a model that writes down what is said"),
+        ({"effort": ExplainEffort(1e-9)}, "at most 1e-09 s of work"),
+    ):
+        with pytest.raises(RowError, match=message):
+            explanations(letters.explainer, row, **options)
 
 
 def test_words_of_pieces_are_those_that_pieces_spell(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,19 @@ def test_a_chat_goes_on(page: Page, address: str) -> None:
     assert "curl" in page.locator("#command").inner_text()
     page.get_by_role("button", name="Start anew").click()
     expect(page.locator(".turn")).to_have_count(0)
+
+
+def test_tokens_that_an_answer_depends_on_are_shown(page: Page, address: str) -> None:
+    page.goto(address)
+    page.locator("#tokens").fill("4")
+    page.get_by_label("temperature").fill("0")
+    page.get_by_label("Show what the answer depends on").check()
+    page.get_by_label("Message").fill("Is the sea salty?")
+    page.get_by_role("button", name="Send").click()
+    why = page.locator(".turn.why")
+    expect(why.locator(".words")).to_have_text("Is the sea salty?")
+    expect(why.locator(".added em").first).to_have_text(re.compile(r"^[+-]\d"))
+    expect(why).to_contain_text("its log-probability is -")
 
 
 def test_what_is_refused_is_shown(page: Page, address: str) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 import openai
 import pytest
+from click.testing import CliRunner
 
 import language_bundles
+from sixfold.cli import group
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from server_process import HEAVY, Server
@@ -26,13 +28,18 @@ CHAT: list[Any] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "What does import do?"},
 ]
+AREAS = {"deletion", "insertion", "random_deletion", "random_insertion"}
 GREEDY: dict[str, Any] = {"model": MODEL, "temperature": 0}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("served") / "bundle"
-    bundle = language_bundles.bundle(folder, max_position_embeddings=1024)
+    return language_bundles.bundle(folder, max_position_embeddings=1024)
+
+
+@pytest.fixture(scope="module")
+def server(bundle: Path) -> Iterator[Server]:
     running = Server(bundle, without=(*HEAVY, "transformers", "safetensors", "gguf"))
     yield running
     told = running.stop()[
@@ -215,6 +222,53 @@ def test_echo(client: openai.OpenAI) -> None:
     assert silent.usage and silent.usage.completion_tokens == 0
     streamed = client.completions.create(**options, max_tokens=3, stream=True)
     assert "".join(chunk.choices[0].text for chunk in streamed) == first.choices[0].text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [True, "rollout"])
+def test_an_answer_is_explained_as_on_the_command_line(
+    bundle: Path, client: openai.OpenAI, method: Any
+) -> None:
+    """The most probable sixteen tokens are what it explains where no answer is given."""
+    text = "What does import do?"
+    options: dict[str, Any] = {"max_tokens": 16, "extra_body": {"explain": method}}
+    answer = chat(client, messages=[{"role": "user", "content": text}], **options)
+    found = answer.model_extra["explanation"]
+    choice = ("--method", "rollout") if method == "rollout" else ()
+    asked = ("explain", str(bundle), "--prompt", text, "--json", *choice)
+    told = json.loads(CliRunner().invoke(group, asked).stdout)
+    assert set(found) - {"faithfulness"} == set(told) - {"faithfulness"}
+    assert (found["answer"], found["method"]) == (told["answer"], told["method"])
+    key = "share" if method == "rollout" else "change"
+    assert [each["text"] for each in found["tokens"]] == [each["text"] for each in told["tokens"]]
+    expected = [each[key] for each in told["tokens"]]
+    assert [each[key] for each in found["tokens"]] == pytest.approx(expected, abs=1e-4)
+    assert set(told["faithfulness"]) == AREAS
+    continued = client.completions.create(
+        **GREEDY, prompt=text, max_tokens=3, extra_body={"explain": method}
+    )
+    (extra,) = (continued.model_extra or {}).values()
+    assert "".join(each["text"] for each in extra["tokens"]).strip() == text
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"stream": True}, "stream: false"),
+        ({"n": 2}, "one answer"),
+        (
+            {"messages": [*CHAT, {"role": "assistant", "content": "It"}]},
+            "a last message of the user's",
+        ),
+        ({"extra_body": {"explain": "exact"}}, "one of auto, occlusion, rollout"),
+    ],
+)
+def test_what_is_not_explained_is_refused(
+    client: openai.OpenAI, options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=expected) as caught:
+        chat(client, **{"extra_body": {"explain": True}, **options})
+    assert caught.value.param == "explain"
 
 
 TOOL = {

@@ -53,6 +53,7 @@ def test_what_does_not_go_along() -> None:
         b'{"rows": [{"a": 1}]',
         b'[{"a": 1}]}',
         b'{"columns": {"a": [1]}}',
+        b'{"rows": [{"a": 1}], "explain": true}',
         b"[]",
         b'[{"a": "\xff"}]',
         b"[" + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"]",

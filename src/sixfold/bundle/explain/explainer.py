@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,8 @@ APART: Final = 1e-3  # of an answer: what the sum may be from it, which the roun
 SAMPLED: Final = "Leave method out, or choose sampled."
 CHECKED: Final = 8  # stored rows whose attributions are added up before a bundle is written
 FEWER: Final = "Ask for fewer rows at once."
+MORE_TIME: Final = "Give it more time: sixfold explain takes --seconds."
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,16 @@ class ExplainEffort:
     seed: int = 0
 
 
+def over_time(most_s: float, expected_s: float, rows: int = 1) -> RowError:
+    """Explaining would take `expected_s`, about, of which `most_s` are allowed."""
+    return RowError(
+        "explain",
+        f"at most {most_s:g} s of work",
+        f"about {expected_s:.2g} s for {rows:,} row{'s' if rows > 1 else ''}",
+        FEWER if rows > 1 else MORE_TIME,
+    )
+
+
 class Explainer:
     """Of one bundle; `files`: those of its files that it needs, as they were checked. What it takes
     is made when it is first asked. Calls may come from several threads at once.
@@ -65,6 +77,7 @@ class Explainer:
         content = files.get(EXPLAIN)
         self.stored = Stored() if content is None else stored_file.read(content, where)
         self._lock = threading.RLock()
+        self._made: dict[Callable[[Explainer], Any], Any] = {}
         signature = predictor.signature
         self.columns = tuple(column.name for column in signature.inputs)
         places: dict[str, int] = {}
@@ -77,6 +90,13 @@ class Explainer:
         if source.max(initial=-1) >= len(self.columns):
             raise BundleError(where, "features of the signature's columns", "of others", AGAIN)
         self._output = next((o for o in signature.outputs if o.name not in NAMED), None)
+
+    def once(self, make: Callable[[Explainer], T]) -> T:
+        """What `make` gives, which is made when it is first asked for. Raises what it raises."""
+        with self._lock:
+            if make not in self._made:
+                self._made[make] = make(self)
+            return cast(T, self._made[make])
 
     @property
     def not_exact(self) -> str:
@@ -208,7 +228,7 @@ class Explainer:
         a_row_s = faithfulness.answered(len(self.columns)) * self.row_s
         rows = int(min(len(found), effort.seconds / max(a_row_s, 1e-9)))
         if rows < 1:
-            raise self._too_much(1, a_row_s, effort)
+            raise over_time(effort.seconds, a_row_s)
         feeds = dict(found.predictions.feeds)
         return faithfulness.measure(faithfulness.table_rows(self.players, feeds, found, rows))
 
@@ -217,7 +237,7 @@ class Explainer:
         rows = len(next(iter(feeds.values())))
         expected_s = rows * self._sum.row_s
         if expected_s > effort.seconds:
-            raise self._too_much(rows, expected_s, effort)
+            raise over_time(effort.seconds, expected_s, rows)
         link = self.stored.link
         found = of_classes(link, self._sum.additions(self._features(feeds), len(self.columns)))
         predictions = self.predictor.run(feeds)
@@ -240,7 +260,7 @@ class Explainer:
         rows, players = len(next(iter(feeds.values()))), self.players
         least_s = rows * LEAST_PAIRS * 2 * len(self.columns) * self.row_s
         if least_s > effort.seconds:
-            raise self._too_much(rows, least_s, effort)
+            raise over_time(effort.seconds, least_s, rows)
         started, found = time.monotonic(), []
         for row in range(rows):
             one = {name: array[row : row + 1] for name, array in feeds.items()}
@@ -270,7 +290,7 @@ class Explainer:
         x = np.asarray(path.reader.read(self.predictor.runtime, feeds), dtype=np.float64)
         expected_s = len(x) * path.least_s
         if expected_s > effort.seconds:
-            raise self._too_much(len(x), expected_s, effort)
+            raise over_time(effort.seconds, expected_s, len(x))
         found = path.integrated(x, SamplingEffort(effort.rows, end, effort.seed))
         values = np.stack([each.values for each in found])
         contributions = np.zeros((len(x), len(self.columns), values.shape[2]))
@@ -415,11 +435,3 @@ class Explainer:
             raise BundleError(
                 self._where, "attributions whose sum is the answer", f"{worst:.2g} apart", AGAIN
             )
-
-    def _too_much(self, rows: int, seconds: float, effort: ExplainEffort) -> RowError:
-        return RowError(
-            "explain",
-            f"at most {effort.seconds:g} s of work",
-            f"about {seconds:.1f} s for {rows:,} row{'s' if rows > 1 else ''}",
-            FEWER if rows > 1 else "Raise the time, or look at the report's importances.",
-        )

@@ -10,7 +10,8 @@ small.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -25,6 +26,10 @@ from sixfold.core.errors import RowError
 STORED: Final = 10  # rows that columns are taken from, for each explained one
 STEPS: Final = 20  # of a curve, at most
 ROWS: Final = 50  # that are looked at
+ORDERS: Final = 4  # random ones, against the explanation of a single row
+LEAST_WAY: Final = (
+    1e-9  # between the answers to all and to nothing of a row, of which shares are told
+)
 
 
 class Game(Protocol):
@@ -65,10 +70,8 @@ class Faithfulness(NamedTuple):
         """In words; `what` is taken away."""
         area = self.areas()
         return (
-            f"Faithfulness over {self.rows:,} rows: taking {what} away in the order of their contributions moves "
-            f"the answer by {area['deletion']:.2f} of its way on average ({area['random_deletion']:.2f} in a random "
-            f"order, more is better); putting them in leaves {area['insertion']:.2f} of it "
-            f"({area['random_insertion']:.2f} in a random order, less is better)."
+            f"Faithfulness over {self.rows:,} rows: taking {what} away in the order of their contributions "
+            f"{_compared(area)}."
         )
 
     def record(self) -> dict[str, Any]:
@@ -81,6 +84,19 @@ class Faithfulness(NamedTuple):
         return {"rows": self.rows, "areas": self.areas(), **curves}
 
 
+def sentence_of(areas: Mapping[str, float], what: str) -> str:
+    """In words, of what `of_one` found; `what` is taken away."""
+    return f"Faithfulness: taking {what} away in this order {_compared(areas)}."
+
+
+def _compared(area: Mapping[str, float]) -> str:
+    return (
+        f"moves the answer by {area['deletion']:.2f} of its way on average "
+        f"({area['random_deletion']:.2f} in a random order, more is better); putting them in leaves "
+        f"{area['insertion']:.2f} of it ({area['random_insertion']:.2f} in a random order, less is better)"
+    )
+
+
 def answered(columns: int) -> int:
     """Rows that the model answers for one row of a table."""
     return STORED * answered_pieces(columns)
@@ -91,8 +107,28 @@ def answered_pieces(pieces: int) -> int:
     return 4 * (min(STEPS, pieces) + 1)
 
 
-def measure(rows: Iterable[JudgedRow]) -> Faithfulness:
-    """Of rows that may have different numbers of parts. Raises RowError where none has a part."""
+def of_one(judged: JudgedRow, most_s: float) -> dict[str, dict[str, float]]:
+    """`faithfulness`: the areas below the curves of one explanation, against the mean of ORDERS random orders.
+    Nothing where that would take more than `most_s`, about, of fewer than two parts, and where the answer to
+    nothing of the row is that to all of it.
+    """
+    count = judged.game.count
+    if count < 2:
+        return {}
+    started = time.perf_counter()
+    whole, nothing = judged.game.answers(np.array([[True] * count, [False] * count]))
+    asked = (1 + ORDERS) * answered_pieces(count) // 2
+    expected_s = asked * (time.perf_counter() - started) / 2
+    way = abs(whole[judged.output] - nothing[judged.output])
+    if not LEAST_WAY < way < np.inf or expected_s > most_s:
+        return {}
+    return {"faithfulness": measure([judged], ORDERS).areas()}
+
+
+def measure(rows: Iterable[JudgedRow], random_orders: int = 1) -> Faithfulness:
+    """Of rows that may have different numbers of parts, against the mean of so many seeded random orders. Raises
+    RowError where none has a part.
+    """
     rng, grid = np.random.default_rng(0), np.linspace(0.0, 1.0, STEPS + 1)
     curves: list[Floats] = []
     shares: list[Floats] = []
@@ -103,13 +139,13 @@ def measure(rows: Iterable[JudgedRow]) -> Faithfulness:
             continue
         steps = np.unique(np.linspace(0, count, min(STEPS, count) + 1).round().astype(int))
         own = np.zeros((4, len(steps)))
-        orders = np.argsort(-np.abs(sizes), kind="stable"), rng.permutation(count)
-        for number, order in enumerate(orders):
-            turn = np.argsort(order)
+        random = [rng.permutation(count) for _ in range(random_orders)]
+        for number, order in enumerate([np.argsort(-np.abs(sizes), kind="stable"), *random]):
+            turn, share = np.argsort(order), 1.0 / random_orders if number else 1.0
             inserted = game.answers(turn[None] < steps[:, None])[:, output]
             deleted = game.answers(turn[None] >= steps[:, None])[:, output]
-            own[2 * number] = np.abs(deleted - deleted[0])
-            own[2 * number + 1] = np.abs(inserted - inserted[-1])
+            own[2 * (number > 0)] += share * np.abs(deleted - deleted[0])
+            own[2 * (number > 0) + 1] += share * np.abs(inserted - inserted[-1])
         weight += float(np.abs(inserted[0] - inserted[-1]))
         curves.append(own)
         shares.append(steps / count)

@@ -8,6 +8,7 @@ frequent category, of the training rows.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ import numpy as np
 
 from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.attributions import Floats, places_of
-from sixfold.bundle.explain.explainer import FEWER, ExplainEffort, Explainer
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
 from sixfold.bundle.explain.faithfulness import Faithfulness, JudgedRow
 from sixfold.bundle.explain.sampling import Player
 from sixfold.bundle.frontend import Extra, Feeds, RawRows
-from sixfold.bundle.modality_reader import LeavesOut
+from sixfold.bundle.modality_reader import LeavesOut, LeavesOutBands
 from sixfold.bundle.pieces import Kept, ValuePieces
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.runtime import EncodedColumn, EncodesInputs, Outputs, Runtime
@@ -30,9 +31,19 @@ from sixfold.recipe.kinds import PLAIN_KINDS
 from sixfold.recipe.signature import CATEGORIES, Input, group_of
 
 HOW: Final = "occlusion: the answer less the one without the piece"
+HOW_BANDS: Final = f"{HOW}, which a filter takes out of the samples"
+TIMED: Final = (
+    2  # answers, of which the quicker one tells how long one takes: the first may wait for memory
+)
 LEAST: Final = 9  # pieces of a column, below which nothing can be told
 CELLS: Final = 1 << 22  # of all values of the rows of a call: 32 MiB
-KINDS: Final = {"text": "words", "image": "patches", "audio": "windows of time", "value": "columns"}
+KINDS: Final = {
+    "text": "words",
+    "image": "patches",
+    "audio": "windows of time",
+    "spectrum": "bands in windows of time",
+    "value": "columns",
+}
 
 
 class GraphRuntime(Runtime, EncodesInputs, Protocol):
@@ -123,6 +134,7 @@ class Occlusions:
     changes: tuple[Floats, ...]
     predictions: Predictions
     asked: int
+    how: str = HOW
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -156,7 +168,7 @@ class Occlusions:
         record: dict[str, Any] = {
             "output": self.outputs[at],
             "scale": self.scale,
-            "method": HOW,
+            "method": self.how,
             "base": base,
             "prediction": prediction,
         }
@@ -177,19 +189,30 @@ def not_occluded(explainer: Explainer) -> str:
     return ""
 
 
+def not_banded(explainer: Explainer) -> str:
+    """Why no bands of recordings can be left out; '' where they can."""
+    if reason := not_occluded(explainer):
+        return reason
+    runtime = cast(GraphRuntime, explainer.predictor.runtime)
+    some = any(isinstance(each.encoder, LeavesOutBands) for each in runtime.encoders)
+    return "" if some else "a model without recordings"
+
+
 def occluded(
     explainer: Explainer,
     rows: RawRows,
     effort: ExplainEffort | None = None,
     extra: Extra = "ignore",
     plain: bool = True,
+    by_band: bool = False,
 ) -> Occlusions:
-    """`plain`: whether columns of plain values are pieces, too. Raises RowError for rows that do not
+    """`plain`: whether columns of plain values are pieces, too; `by_band`: whether windows of recordings are cut
+    into bands, too, as `not_banded` found that they can be. Raises RowError for rows that do not
     fit, models without such columns, and more work than `effort` allows. Values are cut into fewer
     pieces where there is not the time for more.
     """
     feeds, effort = _feeds(explainer, rows, extra), effort or ExplainEffort()
-    cutter = _Cutter(explainer, plain, len(next(iter(feeds.values()))), effort)
+    cutter = _Cutter(explainer, plain, len(next(iter(feeds.values()))), effort, by_band)
     found, answers = [], []
     for row in range(cutter.rows):
         one = {name: array[row : row + 1] for name, array in feeds.items()}
@@ -204,6 +227,7 @@ def occluded(
         changes=tuple(each[2] for each in answers),
         predictions=explainer.predictor.run(feeds),
         asked=sum(each.count + 2 for each in found),
+        how=HOW_BANDS if by_band else HOW,
     )
 
 
@@ -212,6 +236,20 @@ def faithful(found: Occlusions, effort: ExplainEffort) -> Faithfulness:
     least.
     """
     return faithfulness.measure(_judged(found, time.monotonic() + effort.seconds))
+
+
+def judged_rows(
+    found: Occlusions, end: float, output: str | None = None
+) -> list[dict[str, dict[str, float]]]:
+    """Of every row how faithful its explanation is, as `faithfulness.of_one` tells it; `end`: until when, by the
+    monotonic clock, that may take. Raises RowError for an output that the model does not have.
+    """
+    return [
+        faithfulness.of_one(
+            JudgedRow(found.rows[row], found.changes[row][:, at], at), end - time.monotonic()
+        )
+        for row, at in enumerate(found.places(output))
+    ]
 
 
 def _judged(found: Occlusions, end: float) -> Iterator[JudgedRow]:
@@ -239,9 +277,11 @@ def _feeds(explainer: Explainer, rows: RawRows, extra: Extra) -> Feeds:
 class _Cutter:
     """Cuts rows into as many pieces as there is time for."""
 
-    def __init__(self, explainer: Explainer, plain: bool, rows: int, effort: ExplainEffort) -> None:
+    def __init__(
+        self, explainer: Explainer, plain: bool, rows: int, effort: ExplainEffort, by_band: bool
+    ) -> None:
         self._runtime = cast(GraphRuntime, explainer.predictor.runtime)  # as `not_occluded` found
-        self.rows, self._effort = rows, effort
+        self.rows, self._effort, self._by_band = rows, effort, by_band
         self.output = explainer.output_name
         self._plain = tuple(_plain_pieces(explainer)) if plain else ()
         self._names: dict[str, list[tuple[EncodedColumn, LeavesOut]]] = {}
@@ -254,34 +294,48 @@ class _Cutter:
         given = {
             name: np.array(array) for name, array in self._runtime.encoded(one, number).items()
         }
-        most = self._most(given)
+        started = time.perf_counter()
+        whole = self._cut(one, given, self._effort.rows)
+        most = self._most(whole, started)
+        fits = all(each.pieces.count <= most for each in whole.cut)
+        return whole if fits else self._cut(one, given, most)
+
+    def _cut(self, one: Feeds, given: dict[str, Any], most: int) -> OccludedRow:
+        """Into at most so many pieces of a column."""
         cut = []
         for name, inputs in self._names.items():
             pieces = {
-                each.name: encoder.pieces(one[each.group][0, each.place], given[each.name][0], most)
+                each.name: self._pieces(
+                    encoder, one[each.group][0, each.place], given[each.name][0], most
+                )
                 for each, encoder in inputs
             }
             cut.append(CutColumn(name, pieces))
         return OccludedRow(self._runtime, self.output, given, tuple(cut), self._plain)
 
-    def _most(self, given: dict[str, Any]) -> int:
-        """Pieces of a column, by the time that one answer takes."""
+    def _pieces(self, encoder: LeavesOut, value: Any, features: Floats, most: int) -> ValuePieces:
+        if self._by_band and isinstance(encoder, LeavesOutBands):
+            return encoder.bands(features, most)
+        return encoder.pieces(value, features, most)
+
+    def _most(self, whole: OccludedRow, started: float) -> int:
+        """Pieces of a column, by the time that cutting took since `started`, and that one answer takes."""
         seconds, columns = self._effort.seconds, len(self._names)
         if seconds == float("inf"):
             return self._effort.rows
-        started = time.perf_counter()
-        self._runtime.answered(given)
-        row_s = time.perf_counter() - started
-        left = seconds / self.rows - len(self._plain) * row_s
+        kept = np.ones((1, whole.count), dtype=np.bool_)
+        for column in whole.cut:  # what is made once, of all pieces
+            column.pieces.features(kept[:, : column.pieces.count])
+        at = [time.perf_counter()]
+        for _ in range(TIMED):
+            whole.answers(kept)
+            at.append(time.perf_counter())
+        cut_s, row_s = at[0] - started, min(b - a for a, b in itertools.pairwise(at))
+        left = seconds / self.rows - cut_s - len(self._plain) * row_s
         most = int(min(left / (columns * max(row_s, 1e-9)), self._effort.rows))
         if most < LEAST:
-            least_s = self.rows * (LEAST * columns + len(self._plain)) * row_s
-            raise RowError(
-                "explain",
-                f"at most {seconds:g} s of work",
-                f"about {least_s:.2g} s for {self.rows:,} row{'s' if self.rows > 1 else ''}",
-                FEWER if self.rows > 1 else "Raise the time.",
-            )
+            least_s = self.rows * (cut_s + (LEAST * columns + len(self._plain)) * row_s)
+            raise over_time(seconds, least_s, self.rows)
         return most
 
 

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 
+from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.attributions import Floats, places_of
 from sixfold.bundle.explain.backward import SlopedFeatures
-from sixfold.bundle.explain.explainer import FEWER, ExplainEffort, Explainer
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
+from sixfold.bundle.explain.faithfulness import JudgedRow
 from sixfold.bundle.explain.features import AnswersFeatures, NamedFeatures
 from sixfold.bundle.explain.gradients import Baseline, Integrated
 from sixfold.bundle.explain.integrals import MOMENTS, integrated_slopes
@@ -67,14 +70,16 @@ def pixel_gradients(
         raise RowError("rows", "at least one row", "none", "Give a row.")
     predictions = explainer.predictor.run(feeds)
     places = places_of(explainer.outputs, predictions, output)
-    model = _PixelModel.of(explainer)
+    model = explainer.once(_PixelModel.of)
     images = model.images(feeds)
     model.check_time(images, effort)
     started, records, asked = time.monotonic(), [], 0
     for row, (image, place) in enumerate(zip(images, places, strict=True), start=1):
         end = started + effort.seconds * row / len(images)
         found = model.integrated(image, place, SamplingEffort(effort.rows, end, effort.seed))
-        records.append({"output": explainer.outputs[place], **model.record(image, found)})
+        record = {"output": explainer.outputs[place], **model.record(image, found)}
+        judged = JudgedRow(PixelGame(model.answer, image), model.summed(image, found), place)
+        records.append(record | faithfulness.of_one(judged, end - time.monotonic()))
         asked += found.asked
     return PixelGradients(records, predictions, asked)
 
@@ -117,16 +122,11 @@ class _PixelModel:
         self.sloped.of_output(0)(images[0].reshape(1, -1))
         least_s = len(images) * len(MOMENTS) * (time.perf_counter() - started)
         if least_s > effort.seconds:
-            raise RowError(
-                "explain",
-                f"at most {effort.seconds:g} s of work",
-                f"about {least_s:.2g} s for {len(images):,} row{'s' if len(images) > 1 else ''}",
-                FEWER if len(images) > 1 else "Raise the time.",
-            )
+            raise over_time(effort.seconds, least_s, len(images))
 
     def integrated(self, image: Floats, output: int, effort: SamplingEffort) -> Integrated:
         """Of one output, from the mean color of the image."""
-        start = np.broadcast_to(image.mean(axis=(0, 1)), image.shape).reshape(-1)
+        start = _mean_colored(image).reshape(-1)
         none = np.zeros(start.shape, dtype=bool)
         (found,) = integrated_slopes(
             self.sloped.of_output(output),
@@ -137,10 +137,14 @@ class _PixelModel:
         )
         return found
 
+    def summed(self, image: Floats, found: Integrated) -> Floats:
+        """[pixels] the channels of each added up."""
+        return np.asarray(found.values[:, 0].reshape(-1, image.shape[2]).sum(axis=1))
+
     def record(self, image: Floats, found: Integrated) -> dict[str, Any]:
         """As JSON, but for the output's name."""
         height, width, _ = image.shape
-        pixels = found.values[:, 0].reshape(image.shape).sum(axis=2)
+        pixels = self.summed(image, found).reshape(height, width)
         base = float(found.base[0])
         column, added = self.encoder.column, float(pixels.sum())
         piece = {"kind": "image", "height": height, "width": width, "changes": pixels.tolist()}
@@ -153,6 +157,29 @@ class _PixelModel:
             "error": float(found.error[0]),
             "pieces": {column: piece},
         }
+
+
+@dataclass(frozen=True)
+class PixelGame:
+    """One image [height, width, channels]; a pixel is taken away by the mean color."""
+
+    answer: AnswersFeatures
+    image: Floats
+
+    @property
+    def count(self) -> int:
+        """Pixels."""
+        return int(self.image.shape[0] * self.image.shape[1])
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, pixels] → [n, K]."""
+        image, mean = self.image, _mean_colored(self.image)
+        shown = kept.reshape(len(kept), *image.shape[:2], 1)
+        return self.answer(np.where(shown, image, mean).reshape(len(kept), -1))
+
+
+def _mean_colored(image: Floats) -> Floats:
+    return np.broadcast_to(image.mean(axis=(0, 1)), image.shape)
 
 
 def _images(runtime: GraphRuntime) -> list[tuple[EncodedColumn, ImageEncoder]]:

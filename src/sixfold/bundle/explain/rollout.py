@@ -9,6 +9,7 @@ Shape letters: L layers, H heads, T tokens.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -16,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sixfold.bundle import onnx_shapes
+from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.attributions import places_of
 from sixfold.bundle.explain.backward import types_of
-from sixfold.bundle.explain.explainer import Explainer
+from sixfold.bundle.explain.explainer import ExplainEffort, Explainer, over_time
+from sixfold.bundle.explain.faithfulness import JudgedRow
 from sixfold.bundle.explain.occlusion import GraphRuntime
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.graph import CheckedModel, answering
@@ -50,30 +53,52 @@ def rolled_out(attentions_LTT: npt.NDArray[Any]) -> Floats:
     return found
 
 
+def has_attention(explainer: Explainer) -> bool:
+    """Whether it is an encoder of one text whose graph has attention; nothing is opened for that."""
+    runtime = explainer.predictor.runtime
+    encoders = list(runtime.encoders) if isinstance(runtime, EncodesInputs) else []
+    if len(encoders) != 1 or len(explainer.columns) != 1 or not explainer.outputs:
+        return False
+    encoder = encoders[0].encoder
+    if not isinstance(encoder, TokenEncoder) or not explainer.has_graph:
+        return False
+    return bool(_attentions(explainer.graph, encoders[0].name, encoder.cells))
+
+
 def rollout_of_rows(
-    explainer: Explainer, rows: RawRows, extra: Extra = "ignore", output: str | None = None
+    explainer: Explainer,
+    rows: RawRows,
+    extra: Extra = "ignore",
+    output: str | None = None,
+    effort: ExplainEffort | None = None,
 ) -> AttentionRollout:
     """Of an encoder of texts, whose answer is made of the mean over its tokens. Raises RowError for rows
-    that do not fit, and for models without attention in their graph.
+    that do not fit, for models without attention in their graph, and for more work than `effort` allows.
     """
-    model = _AttentiveModel.of(explainer)
+    model, effort = explainer.once(_AttentiveModel.of), effort or ExplainEffort()
     feeds = explainer.predictor.front_end.feeds(rows, extra)
     if not len(next(iter(feeds.values()))):
         raise RowError("rows", "at least one row", "none", "Give a row.")
     predictions = explainer.predictor.run(feeds)
     tokens = model.runtime.encoded(feeds, 1)[model.name]
     places = places_of(explainer.outputs, predictions, output)
-    records = [
-        {
+    end = time.monotonic() + effort.seconds
+    model.check_time(np.array(tokens[:1], dtype=np.float64), len(tokens), effort.seconds)
+    records = []
+    for row, place in zip(np.array(tokens, dtype=np.float64), places, strict=True):
+        piece = model.piece(row[None])
+        shares = np.array([word["change"] for word in piece["words"]])
+        game = _TokenGame(model, explainer.output_name, row)
+        judged = faithfulness.of_one(JudgedRow(game, shares, place), end - time.monotonic())
+        record = {
             "output": explainer.outputs[place],
             "scale": "share of attention",
             "method": HOW,
             "base": 0.0,
             "prediction": 1.0,
-            "pieces": {model.encoder.column: model.piece(row[None])},
+            "pieces": {model.encoder.column: piece},
         }
-        for row, place in zip(np.array(tokens, dtype=np.float64), places, strict=True)
-    ]
+        records.append(record | judged)
     return AttentionRollout(records, predictions)
 
 
@@ -103,6 +128,14 @@ class _AttentiveModel:
         session = graph.session_giving(values, encoders[0].name)
         return cls(cast(GraphRuntime, runtime), encoders[0].name, encoder, session)
 
+    def check_time(self, tokens: Floats, rows: int, most_s: float) -> None:
+        """Raises RowError where so many rows like `tokens` [1, T] would take longer."""
+        started = time.perf_counter()
+        self.piece(tokens)
+        expected_s = rows * (time.perf_counter() - started)
+        if expected_s > most_s:
+            raise over_time(most_s, expected_s, rows)
+
     def piece(self, tokens: Floats) -> dict[str, Any]:
         """The tokens of one text [1, T] with their shares."""
         with answering(self.name):
@@ -113,6 +146,29 @@ class _AttentiveModel:
         shares = rolled[there].mean(axis=0)[there].tolist() if texts else []
         words = zip(texts, shares, strict=True)
         return {"kind": "text", "words": [{"text": text, "change": share} for text, share in words]}
+
+
+@dataclass(frozen=True)
+class _TokenGame:
+    """The tokens of one text [T], of which some are left out; the others move together."""
+
+    model: _AttentiveModel
+    output: str
+    tokens: Floats
+
+    @property
+    def count(self) -> int:
+        """Tokens that are no padding."""
+        return int(self.model.encoder.there(self.tokens).sum())
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, tokens] → [n, K]."""
+        there = self.model.encoder.there(self.tokens)
+        found, runtime = [], self.model.runtime
+        for row in kept:
+            left = self.model.encoder.padded(self.tokens[there][row])
+            found.append(runtime.answered({self.model.name: left[None]})[self.output][0])
+        return np.array(found, dtype=np.float64)
 
 
 def _refused(found: str) -> RowError:

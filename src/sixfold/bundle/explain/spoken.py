@@ -15,8 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.frontend import RawRows
+from sixfold.bundle.explain import faithfulness
+from sixfold.bundle.explain.explainer import ExplainEffort, over_time
+from sixfold.bundle.explain.faithfulness import JudgedRow
+from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.pieces import MOST_WINDOWS, AudioPieces
+from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.transcription import paths
 from sixfold.bundle.transcription.decoder import TimedWord
@@ -41,7 +45,7 @@ class WordChanges:
 @dataclass(frozen=True)
 class SpokenChanges:
     """Of one recording. `text`: given, or what the model hears; `logprob`, and `silent` without any
-    window, in nats; `changes` [windows].
+    window, in nats; `changes` [windows]; `areas`: how faithful these are, as `faithfulness.of_one` tells it.
     """
 
     column: str
@@ -51,6 +55,7 @@ class SpokenChanges:
     windows: AudioPieces
     changes: tuple[float, ...]
     words: tuple[WordChanges, ...]
+    areas: dict[str, dict[str, float]]
 
     @property
     def asked(self) -> int:
@@ -75,7 +80,37 @@ class SpokenChanges:
             "base": self.silent,
             "prediction": self.logprob,
             "pieces": {self.column: {**self.windows.record(self.changes), "words": words}},
+            **self.areas,
         }
+
+
+@dataclass(frozen=True)
+class SpokenRows:
+    """One record a row; `asked`: recordings that the model heard for them."""
+
+    records: list[dict[str, Any]]
+    predictions: Predictions
+    asked: int
+
+
+def spoken_rows(
+    predictor: Predictor,
+    runtime: TranscriptionRuntime,
+    rows: RawRows,
+    effort: ExplainEffort,
+    extra: Extra = "ignore",
+) -> SpokenRows:
+    """What the model hears in each. Raises RowError as `spoken`."""
+    feeds = predictor.front_end.feeds(rows, extra)
+    count = len(next(iter(feeds.values())))
+    if not count:
+        raise RowError("rows", "at least one row", "none", "Give a row.")
+    predictions, found = predictor.run(feeds), []
+    for row in range(count):
+        (samples,) = runtime.samples({name: each[row : row + 1] for name, each in feeds.items()})
+        found.append(_of_samples(predictor, runtime, samples, None, effort.seconds / count))
+    asked = sum(each.asked for each in found)
+    return SpokenRows([each.record() for each in found], predictions, asked)
 
 
 def spoken(
@@ -89,10 +124,19 @@ def spoken(
     model cannot write, for a recording of silence, and for more than `seconds` of work.
     """
     feeds = {name: array[:1] for name, array in predictor.front_end.feeds(row).items()}
-    samples = runtime.samples(feeds)
+    return _of_samples(predictor, runtime, runtime.samples(feeds)[0], text, seconds)
+
+
+def _of_samples(
+    predictor: Predictor,
+    runtime: TranscriptionRuntime,
+    samples: Floats,
+    text: str | None,
+    seconds: float,
+) -> SpokenChanges:
     started = time.perf_counter()
-    logs = runtime.logs_of(samples)
-    windows = runtime.windows(samples[0], _most(seconds, time.perf_counter() - started))
+    logs = runtime.logs_of(samples[None])
+    windows = runtime.windows(samples, _most(seconds, time.perf_counter() - started))
     said = (runtime.decoder.text(logs[0]) if text is None else text).strip(" ")
     symbols = _symbols(runtime, said)
     if not symbols or not windows.count:
@@ -101,13 +145,19 @@ def spoken(
             "the recording", expected, "nothing", remedy if windows.count else "Send another."
         )
     every = runtime.logs_of(windows.features(_kept(windows.count)))
+    heard_s = time.perf_counter() - started
     whole = log_likelihoods(every, symbols)
-    words = []
-    for at, each in enumerate(runtime.decoder.words(logs[0], symbols)):
+    times, words = runtime.decoder.words(logs[0], symbols), []
+    scoring_s = time.perf_counter() - started - heard_s
+    if (expected_s := heard_s + (len(times) + 1) * scoring_s) > seconds:
+        raise over_time(seconds, expected_s)
+    for at, each in enumerate(times):
         others = [word for word in said.split(" ") if word]
         del others[at]
         without = whole - log_likelihoods(every, _symbols(runtime, " ".join(others)))
         words.append(WordChanges(each, _changes(without)))
+    judged = JudgedRow(SpokenGame(runtime, windows, symbols), np.array(_changes(whole)), 0)
+    left_s = seconds - (time.perf_counter() - started)
     return SpokenChanges(
         column=predictor.signature.inputs[0].name,
         text=said,
@@ -116,7 +166,27 @@ def spoken(
         windows=windows,
         changes=_changes(whole),
         words=tuple(words),
+        areas=faithfulness.of_one(judged, left_s),
     )
+
+
+@dataclass(frozen=True)
+class SpokenGame:
+    """A recording of which windows are silenced; what is answered is the log-probability of a text."""
+
+    runtime: TranscriptionRuntime
+    windows: AudioPieces
+    symbols: Sequence[int]
+
+    @property
+    def count(self) -> int:
+        """Windows."""
+        return self.windows.count
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> Floats:
+        """[n, windows] → [n, 1]."""
+        heard = self.runtime.logs_of(self.windows.features(kept))
+        return np.asarray(log_likelihoods(heard, self.symbols)[:, None])
 
 
 def _kept(count: int) -> npt.NDArray[np.bool_]:
@@ -136,8 +206,7 @@ def _most(seconds: float, row_s: float) -> int:
     """Windows, by the time that one answer takes. Raises RowError."""
     most = int(min(MOST_WINDOWS, seconds / max(row_s, 1e-9)))
     if most < LEAST:
-        expected = f"about {LEAST * row_s:.2g} s"
-        raise RowError("explain", f"at most {seconds:g} s of work", expected, "Raise the time.")
+        raise over_time(seconds, LEAST * row_s)
     return most
 
 

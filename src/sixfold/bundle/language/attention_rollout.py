@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle.explain.faithfulness import sentence_of
 from sixfold.bundle.explain.rollout import HOW, rolled_out
 from sixfold.bundle.gguf_header import GgufHeader
 from sixfold.bundle.language.network_graph import NetworkGraph
@@ -40,22 +41,28 @@ class Attentions:
         """[L, T, T] how much each token takes from the others, the mean over heads; rows add up to 1. Raises
         RowError for more tokens than fit into memory.
         """
+        self.check(ids)
+        return self._network.read(ids)
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Raises RowError for more tokens than fit into memory."""
         if len(ids) > self.most_tokens:
             expected = f"at most {self.most_tokens:,} tokens with the answer, for a rollout"
             raise RowError("the prompt", expected, f"{len(ids):,}", "Leave method out.")
-        return self._network.read(ids)
 
 
 @dataclass(frozen=True)
 class TokenShares:
     """`texts` and `shares` of the prompt's tokens; `answer`: its text; `elsewhere`: the share of the chat
-    template's marks and of the answer's own tokens. All shares add up to 1.
+    template's marks and of the answer's own tokens. All shares add up to 1. `areas`: how faithful they are, as
+    `faithfulness.of_one` tells it.
     """
 
     texts: tuple[str, ...]
     shares: tuple[float, ...]
     answer: str
     elsewhere: float
+    areas: dict[str, dict[str, float]]
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -64,6 +71,7 @@ class TokenShares:
             "answer": self.answer,
             "elsewhere": self.elsewhere,
             "tokens": [{"text": text, "share": share} for text, share in self.pairs()],
+            **self.areas,
         }
 
     def pairs(self) -> list[tuple[str, float]]:
@@ -73,7 +81,8 @@ class TokenShares:
     def lines(self) -> list[str]:
         """What is told above them."""
         rest = f"  {self.elsewhere:.4g} of it from the template and the answer itself"
-        return [f"{self.answer!r}: shares of attention", rest]
+        judged = [sentence_of(each, "tokens") for each in self.areas.values()]
+        return [f"{self.answer!r}: shares of attention", rest, *judged]
 
 
 def shares_of(attentions_LTT: npt.NDArray[Any], answered: range) -> npt.NDArray[np.float64]:

@@ -11,15 +11,22 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from sixfold.bundle.explain import faithfulness
+from sixfold.bundle.explain.explainer import over_time
+from sixfold.bundle.explain.faithfulness import JudgedRow, sentence_of
+from sixfold.bundle.explain.rollout import rolled_out
 from sixfold.bundle.language.answer_text import NEAR
 from sixfold.bundle.language.attention_rollout import TokenShares, shares_of
-from sixfold.bundle.language.model import LanguageRuntime
 from sixfold.bundle.language.requests import GenerationRequest, Sampling
 from sixfold.core.errors import RowError
+
+if TYPE_CHECKING:
+    from sixfold.bundle.language.model import LanguageRuntime
 
 HOW: Final = "tokens left out one after the other: what the answer's log-probability loses"
 MOST_PIECES: Final = 256  # of a prompt; a longer one is cut into as many runs of tokens
@@ -31,7 +38,7 @@ ANSWER_TOKENS: Final = 16  # that are generated where no answer is given
 class TokenChanges:
     """`texts` and `changes` [pieces] of the prompt, in nats; `answer`: its text; `logprob`: of all
     tokens of the answer, and `without_prompt` the same without the prompt's text, None where nothing
-    would be left.
+    would be left. `areas`: how faithful they are, as `faithfulness.of_one` tells it.
     """
 
     texts: tuple[str, ...]
@@ -39,6 +46,7 @@ class TokenChanges:
     answer: str
     logprob: float
     without_prompt: float | None
+    areas: dict[str, dict[str, float]]
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -48,6 +56,7 @@ class TokenChanges:
             "logprob": self.logprob,
             "without_prompt": self.without_prompt,
             "tokens": [{"text": text, "change": change} for text, change in self.pairs()],
+            **self.areas,
         }
 
     def pairs(self) -> list[tuple[str, float]]:
@@ -59,6 +68,7 @@ class TokenChanges:
         found = [f"{self.answer!r}: log-probability {self.logprob:.4g}"]
         if self.without_prompt is not None:
             found.append(f"  without the prompt {self.without_prompt:.4g}")
+        found += [sentence_of(each, "tokens") for each in self.areas.values()]
         return found
 
 
@@ -72,22 +82,31 @@ def changes(
     would take longer than `seconds`.
     """
     asked = AskedPrompt.of(model, prompt)
-    told = answered(model, asked.ids, answer)
+    return changes_of(model, asked, answered(model, asked.ids, answer), seconds)
+
+
+def changes_of(
+    model: LanguageRuntime, asked: AskedPrompt, told: tuple[int, ...], seconds: float
+) -> TokenChanges:
+    """Of an answer whose tokens are known. Raises RowError where it would take longer than `seconds`."""
+    model.engine_of(True)  # opening it takes its time once
     started = time.perf_counter()
     whole = _logprob(model, asked.ids, told)
     a_piece_s = time.perf_counter() - started
     pieces = asked.pieces(int(min(MOST_PIECES, seconds / max(a_piece_s, 1e-9))))
     if len(pieces) < min(LEAST_PIECES, asked.stop - asked.start):
-        expected_s = f"about {LEAST_PIECES * a_piece_s:.1f} s"
-        raise RowError("explain", f"at most {seconds:g} s of work", expected_s, "Raise the time.")
+        raise over_time(seconds, LEAST_PIECES * a_piece_s)
     lost = tuple(whole - _logprob(model, asked.without(piece), told) for piece in pieces)
     nothing = asked.without(range(asked.start, asked.stop))
+    judged = JudgedRow(PromptGame(model, asked, told, pieces), np.array(lost), 0)
+    left_s = seconds - (time.perf_counter() - started)
     return TokenChanges(
         texts=tuple(_text(model, [asked.ids[at] for at in piece]) for piece in pieces),
         changes=lost,
         answer=model.tokens.decode(told, asked.ids[-NEAR:]),
         logprob=whole,
         without_prompt=_logprob(model, nothing, told) if nothing else None,
+        areas=faithfulness.of_one(judged, left_s) if nothing else {},
     )
 
 
@@ -109,13 +128,18 @@ class AskedPrompt:
             ids, around = (
                 tokens.chat([{"role": "user", "content": text}]) for text in (prompt, "")
             )
+        return cls.within(ids, around, repr(prompt[:60]))
+
+    @classmethod
+    def within(cls, ids: Sequence[int], around: Sequence[int], shown: str) -> AskedPrompt:
+        """`around`: the tokens of what is asked without the user's text, which is `shown` where it is refused.
+        Raises RowError for a text without tokens, or of one token alone.
+        """
         start = _alike(ids, around)
         behind = _alike(ids[::-1], around[::-1])
         stop = len(ids) - min(behind, len(around) - start)
         if stop <= start or len(ids) < 2:
-            raise RowError(
-                "the prompt", "a text of at least two tokens", repr(prompt[:60]), "Write one."
-            )
+            raise RowError("the prompt", "a text of at least two tokens", shown, "Write one.")
         return cls(tuple(ids), start, stop)
 
     def pieces(self, most: int) -> list[range]:
@@ -129,29 +153,85 @@ class AskedPrompt:
         return (*self.ids[: piece.start], *self.ids[piece.stop :])
 
 
+@dataclass(frozen=True)
+class PromptGame:
+    """Of a prompt's text `pieces` are left out; what is answered is the log-probability of the answer `told`."""
+
+    model: LanguageRuntime
+    asked: AskedPrompt
+    told: tuple[int, ...]
+    pieces: list[range]
+
+    @property
+    def count(self) -> int:
+        """Pieces."""
+        return len(self.pieces)
+
+    def answers(self, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """[n, pieces] → [n, 1]."""
+        return np.array([[_logprob(self.model, self._ids(row), self.told)] for row in kept])
+
+    def _ids(self, kept: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+        ids, start, stop = self.asked.ids, self.asked.start, self.asked.stop
+        some = (piece for piece, stays in zip(self.pieces, kept, strict=True) if stays)
+        return (*ids[:start], *(ids[at] for piece in some for at in piece), *ids[stop:])
+
+
 def _alike(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens both begin with."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def rollout(model: LanguageRuntime, prompt: str, answer: str | None = None) -> TokenShares:
+def rollout(
+    model: LanguageRuntime, prompt: str, answer: str | None = None, seconds: float = 60.0
+) -> TokenShares:
     """Of the same tokens how much of each is in the last layer where the answer is predicted. Raises RowError
     as `changes`, and for more tokens than fit into memory.
     """
     asked = AskedPrompt.of(model, prompt)
-    told = answered(model, asked.ids, answer)
-    count = len(asked.ids)
+    return rollout_of(model, asked, answered(model, asked.ids, answer), seconds)
+
+
+def rollout_of(
+    model: LanguageRuntime, asked: AskedPrompt, told: tuple[int, ...], seconds: float
+) -> TokenShares:
+    """Of an answer whose tokens are known. Raises RowError for more tokens than fit into memory, and where it
+    would take longer than `seconds`.
+    """
+    count, started = len(asked.ids), time.perf_counter()
+    _check_rollout(model, (*asked.ids, *told[:-1]), seconds)
     attentions = model.attentions.means((*asked.ids, *told[:-1]))
     shares = shares_of(attentions, range(count - 1, count - 1 + len(told)))[
         asked.start : asked.stop
     ]
+    pieces = [range(at, at + 1) for at in range(asked.start, asked.stop)]
+    judged = JudgedRow(PromptGame(model, asked, told, pieces), shares, 0)
+    left_s = seconds - (time.perf_counter() - started)
+    is_all = len(pieces) == count
     return TokenShares(
         texts=tuple(_text(model, [token]) for token in asked.ids[asked.start : asked.stop]),
         shares=tuple(shares.tolist()),
         answer=model.tokens.decode(told, asked.ids[-NEAR:]),
         elsewhere=float(1.0 - shares.sum()),
+        areas={} if is_all else faithfulness.of_one(judged, left_s),
     )
+
+
+def _check_rollout(model: LanguageRuntime, ids: tuple[int, ...], seconds: float) -> None:
+    """Raises RowError where a rollout would take longer, by that of a quarter of the tokens: reading them takes
+    at most 16 times as long for all, and multiplying their attentions 64 times.
+    """
+    few = ids[: -(-len(ids) // 4)]
+    model.attentions.check(ids)
+    model.attentions.means(few[:1])  # opening the model takes its time once
+    started = time.perf_counter()
+    attentions = model.attentions.means(few)
+    read_s = time.perf_counter() - started
+    rolled_out(attentions)
+    expected_s = 16 * read_s + 64 * (time.perf_counter() - started - read_s)
+    if expected_s > seconds:
+        raise over_time(seconds, expected_s)
 
 
 def answered(model: LanguageRuntime, ids: tuple[int, ...], answer: str | None) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import psutil
@@ -16,9 +16,11 @@ from sixfold.bundle.language.answer_text import NEAR, AnswerText
 from sixfold.bundle.language.attention_rollout import Attentions
 from sixfold.bundle.language.engine import Engine, EngineLimits, Ticket
 from sixfold.bundle.language.hidden_states import HiddenStates
+from sixfold.bundle.language.leave_one_out import AskedPrompt, changes_of, rollout_of
 from sixfold.bundle.language.requests import Deliver, GenerationRequest, Piece, Sampling
 from sixfold.bundle.language.tokens import LanguageTokens
 from sixfold.bundle.runtime import Arrays, Outputs, Proved
+from sixfold.core.errors import RowError
 
 MOST_CACHE: Final = (
     1 << 30
@@ -84,6 +86,24 @@ class LanguageRuntime:
     def answer_text(self, stops: Sequence[str] = (), before: Sequence[int] = ()) -> AnswerText:
         """The text of an answer, while it comes. `before`: what it goes on with, where it is no chat."""
         return AnswerText(self.tokens, stops, before)
+
+    def explained(
+        self,
+        prompt: Sequence[int],
+        around: Sequence[int],
+        answer: Sequence[int],
+        by_attention: bool,
+        seconds: float,
+    ) -> dict[str, Any]:
+        """As JSON which tokens of a prompt an answer of these tokens depends on: what it loses without each, or the
+        shares of attention. `around`: the prompt without the user's text. Raises RowError where it would take longer.
+        """
+        asked = AskedPrompt.within(prompt, around, "a shorter one")
+        told = tuple(each for each in answer if each not in self.tokens.end)
+        if not told:
+            raise RowError("the answer", "a text", "none", "Ask for another.")
+        found = (rollout_of if by_attention else changes_of)(self, asked, told, seconds)
+        return found.record()
 
     def close(self) -> None:
         """Requests in work are given up."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
+import anyio
 import anyio.to_thread
 from starlette.types import Message, Receive, Scope, Send
 
@@ -91,10 +92,11 @@ class _Sending:
 
 
 class Endpoint:
-    """An ASGI endpoint. A client that leaves ends the work on its request."""
+    """An ASGI endpoint. A client that leaves ends the work on its request. One answer is explained at a time."""
 
     def __init__(self, server: LanguageServer, kind: RequestKind) -> None:
         self._server, self._kind = server, kind
+        self._one = anyio.CapacityLimiter(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it in OpenAI's form."""
@@ -109,8 +111,9 @@ class Endpoint:
                     generating.left()
                     await answer.give_up(scope, receive)
                 elif not answer.started:
-                    content = to_json(shapes.whole(generating)).encode()
-                    await JsonAnswer(content)(scope, receive, answer)
+                    told = {"explanation": generating.explanation}
+                    content = shapes.whole(generating) | (told if wanted.explanation else {})
+                    await JsonAnswer(to_json(content).encode())(scope, receive, answer)
         except SixfoldError as error:
             await error_response(_refusal(error), scope["path"])(scope, receive, answer)
         except Exception:
@@ -132,6 +135,8 @@ class Endpoint:
         async with aclosing(generating.texts()) as texts:
             async for _ in texts:
                 pass
+        if generating.wanted.explanation is not None:
+            await anyio.to_thread.run_sync(generating.explain, limiter=self._one)
 
 
 async def read_body(

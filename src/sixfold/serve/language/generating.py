@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio.to_thread
 
@@ -101,6 +101,7 @@ class Generating:
             )
             for index, request in enumerate(wanted.generations())
         ]
+        self.explanation: dict[str, Any] | None = None
         figures.prompt_tokens += self.prompt_tokens
 
     @property
@@ -138,6 +139,14 @@ class Generating:
             for choice in self.choices:
                 if not choice.done:
                     choice.cancel()
+
+    def explain(self) -> None:
+        """Of the one answer, once it is done: in a thread. Raises RowError."""
+        wanted, (choice,) = self.wanted, self.choices
+        if wanted.explanation is not None:
+            self.explanation = wanted.explanation.of(
+                self._model, wanted.prompts[0], choice.text.ids
+            )
 
     def left(self) -> None:
         """Nobody waits any more: count the answers that are not done."""

@@ -32,6 +32,10 @@ PARAMETERS: Final = (
     ("logprobs", "natural logarithms, before temperature; of the chosen tokens alone"),
     ("response_format", "text, json_object, or json_schema with a schema"),
     ("tools, tool_choice", "where the chat template takes tools; auto or none"),
+    (
+        "explain",
+        "true, or rollout: which tokens of the prompt the answer depends on, as `explanation` beside it",
+    ),
     ("echo", "of /v1/completions: the prompt before the answer, with its log-probabilities"),
 )
 

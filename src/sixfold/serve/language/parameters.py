@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sixfold.bundle.language.requests import MOST_SEED, MOST_STOPS, GenerationRequest, Sampling
 from sixfold.serve.errors import ParameterRefusal
+from sixfold.serve.language.explaining import (
+    WantedExplanation,
+    around_messages,
+    check_single,
+    explanation_of,
+)
 from sixfold.serve.language.fields import RequestFields, invalid
 from sixfold.serve.language.messages import messages_of, tools_of
 from sixfold.serve.language.schema_output import schema_of
@@ -59,7 +65,8 @@ class WantedAnswers:
 
     `base`: what every generation shares; its prompt is put in. `tools`: whether calls are looked
     for in the answer; `echo`: the prompt stands before the answer; `silent`: nothing comes after it;
-    `continues`: the answer goes on with the text of the prompt.
+    `continues`: the answer goes on with the text of the prompt. `explanation`: which of the prompt's tokens the answer
+    depends on is told beside it.
     """
 
     prompts: tuple[tuple[int, ...], ...]
@@ -72,6 +79,7 @@ class WantedAnswers:
     echo: bool = False
     silent: bool = False
     continues: bool = False
+    explanation: WantedExplanation | None = None
 
     def generations(self) -> list[GenerationRequest]:
         """One for each answer, in the order of their index; each has a seed of its own."""
@@ -92,7 +100,9 @@ def chat_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     fields = RequestFields(body)
     fields.take("model")
     tools = tools_of(fields, tokens)
-    prompt = tuple(tokens.chat(messages_of(fields.take("messages")), tools))
+    messages = messages_of(fields.take("messages"))
+    prompt = tuple(tokens.chat(messages, tools))
+    explanation = explanation_of(fields, lambda: around_messages(messages, tokens))
     most, newer = (fields.whole(key, 1, 1 << 31) for key in ("max_tokens", "max_completion_tokens"))
     if most is not None and newer is not None and most != newer:
         raise invalid("max_tokens", f"max_completion_tokens ({newer}), or none of them", most)
@@ -108,7 +118,9 @@ def chat_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     wanted = _rest(fields, (prompt,), base)
     fields.refuse(OF_CHAT, HARMLESS_CHAT)
     fields.end()
-    return replace(wanted, tools=tools is not None)
+    if explanation is not None:
+        check_single(wanted.stream, wanted.choices, tools is not None)
+    return replace(wanted, tools=tools is not None, explanation=explanation)
 
 
 def completion_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
@@ -116,6 +128,7 @@ def completion_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     fields = RequestFields(body)
     fields.take("model")
     prompts = prompts_of(fields.take("prompt"), tokens, "prompt")
+    explanation = explanation_of(fields, lambda: tokens.prompt(""))
     echo, logprobs = fields.flag("echo"), fields.whole("logprobs", 0, 5)
     _check_top(logprobs, "logprobs")
     most = fields.whole("max_tokens", 0 if echo else 1, 1 << 31)
@@ -131,7 +144,9 @@ def completion_of(body: Any, tokens: LanguageTokens) -> WantedAnswers:
     wanted = _rest(fields, prompts, base)
     fields.refuse(OF_COMPLETION, HARMLESS)
     fields.end()
-    return replace(wanted, echo=echo, silent=asked == 0, continues=True)
+    if explanation is not None:
+        check_single(wanted.stream, wanted.choices * len(prompts), False)
+    return replace(wanted, echo=echo, silent=asked == 0, continues=True, explanation=explanation)
 
 
 def _rest(
