@@ -87,8 +87,19 @@ class Rounds(nn.Module):
         self, place_1: torch.Tensor, heard: Sequence[Attended], states: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Whether another round follows, and the states. `place_1`: the round's number."""
-        (token_B1, written_BR, *_), end = states, torch.tensor(self.asked.end)
         scores, kept = self.scores(place_1, heard, states)
+        going, token_B1, written_BR = self.following(place_1, scores, *states[:2])
+        return going, [token_B1, written_BR, *kept]
+
+    def following(
+        self,
+        place_1: torch.Tensor,
+        scores: torch.Tensor,
+        token_B1: torch.Tensor,
+        written_BR: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Whether another round follows, the next token, and what is written."""
+        end = torch.tensor(self.asked.end)
         given_11 = functional.embedding(place_1, self.given_R1)
         likely_B1 = scores.argmax(1, keepdim=True)
         following_B1 = torch.where(given_11.ne(FREE), given_11, likely_B1)
@@ -96,7 +107,7 @@ class Rounds(nn.Module):
         here_R = torch.arange(self.count).eq(place_1)
         written_BR = torch.where(here_R, following_B1, written_BR)
         going = following_B1.ne(end).to(scores.dtype).amax((0, 1)).to(torch.bool)
-        return going, [following_B1, written_BR, *kept]
+        return going, following_B1, written_BR
 
 
 @dataclass(frozen=True)
@@ -218,12 +229,14 @@ def written(rounds: Rounds, x_BMT: torch.Tensor) -> tuple[torch.Tensor, torch.Te
     margins = torch.full((len(x_BMT),), torch.inf)
     for number in range(rounds.count):
         place_1 = torch.tensor([number])
+        token_B1, written_BR, *_ = states
+        scores, kept = rounds.scores(place_1, heard, states)
         if rounds.given_R1[number] == FREE:
-            two = rounds.scores(place_1, heard, states)[0].topk(2, dim=1).values
-            ended = states[0][:, 0] == rounds.asked.end
-            apart = torch.where(ended, torch.inf, two[:, 0] - two[:, 1])
-            margins = torch.minimum(margins, apart)
-        going, states = rounds(place_1, heard, states)
+            two = scores.topk(2, dim=1).values
+            ended = token_B1[:, 0] == rounds.asked.end
+            margins = torch.minimum(margins, torch.where(ended, torch.inf, two[:, 0] - two[:, 1]))
+        going, *now = rounds.following(place_1, scores, token_B1, written_BR)
+        states = [*now, *kept]
         if not going:
             break
     return states[1][:, -rounds.most :], margins

@@ -4,7 +4,7 @@ for before a text, and what its tokens spell. JSON and safetensors alone, no cod
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from tokenizers.decoders import ByteLevel as ByteDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
+from sixfold.core.byte_letters import BYTES
 from sixfold.core.errors import DataError
 from sixfold.parts import checkpoint, checkpoint_files
 from sixfold.parts.checkpoint import ANOTHER, LIMITS, check_sizes, first_line
@@ -103,7 +104,7 @@ class Asked(State):
 
 @dataclass(frozen=True)
 class WhisperTokens:
-    """`pieces`: of each token what it spells, in the letters of `bundle.transcription.tokens`; '' of one that
+    """`pieces`: of each token what it spells, in the letters of `core.byte_letters`; '' of one that
     spells nothing. `special`: those of that kind, by what they are called.
     """
 
@@ -114,6 +115,11 @@ class WhisperTokens:
     def encode(self, text: str) -> list[int]:
         """With a space before it, as the checkpoint learned to begin."""
         return list(self.tokenizer.encode(f" {text}", add_special_tokens=False).ids)
+
+    def spelled(self, numbers: Sequence[int]) -> str:
+        """What tokens stand for, without the space before it."""
+        letters = "".join(self.pieces[number] for number in numbers)
+        return bytes(map(BYTES.__getitem__, letters)).decode("utf-8", "replace").removeprefix(" ")
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -197,12 +203,12 @@ def read_tokens(folder: Path, vocabulary: int) -> WhisperTokens:
     numbers = made.get_vocab(with_added_tokens=True)
     added = {each.content for each in made.get_added_tokens_decoder().values()}
     special = {name: number for name, number in numbers.items() if name in added}
-    letters = set(ByteLevel.alphabet())
+    letters = BYTES.keys()
     if any(number >= vocabulary for number in numbers.values()):
         expected, shown = f"at most {vocabulary:,} tokens", f"{1 + max(numbers.values()):,}"
         raise DataError(str(where), expected, shown, SAVE_TOKENIZER)
-    strange = next((one for one in numbers if one not in added and not letters.issuperset(one)), "")
-    if strange or not letters.issubset(numbers):
+    strange = next((one for one in numbers if one not in added and not letters >= set(one)), "")
+    if strange or not letters <= numbers.keys():
         shown = repr(strange)[:80] if strange else "not all 256"
         raise DataError(str(where), "a token of each byte, and of rows of them", shown, SAVE_TOKENIZER)
     pieces = [""] * vocabulary

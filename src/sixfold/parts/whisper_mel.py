@@ -38,6 +38,11 @@ class WhisperMel(State):
     whole: int
 
     @property
+    def rate(self) -> int:
+        """Samples a second."""
+        return RATE
+
+    @property
     def frames(self) -> int:
         """T."""
         return self.whole // HOP

@@ -16,6 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from sixfold.parts.whisper_checkpoint import StackShape, WhisperShape
+from sixfold.train.adapters.adapt import start_adapters
+from sixfold.train.network import Scheme
 
 NEVER: Final = -1e30  # added to a score whose token, or place, is left out
 
@@ -185,6 +187,11 @@ class Whisper(nn.Module):
         super().__init__()
         self.shape = shape
         self.encoder, self.decoder = WhisperEncoder(shape), WhisperDecoder(shape)
+
+    def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
+        """Adapters are filled as in their paper; all else stays as the checkpoint brought it."""
+        start_adapters(self, generator)
+        return frozenset(name for name, _ in self.named_parameters())
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[B, M · T + N] → [B, N, V]"""
