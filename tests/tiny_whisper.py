@@ -55,6 +55,14 @@ SIZES: dict[str, Any] = {
     "suppress_tokens": None,
     "begin_suppress_tokens": None,
 }
+GENERATED: dict[str, Any] = {
+    "suppress_tokens": [NUMBERS["("], NUMBERS[")"]],
+    "begin_suppress_tokens": [NUMBERS["Ġ"], END],
+    "is_multilingual": True,
+    "lang_to_id": {name: NUMBERS[name] for name in ("<|en|>", "<|de|>")},
+    "task_to_id": {name: NUMBERS[f"<|{name}|>"] for name in ("translate", "transcribe")},
+    "no_timestamps_token_id": NUMBERS["<|notimestamps|>"],
+}
 
 
 def extractor(bands: int = 80, seconds: int = 1) -> WhisperFeatureExtractor:
@@ -84,7 +92,7 @@ def write(
         for name, parameter in model.named_parameters():
             if "norm" in name or name.endswith("bias"):  # those of the start are all alike
                 torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
-    found = {"suppress_tokens": [5], "begin_suppress_tokens": [NUMBERS["Ġ"], END], **(told or {})}
+    found = {**GENERATED, **(told or {})}
     given = {name: SIZES[name] for name in ("eos_token_id", "pad_token_id", "decoder_start_token_id")}
     model.generation_config = GenerationConfig(**given, **found)
     model.save_pretrained(folder)
