@@ -80,7 +80,12 @@ def tokenizer() -> Tokenizer:
 
 
 def write(
-    folder: Path, seed: int = 0, *, parts: bool = False, told: dict[str, Any] | None = None, **sizes: Any
+    folder: Path,
+    seed: int = 0,
+    *,
+    parts: bool = False,
+    told: dict[str, Any] | None = None,
+    **sizes: Any,
 ) -> WhisperForConditionalGeneration:
     """Save a checkpoint; returns transformers' model. `parts`: its tokenizer as vocab.json and merges.txt;
     `told`: what generation_config.json says.
@@ -93,7 +98,9 @@ def write(
             if "norm" in name or name.endswith("bias"):  # those of the start are all alike
                 torch.nn.init.normal_(parameter, mean=float("norm.weight" in name), std=0.1)
     found = {**GENERATED, **(told or {})}
-    given = {name: SIZES[name] for name in ("eos_token_id", "pad_token_id", "decoder_start_token_id")}
+    given = {
+        name: SIZES[name] for name in ("eos_token_id", "pad_token_id", "decoder_start_token_id")
+    }
     model.generation_config = GenerationConfig(**given, **found)
     model.save_pretrained(folder)
     extractor(config.num_mel_bins, config.max_source_positions // 50).save_pretrained(folder)

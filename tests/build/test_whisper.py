@@ -37,6 +37,7 @@ from sixfold.prepare.features.whole_samples import Settings as WholeSamples
 from sixfold.recipe.schema import Train
 from sixfold.runs.context import Context
 from sixfold.runs.saves import Checkpoints
+from sixfold.train import recompute
 from sixfold.train.stepper import Stepper
 
 TEXTS = [("ae", "ea", "a", "e", "aa")[number % 5] for number in range(20)]
@@ -160,12 +161,8 @@ def test_what_is_given_and_what_is_to_follow(folder: Path, work: Fit) -> None:
     torch.testing.assert_close(family.losses(scores, wanted), torch.stack([first, second]))
 
 
-@pytest.mark.parametrize(
-    "adapt", ["head", pytest.param("whole", marks=pytest.mark.slow), "lora"]
-)
-def test_what_was_asked_for_is_learned(
-    adapt: str, folder: Path, work: Fit, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("adapt", ["head", pytest.param("whole", marks=pytest.mark.slow), "lora"])
+def test_what_was_asked_for_is_learned(adapt: str, folder: Path, work: Fit, tmp_path: Path) -> None:
     """The encoder's places never are; with `head` nothing of the encoder is."""
     fit = fit_of(work, folder, adapt=adapt, **({"rank": 2} if adapt == "lora" else {}))
     plain: Any = Settings(checkpoint=str(folder), language="en").module(fit)
@@ -203,6 +200,24 @@ def test_it_learns(folder: Path, work: Fit) -> None:
     said = Target("transcription", work.y, ("said",))
     assert CharacterErrorRate().score(said, found.predict(work.x)) < 0.3  # type: ignore[arg-type]
     np.testing.assert_array_equal(answers(found, work.x[:8]), found.tokens(work.x[:8]))  # type: ignore[arg-type]
+
+
+def test_blocks_that_are_computed_twice_have_the_same_gradient(folder: Path, work: Fit) -> None:
+    fit = fit_of(work, folder)
+    family: Any = fit.setting.family
+    x, wanted = family.examples(fit).read(np.arange(4), None)
+    found = []
+    for again in (False, True):
+        network = family.module(fit)
+        if again:
+            recompute.start(network, bool)
+        family.losses(network(x), wanted).mean().backward()
+        found.append({name: one.grad for name, one in network.named_parameters()})
+    plain, twice = found
+    assert plain.pop("encoder.embed_positions.weight") is None
+    assert all(float(gradient.abs().max()) > 0 for gradient in plain.values())
+    for name, gradient in plain.items():
+        torch.testing.assert_close(twice[name], gradient, rtol=1e-5, atol=1e-7)
 
 
 def test_killed_it_ends_with_the_same_bits(
@@ -285,7 +300,10 @@ def test_recordings_are_those_that_the_checkpoint_hears(folder: Path, work: Fit)
     (group,) = work.layout
     for changed, problem in (
         ({"rate": 8_000}, "recordings at 16,000 Hz, which the checkpoint was trained on"),
-        ({"stop": 16_001}, r"recordings of at most 1 s, which the checkpoint hears; found 1\.00006"),
+        (
+            {"stop": 16_001},
+            r"recordings of at most 1 s, which the checkpoint hears; found 1\.00006",
+        ),
         ({"kind": "numbers", "rate": 0}, "one column of recordings and no other"),
     ):
         layout = (replace(group, **changed),)
@@ -300,7 +318,9 @@ def test_what_was_taken_of_the_checkpoint_is_said(folder: Path, work: Fit) -> No
     assert told.startswith(
         f"whisper: checkpoint {folder.name} (SHA-256 {digest[:12]}…): hears 1 s, of which recordings are "
     )
-    assert "<|startoftranscript|><|en|><|transcribe|><|notimestamps|> and have at most 12 tok" in told
+    assert (
+        "<|startoftranscript|><|en|><|transcribe|><|notimestamps|> and have at most 12 tok" in told
+    )
     assert "weights are learned, of a checkpoint that has" in told and "(head)" in told
 
 

@@ -91,6 +91,7 @@ def test_tokens_are_those_of_its_tokenizer(parts: bool, tmp_path: Path) -> None:
         ("en", {}, [EN, TASK, UNTIMED]),
         (None, {"language": "<|de|>"}, [DE, TASK, UNTIMED]),
         ("en", {"language": "de"}, [EN, TASK, UNTIMED]),
+        (None, {"forced_decoder_ids": [[1, DE], [2, TASK]]}, [DE, TASK, UNTIMED]),
     ],
 )
 def test_the_prompt_names_the_language_and_the_task(
@@ -104,17 +105,24 @@ def test_the_prompt_names_the_language_and_the_task(
     assert found.suppressed_first == tuple(sorted((numbers["Ġ"], tiny_whisper.END)))
 
 
-def test_a_checkpoint_of_one_language_is_asked_for_none(folder: Path, tmp_path: Path) -> None:
-    """Its tokens name no task, as those of the published ones for English."""
-    name = "tokenizer.json"
-    tokens = json.loads((folder / name).read_text())
-    for token in tokens["added_tokens"]:
-        token["content"] = token["content"].replace("transcribe", "other")
-    copied(folder, tmp_path, name, tokens)
-    found = read_tokens(tmp_path, COUNT + 1)
+def test_a_checkpoint_of_one_language_is_asked_for_none(tmp_path: Path) -> None:
+    """Though its tokenizer names several, as those of the published ones for English do."""
+    tiny_whisper.write(tmp_path, told={"is_multilingual": False})
+    found = read_tokens(tmp_path, COUNT)
     assert read_asked(tmp_path, found, None).prompt == (tiny_whisper.START, UNTIMED)
     with pytest.raises(DataError, match="no language, as the checkpoint knows one alone"):
         read_asked(tmp_path, found, "en")
+
+
+@pytest.mark.parametrize(("language", "prompt"), [(None, [UNTIMED]), ("de", [DE, TASK, UNTIMED])])
+def test_without_what_says_so_a_small_one_knows_the_language_that_is_asked_for(
+    language: str | None, prompt: list[int], tmp_path: Path
+) -> None:
+    tiny_whisper.write(tmp_path)
+    (tmp_path / "generation_config.json").unlink()
+    found = read_asked(tmp_path, read_tokens(tmp_path, COUNT), language)
+    assert found.prompt == (tiny_whisper.START, *prompt)
+    assert found.suppressed == found.suppressed_first == ()
 
 
 @pytest.mark.parametrize("language", [None, "fr"])

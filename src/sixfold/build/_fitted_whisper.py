@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -160,11 +160,7 @@ class FittedWhisper(State):
         """[rows, samples], whole numbers of 16 bits → float64 [rows, characters] code points, 0 behind a
         text's end.
         """
-        texts = [
-            self._texts.text_of_values(row)
-            for tokens, _ in self._heard(x)
-            for row in tokens
-        ]
+        texts = [self._texts.text_of_values(row) for tokens, _ in self._heard(x) for row in tokens]
         return code_points(texts, self.decoder.longest).astype(np.float64)
 
     def margins(self, x: Matrix) -> FloatArray:

@@ -270,7 +270,10 @@ class TaughtTexts:
         asked, silent = self.asked, {*self._tokens.special.values()} - {self.asked.end}
         suppressed = sorted(({*asked.suppressed} - seen) | silent)
         return Asked(
-            asked.prompt, asked.end, tuple(suppressed), tuple(sorted({*asked.suppressed_first} - first))
+            asked.prompt,
+            asked.end,
+            tuple(suppressed),
+            tuple(sorted({*asked.suppressed_first} - first)),
         )
 
     def decoder(self) -> TokenDecoder:

@@ -99,7 +99,11 @@ class Graph:
         states. What a round makes is known in it alone; constants lie in the graph around it.
         """
         one: Any = []  # the shape of a single number; those of states are left to the graph
-        kinds = [(TensorProto.INT64, one), (TensorProto.BOOL, one), *((kind, None) for kind in types)]
+        kinds = [
+            (TensorProto.INT64, one),
+            (TensorProto.BOOL, one),
+            *((kind, None) for kind in types),
+        ]
         given = [self._name("round"), self._name("going"), *(self._name("state") for _ in states)]
         outside = self._nodes, self._seen, self._casts
         self._nodes, self._seen, self._casts = [], dict(self._seen), dict(self._casts)

@@ -78,9 +78,7 @@ def _equal(names: NodeNames, result: torch.Tensor, left: torch.Tensor, right: Nu
 def _arg_max(
     names: NodeNames, result: torch.Tensor, x: torch.Tensor, dim: int, keepdim: bool = False
 ) -> str:
-    return names.graph.op(
-        "ArgMax", names.value(x, x), axis=dim % x.ndim, keepdims=int(keepdim)
-    )
+    return names.graph.op("ArgMax", names.value(x, x), axis=dim % x.ndim, keepdims=int(keepdim))
 
 
 def _reduction(operator: str) -> Callable[..., str]:

@@ -33,6 +33,7 @@ ADDED: Final = "added_tokens.json"
 OPTIONAL: Final = (GENERATION, TOKENIZER, VOCABULARY, MERGES, ADDED)
 TASK: Final = "<|transcribe|>"
 UNTIMED: Final = "<|notimestamps|>"
+SEVERAL: Final = 51_865  # tokens that published checkpoints of several languages have at least
 MOST_FRAMES: Final = 6_000  # of a spectrogram: a minute
 SAVE_TOKENIZER: Final = "Save the processor beside the model: processor.save_pretrained(folder)."
 # What of a configuration is fixed here, as in every published checkpoint.
@@ -125,7 +126,9 @@ class WhisperTokens:
     def languages(self) -> tuple[str, ...]:
         """Codes of those that it can be asked for: of two or three letters."""
         inner = (name[2:-2] for name in self.special if name.startswith("<|"))
-        return tuple(sorted(one for one in inner if one.isalpha() and one.islower() and len(one) in (2, 3)))
+        return tuple(
+            sorted(one for one in inner if one.isalpha() and one.islower() and len(one) in (2, 3))
+        )
 
 
 def digest(folder: Path) -> str:
@@ -176,10 +179,9 @@ def read_whisper_weights(folder: Path, names: Mapping[str, torch.Size]) -> dict[
     for file_name in checkpoint.weight_files(folder):
         try:
             with safe_open(folder / file_name, "pt") as file:
-                for held in file.keys():  # noqa: SIM118: no mapping
-                    name = held.removeprefix("model.")
-                    if name in names:
-                        found[name] = file.get_tensor(held).float()
+                held = {one.removeprefix("model."): one for one in set(file.keys())}
+                for name in names.keys() & held.keys():
+                    found[name] = file.get_tensor(held[name]).float()
         except SafetensorError as error:
             where, what = str(folder / file_name), first_line(error)
             raise DataError(where, "a file of safetensors", what, AGAIN) from None
@@ -210,7 +212,9 @@ def read_tokens(folder: Path, vocabulary: int) -> WhisperTokens:
     strange = next((one for one in numbers if one not in added and not letters >= set(one)), "")
     if strange or not letters <= numbers.keys():
         shown = repr(strange)[:80] if strange else "not all 256"
-        raise DataError(str(where), "a token of each byte, and of rows of them", shown, SAVE_TOKENIZER)
+        raise DataError(
+            str(where), "a token of each byte, and of rows of them", shown, SAVE_TOKENIZER
+        )
     pieces = [""] * vocabulary
     for name, number in numbers.items():
         pieces[number] = "" if name in added else name
@@ -242,19 +246,34 @@ def read_asked(folder: Path, tokens: WhisperTokens, language: str | None) -> Ask
 def _language(
     folder: Path, tokens: WhisperTokens, told: Mapping[str, Any], language: str | None
 ) -> list[int]:
-    """Tokens of language and task; none of a checkpoint of one language alone. Raises DataError."""
-    if TASK not in tokens.special or not tokens.languages:
+    """Tokens of language and task; none of a checkpoint of one language alone, whose tokenizer may name others.
+    Raises DataError.
+    """
+    several = told.get("is_multilingual")
+    if not isinstance(several, bool):
+        several = language is not None or len(tokens.pieces) >= SEVERAL
+    if not several or TASK not in tokens.special:
         if language is None:
             return []
         expected = "no language, as the checkpoint knows one alone"
         raise DataError(str(folder), expected, repr(language)[:40], "Leave build.language out.")
-    known = str(told.get("language") or "").removeprefix("<|").removesuffix("|>")
-    asked = language or known
+    asked = language or _told_language(tokens, told)
     if asked not in tokens.languages:
         expected = f"build.language, one of {', '.join(tokens.languages[:100])}"
         shown = repr(asked)[:40] if asked else "none"
         raise DataError(str(folder), expected, shown, "Say in which language the texts are.")
     return [tokens.special[f"<|{asked}|>"], tokens.special[TASK]]
+
+
+def _told_language(tokens: WhisperTokens, told: Mapping[str, Any]) -> str:
+    """By `language`, or, as it was said before, by a token that is forced; '' for none."""
+    if isinstance(found := told.get("language"), str):
+        return found.removeprefix("<|").removesuffix("|>")
+    forced = told.get("forced_decoder_ids")
+    numbers = {number: name[2:-2] for name, number in tokens.special.items()}
+    pairs = [pair for pair in forced if isinstance(pair, list)] if isinstance(forced, list) else []
+    names = [numbers.get(one, "") for pair in pairs for one in pair[1:2] if type(one) is int]
+    return next((name for name in names if name in tokens.languages), "")
 
 
 def _token(

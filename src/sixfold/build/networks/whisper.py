@@ -94,13 +94,21 @@ class WhisperDecoderLayer(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
 
     def forward(
-        self, x_BND: torch.Tensor, heard: Attended, written: Attended | None, hidden: torch.Tensor
+        self,
+        x_BND: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        hidden: torch.Tensor,
+        written: Attended | None = None,
     ) -> torch.Tensor:
-        """[B, N, D]. `written`: None for these vectors themselves."""
+        """[B, N, D]. `keys`, `values`: of what was heard, each by itself, as a block that is computed twice
+        follows tensors alone; `written`: None for these vectors themselves.
+        """
         normed = self.self_attn_layer_norm(x_BND)
         at = self.self_attn.attended(normed) if written is None else written
         x_BND = x_BND.add(self.self_attn(normed, at, hidden))
-        x_BND = x_BND.add(self.encoder_attn(self.encoder_attn_layer_norm(x_BND), heard))
+        heard = self.encoder_attn_layer_norm(x_BND)
+        x_BND = x_BND.add(self.encoder_attn(heard, Attended(keys, values)))
         return x_BND.add(self.fc2(functional.gelu(self.fc1(self.final_layer_norm(x_BND)))))
 
 
@@ -150,7 +158,7 @@ class WhisperDecoder(nn.Module):
         x = x.add(self.embed_positions.weight[:count])
         hidden = torch.full((count, count), NEVER, dtype=x.dtype, device=x.device).triu(1)
         for layer, heard in zip(self.layers, self.heard(x_BPD), strict=True):
-            x = layer(x, heard, None, hidden)
+            x = layer(x, *heard, hidden)
         return functional.linear(self.layer_norm(x), self.embed_tokens.weight)
 
     def step(
@@ -174,7 +182,7 @@ class WhisperDecoder(nn.Module):
             keys = torch.where(here_R, own.keys, before.keys)
             values = torch.where(here_R[:, None], own.values, before.values)
             now.append(Attended(keys, values))
-            x = layer(x, heard_here, now[-1], hidden_R)
+            x = layer(x, *heard_here, hidden_R, now[-1])
         # The table before the vectors: it is stored once.
         last = self.layer_norm(x).transpose(1, 2)
         return torch.matmul(self.embed_tokens.weight, last).flatten(1), now
