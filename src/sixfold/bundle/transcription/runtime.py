@@ -81,7 +81,7 @@ class TranscriptionRuntime:
 
     def __init__(self, graph: OnnxRuntime, decoder: TranscriptDecoder | TokenTexts) -> None:
         self._graph, self._texts = graph, decoder
-        self.rows_at_once = graph.rows_at_once
+        self.rows_at_once, self.row_products = graph.rows_at_once, graph.row_products
         self.depends_on_batch = graph.depends_on_batch
 
     def transcriber(self) -> TranscriptionRuntime:
