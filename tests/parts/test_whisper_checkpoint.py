@@ -18,7 +18,7 @@ from sixfold.parts.whisper_checkpoint import (
     StackShape,
     WhisperShape,
     digest,
-    read_asked,
+    read_decoding,
     read_tokens,
     read_whisper_shape,
     read_whisper_weights,
@@ -98,7 +98,7 @@ def test_the_prompt_names_the_language_and_the_task(
     language: str | None, told: dict[str, Any], prompt: list[int], tmp_path: Path
 ) -> None:
     tiny_whisper.write(tmp_path, told=told)
-    found = read_asked(tmp_path, read_tokens(tmp_path, COUNT), language)
+    found = read_decoding(tmp_path, read_tokens(tmp_path, COUNT), language)
     assert found.prompt == (tiny_whisper.START, *prompt)
     numbers = tiny_whisper.NUMBERS
     assert (found.end, found.suppressed) == (tiny_whisper.END, (numbers["("], numbers[")"]))
@@ -109,9 +109,9 @@ def test_a_checkpoint_of_one_language_is_asked_for_none(tmp_path: Path) -> None:
     """Though its tokenizer names several, as those of the published ones for English do."""
     tiny_whisper.write(tmp_path, told={"is_multilingual": False})
     found = read_tokens(tmp_path, COUNT)
-    assert read_asked(tmp_path, found, None).prompt == (tiny_whisper.START, UNTIMED)
+    assert read_decoding(tmp_path, found, None).prompt == (tiny_whisper.START, UNTIMED)
     with pytest.raises(DataError, match="no language, as the checkpoint knows one alone"):
-        read_asked(tmp_path, found, "en")
+        read_decoding(tmp_path, found, "en")
 
 
 @pytest.mark.parametrize(("language", "prompt"), [(None, [UNTIMED]), ("de", [DE, TASK, UNTIMED])])
@@ -120,7 +120,7 @@ def test_without_what_says_so_a_small_one_knows_the_language_that_is_asked_for(
 ) -> None:
     tiny_whisper.write(tmp_path)
     (tmp_path / "generation_config.json").unlink()
-    found = read_asked(tmp_path, read_tokens(tmp_path, COUNT), language)
+    found = read_decoding(tmp_path, read_tokens(tmp_path, COUNT), language)
     assert found.prompt == (tiny_whisper.START, *prompt)
     assert found.suppressed == found.suppressed_first == ()
 
@@ -128,7 +128,7 @@ def test_without_what_says_so_a_small_one_knows_the_language_that_is_asked_for(
 @pytest.mark.parametrize("language", [None, "fr"])
 def test_a_language_has_to_be_one_that_it_knows(language: str | None, folder: Path) -> None:
     with pytest.raises(DataError, match=r"build\.language, one of de, en; found (none|'fr')\."):
-        read_asked(folder, read_tokens(folder, COUNT), language)
+        read_decoding(folder, read_tokens(folder, COUNT), language)
 
 
 @pytest.mark.parametrize(

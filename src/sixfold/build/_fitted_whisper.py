@@ -27,7 +27,7 @@ from sixfold.parts.node_trace import traced_several
 from sixfold.parts.state import State
 from sixfold.parts.table import FloatArray
 from sixfold.parts.transcripts import code_points
-from sixfold.parts.whisper_checkpoint import Asked, WhisperShape
+from sixfold.parts.whisper_checkpoint import WhisperDecoding, WhisperShape
 from sixfold.parts.whisper_mel import WhisperMel
 from sixfold.recipe.token_decoder import TokenDecoder
 from sixfold.train import threads
@@ -36,12 +36,12 @@ AT_ONCE: Final = 8  # recordings that are heard at once
 FREE: Final = -1  # where no token is given
 
 
-class Rounds(nn.Module):
+class GreedyRounds(nn.Module):
     """A network that writes at most `most` tokens behind the prompt. A round takes the token at its place and
     gives the next one; behind the end of a text there is nothing but ends.
     """
 
-    def __init__(self, network: Whisper, asked: Asked, most: int) -> None:
+    def __init__(self, network: Whisper, asked: WhisperDecoding, most: int) -> None:
         super().__init__()
         self.network, self.asked, self.most = network, asked, most
         given = [*asked.prompt[1:], *[FREE] * most]
@@ -119,7 +119,7 @@ class FittedWhisper(State):
     shape: WhisperShape
     digest: str
     samples: int
-    asked: Asked
+    asked: WhisperDecoding
     most: int
     decoder: TokenDecoder
     weights: dict[str, npt.NDArray[Any]]
@@ -144,8 +144,8 @@ class FittedWhisper(State):
         return TokenTexts(self.decoder)
 
     @cached_property
-    def _rounds(self) -> Rounds:
-        return Rounds(self.module(), self.asked, self.most).eval()
+    def _rounds(self) -> GreedyRounds:
+        return GreedyRounds(self.module(), self.asked, self.most).eval()
 
     def module(self) -> Whisper:
         """The network, in evaluation; a new one each time."""
@@ -219,7 +219,7 @@ class FittedWhisper(State):
         return graph.cast(last, TensorProto.DOUBLE)
 
 
-def written(rounds: Rounds, x_BMT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def written(rounds: GreedyRounds, x_BMT: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens [B, most], and of each row how far the most probable one was from another one, at least."""
     heard, states = rounds.heard(x_BMT), rounds.start(torch.zeros(len(x_BMT), 1))
     margins = torch.full((len(x_BMT),), torch.inf)

@@ -26,10 +26,10 @@ from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.table import IntArray, Task
 from sixfold.parts.transcripts import texts_of
 from sixfold.parts.whisper_checkpoint import (
-    Asked,
+    WhisperDecoding,
     WhisperShape,
     WhisperTokens,
-    read_asked,
+    read_decoding,
     read_tokens,
     read_whisper_shape,
     read_whisper_weights,
@@ -202,7 +202,7 @@ class Settings(SoundAugment, FineTuning, ModuleFamily):
     def _texts(self, fit: Fit) -> TaughtTexts:
         folder, shape = Path(self.checkpoint), self._shape
         tokens = read_tokens(folder, shape.vocabulary)
-        asked = read_asked(folder, tokens, self.language)
+        asked = read_decoding(folder, tokens, self.language)
         return TaughtTexts(texts_of(np.asarray(fit.y)), tokens, asked, shape.most_tokens)
 
 
@@ -210,7 +210,7 @@ class TaughtTexts:
     """Training texts by the checkpoint's tokens, of which with the prompt it takes at most `places`."""
 
     def __init__(
-        self, texts: Sequence[str], tokens: WhisperTokens, asked: Asked, places: int
+        self, texts: Sequence[str], tokens: WhisperTokens, asked: WhisperDecoding, places: int
     ) -> None:
         self._texts, self._tokens, self.asked, self._places = texts, tokens, asked, places
 
@@ -261,7 +261,7 @@ class TaughtTexts:
             wanted[row, len(prompt) - 1 :][: len(numbers) + 1] = torch.tensor([*numbers, end])
         return given, wanted
 
-    def allowed(self) -> Asked:
+    def allowed(self) -> WhisperDecoding:
         """What a decoding writes: what training texts hold is never left out, and what stands for no text
         always is.
         """
@@ -269,7 +269,7 @@ class TaughtTexts:
         first = {row[0] for row in self.rows if row}
         asked, silent = self.asked, {*self._tokens.special.values()} - {self.asked.end}
         suppressed = sorted(({*asked.suppressed} - seen) | silent)
-        return Asked(
+        return WhisperDecoding(
             asked.prompt,
             asked.end,
             tuple(suppressed),

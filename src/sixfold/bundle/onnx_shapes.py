@@ -137,9 +137,7 @@ class _Walk:
             )
 
     def _looped(self, call: _Call) -> list[Shape]:
-        """Each round takes the products of one, and leaves states of the shapes that it found; the values
-        of a round are gone in the next. Raises ValueError.
-        """
+        """Each round takes as many products, in the place of the values of the one before."""
         (rounds,), states = call.constant(0), list(call.given[2:])
         body = call.node.attributes.get("body")
         if not isinstance(body, LoopBody) or not 1 <= rounds <= MOST_ROUNDS:

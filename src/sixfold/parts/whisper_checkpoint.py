@@ -92,7 +92,7 @@ class WhisperShape(State):
 
 
 @dataclass(frozen=True)
-class Asked(State):
+class WhisperDecoding(State):
     """Numbers of tokens: `prompt` before every text, `end` behind it; which are never written (`suppressed`),
     and which never first.
     """
@@ -221,7 +221,7 @@ def read_tokens(folder: Path, vocabulary: int) -> WhisperTokens:
     return WhisperTokens(made, special, tuple(pieces))
 
 
-def read_asked(folder: Path, tokens: WhisperTokens, language: str | None) -> Asked:
+def read_decoding(folder: Path, tokens: WhisperTokens, language: str | None) -> WhisperDecoding:
     """What a decoding begins and ends with. Raises DataError for a language that it does not know, and where
     it has to be told one.
     """
@@ -240,7 +240,9 @@ def read_asked(folder: Path, tokens: WhisperTokens, language: str | None) -> Ask
         for name in ("suppress_tokens", "begin_suppress_tokens")
     )
     suppressed, first = listed
-    return Asked(tuple(prompt), end, tuple(sorted({*suppressed} - {end})), tuple(sorted({*first})))
+    return WhisperDecoding(
+        tuple(prompt), end, tuple(sorted({*suppressed} - {end})), tuple(sorted({*first}))
+    )
 
 
 def _language(
