@@ -132,6 +132,22 @@ def test_a_language_has_to_be_one_that_it_knows(language: str | None, folder: Pa
 
 
 @pytest.mark.parametrize(
+    ("changed", "problem"),
+    [
+        ({"eos_token_id": tiny_whisper.START}, "eos_token_id that is no token of the prompt"),
+        ({"eos_token_id": None}, f"eos_token_id below {COUNT}; found None"),
+        ({"decoder_start_token_id": COUNT}, f"decoder_start_token_id below {COUNT}; found {COUNT}"),
+    ],
+)
+def test_a_text_begins_and_ends_with_tokens_that_there_are(
+    changed: dict[str, Any], problem: str, folder: Path, tmp_path: Path
+) -> None:
+    copied(folder, tmp_path, "generation_config.json", changed)
+    with pytest.raises(DataError, match=problem):
+        read_decoding(tmp_path, read_tokens(tmp_path, COUNT), "en")
+
+
+@pytest.mark.parametrize(
     ("name", "changed", "problem"),
     [
         ("config.json", {"model_type": "wav2vec2"}, "a model_type of whisper; found 'wav2vec2'"),

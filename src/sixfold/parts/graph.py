@@ -108,14 +108,14 @@ class Graph:
         outside = self._nodes, self._seen, self._casts
         self._nodes, self._seen, self._casts = [], dict(self._seen), dict(self._casts)
         left = [self.op("Identity", name) for name in body(given[0], given[2:])]
-        infos = [
+        takes, gives = (
             [
                 helper.make_tensor_value_info(name, kind, shape)
                 for name, (kind, shape) in zip(names, wanted, strict=True)
             ]
             for names, wanted in ((given, kinds), (left, kinds[1:]))
-        ]
-        inner = helper.make_graph(self._nodes, "body", *infos)
+        )
+        inner = helper.make_graph(self._nodes, "body", takes, gives)
         self._nodes, self._seen, self._casts = outside
         count, going = self.constant(rounds, np.int64), self.constant(True, np.bool_)
         return self.ops("Loop", count, going, *states, outputs=len(states), body=inner)

@@ -235,6 +235,9 @@ def read_decoding(folder: Path, tokens: WhisperTokens, language: str | None) -> 
     prompt = [start, *_language(folder, tokens, told, language)]
     if UNTIMED in tokens.special:
         prompt.append(tokens.special[UNTIMED])
+    if end in prompt:
+        expected = "eos_token_id that is no token of the prompt"
+        raise DataError(str(folder / CONFIG), expected, f"{end:,}", AGAIN)
     listed = (
         _listed(told.get(name, config.get(name)), len(tokens.pieces))
         for name in ("suppress_tokens", "begin_suppress_tokens")
