@@ -72,6 +72,27 @@ def test_its_rounds_count_as_often_as_they_are() -> None:
         CheckedModel.of(packed(doubling(2 * most, width)), "m")
 
 
+def test_many_small_nodes_of_a_loop_are_too_many() -> None:
+    """Each takes a microsecond to start, whatever it computes."""
+
+    def body(number: str, states: list[str]) -> list[str]:
+        value = states[0]
+        for _ in range(1_000):
+            value = graph.op("Neg", value)
+        return [graph.op("Less", number, graph.constant(9, np.int64)), value]
+
+    for rounds, taken in ((20, True), (1_000, False)):
+        graph = Graph()
+        x = graph.input("x", TensorProto.FLOAT)
+        (found,) = graph.loop(rounds, [x], [TensorProto.FLOAT], body)
+        graph.output("y", found, TensorProto.FLOAT, ["rows", 1])
+        if taken:
+            CheckedModel.of(packed(graph.model()), "m")
+            continue
+        with pytest.raises(BundleError, match="a row that takes more than"):
+            CheckedModel.of(packed(graph.model()), "m")
+
+
 def endless(model: onnx.ModelProto) -> None:
     node_of(model).input[0] = ""
 

@@ -57,7 +57,7 @@ FUNCTIONS: dict[Any, Forward] = {
     torch.maximum: lambda x: torch.maximum(x, like(x, FEATURES)),
     torch.Tensor.clamp_min: lambda x: x.clamp_min(0.5),
     torch.Tensor.ne: lambda x: (x.relu() != 0).to(x.dtype),
-    torch.Tensor.eq: lambda x: (x.relu() == 0).to(x.dtype),
+    torch.Tensor.eq: lambda x: x.relu().eq(0).to(x.dtype),
     torch.where: lambda x: torch.where(x.relu().ne(0), x, like(x, FEATURES)),
     torch.log: lambda x: torch.log(x * x + 1.0),
     torch.Tensor.argmax: lambda x: grid(x).argmax(2) + x.argmax(1, keepdim=True)[:, :, None],

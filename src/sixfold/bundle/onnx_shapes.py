@@ -40,7 +40,7 @@ PRODUCTS_A_NUMBER: Final = 1024
 # size 5 s take 3 cells and 470 products a number (measured), 30 s some 26 and 3,200 (derived).
 INPUTS_A_CELL: Final = 8_000
 INPUTS_A_PRODUCT: Final = 80
-MOST_ROUNDS: Final = 1 << 12  # of a loop
+MOST_ROUNDS, A_NODE = 1 << 12, 1 << 13  # of a loop; products for which a node of it is started
 Shape = tuple[int, ...]
 
 
@@ -145,10 +145,10 @@ class _Walk:
         if not len(body.inputs) - 2 == len(states) == len(body.outputs) - 1:
             raise ValueError("states of another number")
         self.shapes |= dict(zip(body.inputs, [(), (), *states], strict=True))
-        before = self.products
+        before, self.products = self.products, A_NODE * len(body.nodes)
         for node in body.nodes:
             self.follow(node)
-        self.products += (rounds - 1) * (self.products - before)
+        self.products = before + rounds * self.products
         going, *left = (self.shapes[name] for name in body.outputs)
         if math.prod(going) != 1 or left != states:
             raise ValueError("states that change their shape")

@@ -72,7 +72,7 @@ def _decoder_of(content: bytes) -> TranscriptDecoder | TokenTexts:
         return TokenTexts(TokenDecoder.model_validate_json(content))
     described = CtcDecoder.model_validate_json(content)
     if len(set(described.alphabet)) < len(described.alphabet):
-        raise ValueError("an alphabet with a character twice")
+        raise ValueError("no alphabet of different characters: one twice")
     return TranscriptDecoder(described)
 
 
