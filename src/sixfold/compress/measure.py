@@ -21,6 +21,7 @@ from sixfold.bundle.graph import CheckedModel
 from sixfold.bundle.modality_reader import InputEncoder, input_names, reader_of
 from sixfold.core.errors import SystemFault
 from sixfold.parts.modality import is_modality, modality_of
+from sixfold.parts.packed import packed
 from sixfold.parts.table import Column, Table
 from sixfold.recipe.ctc_decoder import DECODER
 from sixfold.recipe.receipt import Cost
@@ -140,8 +141,8 @@ def _costs(models: Sequence[bytes], table: Table, most_s: float) -> list[Cost]:
 
 def _batches(models: Sequence[bytes]) -> tuple[int, ...]:
     """How many rows are asked at once."""
-    checked = [CheckedModel.of(model, "model.onnx") for model in models]
-    most = max(each.row_products for each in checked)
+    read = (packed(onnx.load_from_string(model)) for model in models)
+    most = max(CheckedModel.of(model, "model.onnx").row_products for model in read)
     return BATCHES if most <= MOST_PRODUCTS else BATCHES[:1]
 
 
