@@ -103,7 +103,12 @@ def test_recordings_are_learned_from_a_checkpoint_and_written_down_without_it(
     ("texts", "build", "message"),
     [
         (["b" * 30] * 12, {}, r"texts of at most 19 tokens, .*found 31: 'bbb"),
-        (TEXTS[:12], {"language": "fr"}, r"build\.language, one of de, en; found 'fr'"),
+        pytest.param(
+            TEXTS[:12],
+            {"language": "fr"},
+            r"build\.language, one of de, en; found 'fr'",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_is_refused_before_it_is_trained(
