@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import WhisperProcessor, WhisperTokenizer
 
 import tiny_whisper
 from sixfold.core.errors import DataError
@@ -69,6 +70,21 @@ def test_what_it_is_put_together_by_is_read(folder: Path) -> None:
     encoder, decoder = StackShape(2, 2, 24), StackShape(2, 4, 20)
     assert found == WhisperShape(80, 16, encoder, decoder, COUNT, 50, 24)
     assert (found.frames, found.samples) == (100, 16_000)
+
+
+def test_a_processor_that_newer_versions_save_is_read(tmp_path: Path) -> None:
+    """Extractor and tokenizer as transformers writes them together, beside the model."""
+    tiny_whisper.write(tmp_path, parts=True)
+    for name in ("preprocessor_config.json", "vocab.json", "merges.txt", "added_tokens.json"):
+        (tmp_path / name).unlink()
+    pieces = {name: tiny_whisper.NUMBERS[name] for name in tiny_whisper.PIECES}
+    tokenizer = WhisperTokenizer(vocab=pieces, merges=tiny_whisper.MERGES)
+    tokenizer.add_special_tokens({"additional_special_tokens": tiny_whisper.SPECIAL[1:]})
+    WhisperProcessor(tiny_whisper.extractor(), tokenizer).save_pretrained(tmp_path)
+    assert read_whisper_shape(tmp_path).samples == 16_000 and len(digest(tmp_path)) == 64
+    found = read_tokens(tmp_path, COUNT)
+    assert found.encode("ae (é)") == tiny_whisper.tokenizer().encode(" ae (é)").ids
+    assert read_decoding(tmp_path, found, "de").prompt == (tiny_whisper.START, DE, TASK, UNTIMED)
 
 
 @pytest.mark.parametrize("parts", [False, True])
@@ -159,6 +175,7 @@ def test_a_text_begins_and_ends_with_tokens_that_there_are(
         ("config.json", {"max_source_positions": 1500}, "n_samples 480,000, of the max_source"),
         ("preprocessor_config.json", {"sampling_rate": 8000}, "sampling_rate 16000; found 8000"),
         ("preprocessor_config.json", {"feature_size": 64}, "feature_size 80"),
+        ("preprocessor_config.json", {"dither": 0.1}, r"dither 0\.0; found 0\.1"),
     ],
 )
 def test_another_folder_is_refused(

@@ -21,12 +21,11 @@ from sixfold.core.byte_letters import BYTES
 from sixfold.core.errors import DataError
 from sixfold.parts import checkpoint, checkpoint_files
 from sixfold.parts.checkpoint import ANOTHER, LIMITS, check_sizes, first_line
-from sixfold.parts.checkpoint_files import AGAIN, CONFIG, TOKENIZER
+from sixfold.parts.checkpoint_files import AGAIN, CONFIG, TOKENIZER, extractor_file
 from sixfold.parts.state import State
 from sixfold.parts.whisper_mel import HOP, RATE, WINDOW
 
 GENERATION: Final = "generation_config.json"
-EXTRACTOR: Final = "preprocessor_config.json"
 VOCABULARY: Final = "vocab.json"
 MERGES: Final = "merges.txt"
 ADDED: Final = "added_tokens.json"
@@ -42,7 +41,13 @@ FIXED: Final[Mapping[str, Any]] = {
     "scale_embedding": False,
     "tie_word_embeddings": True,
 }
-EXTRACTED: Final[Mapping[str, Any]] = {"sampling_rate": RATE, "hop_length": HOP, "n_fft": WINDOW}
+EXTRACTED: Final[Mapping[str, Any]] = {
+    "sampling_rate": RATE,
+    "hop_length": HOP,
+    "n_fft": WINDOW,
+    "dither": 0.0,
+    "do_normalize": False,
+}
 # Numbers of a configuration that have to be there.
 SIZES: Final = (
     "num_mel_bins",
@@ -133,7 +138,7 @@ class WhisperTokens:
 
 def digest(folder: Path) -> str:
     """SHA-256 of all files that are read. Raises DataError for a folder that lacks one."""
-    needed = [CONFIG, *checkpoint.weight_files(folder), EXTRACTOR]
+    needed = [CONFIG, *checkpoint.weight_files(folder), extractor_file(folder)]
     return checkpoint_files.digest(folder, checkpoint_files.present(folder, needed, OPTIONAL))
 
 
@@ -318,9 +323,7 @@ def _check_layers(shape: WhisperShape, file: Path) -> None:
 
 def _check_extractor(shape: WhisperShape, folder: Path) -> None:
     """Recordings are heard as here. Raises DataError."""
-    checkpoint_files.present(folder, [CONFIG, EXTRACTOR])
-    file = folder / EXTRACTOR
-    found = _mapping(file)
+    file, found = folder / extractor_file(folder), checkpoint_files.read_extractor(folder, LIMITS)
     _check_fixed(found, EXTRACTED, file)
     if (bands := found.get("feature_size")) != shape.bands:
         expected = f"feature_size {shape.bands}, the num_mel_bins of {CONFIG}"
