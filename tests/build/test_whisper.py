@@ -311,6 +311,14 @@ def test_recordings_are_those_that_the_checkpoint_hears(folder: Path, work: Fit)
             trained(fit_of(replace(work, layout=layout), folder))
 
 
+def test_a_checkpoint_that_no_graph_could_hold_is_refused(
+    folder: Path, work: Fit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sixfold.build.whisper.MOST_WEIGHTS", 10_000)
+    with pytest.raises(DataError, match=r"at most 10,000 weights, .*found 1\d,\d\d\d\. Choose"):
+        trained(fit_of(work, folder))
+
+
 def test_what_was_taken_of_the_checkpoint_is_said(folder: Path, work: Fit) -> None:
     fit = fit_of(work, folder, adapt="head")
     family: Any = fit.setting.family

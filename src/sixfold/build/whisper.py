@@ -45,6 +45,7 @@ NAME: Final = "whisper"
 # of its own training (Radford and others, 2022, table 18: 1e-3 of the base size). Epochs are guessed.
 RATE_OF_ALL: Final = 2.5e-5
 LOOP: Final = {"batch_size": 8, "epochs": 10}
+MOST_WEIGHTS: Final = 500_000_000  # in float32 the 2 GiB that a graph may have, less some
 UNTAUGHT: Final = -1  # among targets: where nothing is to be told
 SPARE_TOKENS: Final = 8  # of a text, beside twice as many as the longest of training has
 SPARE_CHARACTERS: Final = 32
@@ -187,6 +188,10 @@ class Settings(SoundAugment, FineTuning, ModuleFamily):
         folder = Path(self.checkpoint)
         with own_draws():  # it fills itself before
             made = Whisper(read_whisper_shape(folder))
+        count = sum(one.numel() for one in made.parameters())
+        if count > MOST_WEIGHTS:
+            expected = f"at most {MOST_WEIGHTS:,} weights, which a bundle's graph may hold"
+            raise DataError(str(folder), expected, f"{count:,}", "Choose a smaller checkpoint.")
         sizes = {name: value.shape for name, value in made.state_dict().items()}
         made.load_state_dict(read_whisper_weights(folder, sizes))
         return made
