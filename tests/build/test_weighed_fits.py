@@ -95,6 +95,7 @@ OTHERWISE = {
     "image_encoder": "its losses are those of cnn: both are modules",
     "language": RULED,
     "speech_encoder": "its losses are weighed as those of cnn: both are modules",
+    "whisper": "its losses are weighed as those of cnn: both are modules",
 }
 
 

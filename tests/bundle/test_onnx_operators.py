@@ -133,7 +133,8 @@ def test_the_list_is_what_the_exporters_write() -> None:
 
 
 def test_every_operator_has_a_rule_for_its_shape() -> None:
-    assert set(RULES) == {operator.rpartition(".")[2] for operator in ATTRIBUTES}
+    """But a loop, whose states keep theirs: its own tests hold it."""
+    assert {*RULES, "Loop"} == {operator.rpartition(".")[2] for operator in ATTRIBUTES}
 
 
 def test_the_attributes_of_trees_are_those_of_the_exporter() -> None:
@@ -145,7 +146,7 @@ def test_the_attributes_of_trees_are_those_of_the_exporter() -> None:
 
 
 @pytest.mark.parametrize(
-    "operator", ["Loop", "If", "Scan", "ConstantOfShape", "Constant", "Range", "Tile", "NonZero"]
+    "operator", ["If", "Scan", "ConstantOfShape", "Constant", "Range", "Tile", "NonZero"]
 )
 def test_operators_that_take_without_end_are_not_among_them(operator: str) -> None:
     assert operator not in ATTRIBUTES

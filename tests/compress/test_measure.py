@@ -9,8 +9,18 @@ import onnxruntime
 import pytest
 
 from short_figures.sitecustomize import USERS
-from sixfold.compress.measure import compare, cost, feeds, median_ms, parameters
+from sixfold.bundle.graph import CheckedModel
+from sixfold.compress.measure import (
+    MOST_PRODUCTS,
+    compare,
+    cost,
+    feeds,
+    median_ms,
+    parameters,
+)
 from sixfold.core.errors import SystemFault
+from sixfold.parts.graph import Graph, TensorProto
+from sixfold.parts.packed import packed
 from sixfold.parts.table import Column, Table
 
 Build = Any
@@ -92,3 +102,27 @@ def test_a_model_that_cannot_be_loaded_is_said(
         SystemFault, match="measuring memory: expected a process that loads the model"
     ):
         peak_memory(data, job.dataset.table)
+
+
+@pytest.mark.slow
+def test_a_row_that_takes_long_is_asked_alone() -> None:
+    """By what is counted in its graph: here a loop of many rounds, of which it needs one."""
+    graph, wide = Graph(), 1 << 11
+    x = graph.cast(graph.input("numbers", TensorProto.DOUBLE), TensorProto.FLOAT)
+    graph.describe("numbers", ["x"])
+    table = graph.constant(np.zeros(1 << 24, dtype=np.uint8))  # what a large file may take
+    first = graph.cast(graph.op("Gather", table, graph.constant([0], np.int64)), TensorProto.FLOAT)
+    start = graph.op("Mul", graph.op("Add", x, first), graph.constant(np.ones((1, wide), "f4")))
+    weights = graph.constant(np.ones((wide, wide), dtype=np.float32))
+
+    def body(number: str, states: list[str]) -> list[str]:
+        going = graph.op("Less", number, graph.constant(0, np.int64))
+        return [going, graph.op("MatMul", states[0], weights)]
+
+    (found,) = graph.loop(1 << 12, [start], [TensorProto.FLOAT], body)
+    graph.output("value", found, TensorProto.FLOAT, ["rows", wide])
+    model = packed(graph.model())
+    assert CheckedModel.of(model, "model.onnx").row_products > MOST_PRODUCTS
+    found_cost = cost(model, Table({"x": Column("number", np.zeros(3))}, 3), most_s=0.1)
+    assert found_cost.p50_64_ms is None and found_cost.p99_64_ms is None
+    assert found_cost.p50_1_ms is not None and found_cost.peak_memory_bytes is not None

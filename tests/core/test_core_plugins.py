@@ -63,6 +63,7 @@ def test_a_kind_is_its_folder() -> None:
         "text_encoder",
         "tree",
         "two_tower",
+        "whisper",
     ]
     for kind in KINDS.values():
         modules = [

@@ -152,7 +152,7 @@ def test_auto_counts_the_folds_and_the_time_for_training() -> None:
 @pytest.mark.parametrize("task", ["classification", "regression", "reconstruction"])
 def test_every_family_of_a_task_resolves_and_no_other(task: Task) -> None:
     for name in FAMILY.names():
-        of_folder = name in ("image_encoder", "speech_encoder")
+        of_folder = name in ("image_encoder", "speech_encoder", "whisper")
         build = {"family": name, **({"checkpoint": "folder"} if of_folder else {})}
         if task in FAMILY.load(name).tasks:
             assert [c.name for c in candidates(task, build=build)] == [name]

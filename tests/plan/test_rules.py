@@ -263,6 +263,8 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "build/image_encoder.py": "of a local checkpoint; refused in tests of its own",
     "build/speech_encoder.py": "of a local checkpoint; refused in tests of its own",
     "build/text_encoder.py": "of a local checkpoint; refused in tests of its own",
+    "build/whisper.py": "of a local checkpoint; refused in tests of its own",
+    "parts/whisper_checkpoint.py": "of a local checkpoint; refused in tests of its own",
     "build/language.py": "of language models; refused in tests of its own",
     "build/module_family.py": "in training",
     "build/_fitted_audio.py:recordings_of": "the layout is read before (evaluate/model.py)",

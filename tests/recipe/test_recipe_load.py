@@ -72,7 +72,7 @@ def test_int8_may_be_a_bare_word(tmp_path: Path) -> None:
             "r.yaml, line 7, column 6: build[0].family: expected the name of a family; found 'mpl'. Did you mean 'mlp'? All: "
             "als, audio_cnn, boosting, bpr, cnn, ctc, extra_trees, forest, fusion, image_encoder, item_knn, kernel_ridge, "
             "language, linear, mlp, popularity, residual_mlp, sasrec, speech_encoder, svm, tabm, text_cnn, "
-            "text_encoder, tree, two_tower.",
+            "text_encoder, tree, two_tower, whisper.",
         ),
         (
             "hidden: [128, 64]",

@@ -490,8 +490,8 @@ CASES: list[tuple[Callable[..., Any], dict[str, Any], list[str]]] = [
         {"build": "tree", "compress": {"quantize": {"weights": "int8"}}},
         [
             "compress.quantize: expected a network (als, audio_cnn, bpr, cnn, ctc, fusion, image_encoder, language, mlp, "
-            "residual_mlp, sasrec, speech_encoder, tabm, text_cnn, text_encoder, two_tower); found tree. Remove quantize, "
-            "or use fixed_point."
+            "residual_mlp, sasrec, speech_encoder, tabm, text_cnn, text_encoder, two_tower, whisper); found tree. "
+            "Remove quantize, or use fixed_point."
         ],
     ),
     (

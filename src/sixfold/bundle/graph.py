@@ -25,12 +25,13 @@ AGAIN: Final = "Run the recipe again: Sixfold writes models that hold all of the
 @dataclass(frozen=True)
 class CheckedModel:
     """`content`: the model, written anew from what was read. `row_cells`: those of the values that
-    each row makes.
+    each row makes; `row_products`: what makes them.
     """
 
     content: bytes
     graph: ModelGraph
     row_cells: int
+    row_products: int
 
     @classmethod
     def of(cls, model: bytes, where: str) -> CheckedModel:
@@ -38,9 +39,9 @@ class CheckedModel:
         try:
             message = onnx_messages.read(model)
             graph = ModelGraph.of(message)
-            return cls(
-                b"".join(onnx_messages.written(message)), graph, onnx_shapes.costs(graph).row_cells
-            )
+            costs = onnx_shapes.costs(graph)
+            content = b"".join(onnx_messages.written(message))
+            return cls(content, graph, costs.row_cells, costs.products)
         except WireError as error:
             raise BundleError(
                 where, "an ONNX model as Sixfold writes it", str(error), AGAIN

@@ -46,6 +46,7 @@ KINDS: Final[dict[str, tuple[int, int]]] = {
     "int": (2, 3),
     "string": (3, 4),
     "tensor": (4, 5),
+    "body": (5, 6),
     "floats": (6, 7),
     "ints": (7, 8),
     "strings": (8, 9),
@@ -145,6 +146,26 @@ class Node:
 
 
 @dataclass(frozen=True)
+class LoopBody:
+    """What a Loop does again and again: the number of the round, whether it goes on, and states → whether
+    it goes on, and states. Its nodes may take whatever was made before the loop.
+    """
+
+    nodes: Sequence[Node]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @classmethod
+    def of(cls, message: Message) -> LoopBody:
+        """Raises WireError for what Sixfold does not write."""
+        names = [
+            tuple(text(single(value, 1, b"")) for value in message.get(field, []))
+            for field in (11, 12)
+        ]
+        return cls([_node(node) for node in message.get(1, [])], *names)
+
+
+@dataclass(frozen=True)
 class ModelGraph:
     """`inputs`, `outputs`: name → shape, None for the number of rows. Each value is made once,
     before it is taken.
@@ -182,20 +203,37 @@ class ModelGraph:
         known = {*self.tensors, *self.inputs}
         if len(known) != len(self.tensors) + len(self.inputs) or "" in known:
             raise WireError("two values of one name")
+        inside: set[str] = set()  # of loops, which nothing else may take
         for node in self.nodes:
-            missing = next((name for name in node.inputs if name and name not in known), None)
-            again = next((name for name in node.outputs if not name or name in known), None)
-            if (
-                missing is not None
-                or again is not None
-                or len({*node.outputs}) != len(node.outputs)
-            ):
-                raise WireError(
-                    f"{node.operator} with a value that is not made before it, or made twice"
-                )
-            known.update(node.outputs)
+            if isinstance(body := node.attributes.get("body"), LoopBody):
+                inside |= _made_in(body, known)
+            _add_made(node, known)
+        if known & inside:
+            raise WireError("two values of one name")
         if not known.issuperset(self.outputs):
             raise WireError("an output that no node makes")
+
+
+def _add_made(node: Node, known: set[str]) -> None:
+    """To the values that are known. Raises WireError."""
+    missing = next((name for name in node.inputs if name and name not in known), None)
+    again = next((name for name in node.outputs if not name or name in known), None)
+    if missing is not None or again is not None or len({*node.outputs}) != len(node.outputs):
+        raise WireError(f"{node.operator} with a value that is not made before it, or made twice")
+    known.update(node.outputs)
+
+
+def _made_in(body: LoopBody, known: set[str]) -> set[str]:
+    """The values of a body alone. Raises WireError."""
+    own = set(body.inputs)
+    if len(own) != len(body.inputs) or own & known or "" in own:
+        raise WireError("two values of one name")
+    inner = known | own
+    for node in body.nodes:
+        _add_made(node, inner)
+    if not inner.issuperset(body.outputs):
+        raise WireError("an output that no node makes")
+    return inner - known
 
 
 def _node(message: Message) -> Node:
@@ -217,6 +255,8 @@ def _node(message: Message) -> Node:
             )
         if known[name] == "tensor":
             attributes[name] = Tensor.of(single(attribute, field, {}))
+        elif known[name] == "body":
+            attributes[name] = LoopBody.of(single(attribute, field, {}))
         elif known[name] == "strings":
             attributes[name] = attribute.get(field, [])
         else:

@@ -66,6 +66,12 @@ FIELDS: Final[dict[str, dict[int, Field]]] = {
         11: Field("input", "message", True, "value"),
         12: Field("output", "message", True, "value"),
     },
+    "body": {  # of a Loop: its tensors lie in the graph around it
+        1: Field("node", "message", True, "body_node"),
+        2: Field("name", "bytes"),
+        11: Field("input", "message", True, "value"),
+        12: Field("output", "message", True, "value"),
+    },
     "node": {
         1: Field("input", "bytes", True),
         2: Field("output", "bytes", True),
@@ -80,6 +86,7 @@ FIELDS: Final[dict[str, dict[int, Field]]] = {
         3: Field("i", "number"),
         4: Field("s", "bytes"),
         5: Field("t", "message", inner="tensor"),
+        6: Field("g", "message", inner="body"),
         7: Field("floats", "floats"),
         8: Field("ints", "numbers"),
         9: Field("strings", "bytes", True),
@@ -101,6 +108,11 @@ FIELDS: Final[dict[str, dict[int, Field]]] = {
     "tensor_type": {1: Field("elem_type", "number"), 2: Field("shape", "message", inner="shape")},
     "shape": {1: Field("dim", "message", True, "dim")},
     "dim": {1: Field("dim_value", "number"), 2: Field("dim_param", "bytes")},
+}
+# Nodes of a body are as others, but hold no body of their own: what is nested has an end.
+FIELDS["body_node"] = {**FIELDS["node"], 5: Field("attribute", "message", True, "body_attribute")}
+FIELDS["body_attribute"] = {
+    number: field for number, field in FIELDS["attribute"].items() if field.inner != "body"
 }
 EXTERNAL: Final = {13: "external data", 14: "external data"}  # of a tensor: where else it may lie
 

@@ -73,6 +73,7 @@ ATTRIBUTES: Final[dict[str, dict[str, str]]] = {
     },
     "Gemm": {"alpha": "float", "transB": "int"},
     "LayerNormalization": AXIS | {"epsilon": "float"},
+    "Loop": {"body": "body"},
     "MaxPool": {"kernel_shape": "ints", "pads": "ints", "strides": "ints"},
     "Resize": {"antialias": "int", "axes": "ints", "mode": "string"},
     "Split": AXIS | {"num_outputs": "int"},

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sixfold.bundle import onnx_graph
-from sixfold.bundle.onnx_graph import MOST_DIMS, ModelGraph, Node, Tensor
+from sixfold.bundle.onnx_graph import MOST_DIMS, LoopBody, ModelGraph, Node, Tensor
 from sixfold.bundle.onnx_messages import WireError
 from sixfold.bundle.onnx_trees import check_trees
 
@@ -40,6 +40,7 @@ PRODUCTS_A_NUMBER: Final = 1024
 # size 5 s take 3 cells and 470 products a number (measured), 30 s some 26 and 3,200 (derived).
 INPUTS_A_CELL: Final = 8_000
 INPUTS_A_PRODUCT: Final = 80
+MOST_ROUNDS, A_NODE = 1 << 12, 1 << 13  # of a loop; products for which a node of it is started
 Shape = tuple[int, ...]
 
 
@@ -114,7 +115,8 @@ class _Walk:
             raise WireError(f"{node.operator} of an image of any size, which is for Resize alone")
         given = [self.shapes[name] if name else () for name in node.inputs]
         try:
-            found = RULES[node.operator](_Call(node, given, self.tensors))
+            call = _Call(node, given, self.tensors)
+            found = self._looped(call) if node.operator == "Loop" else RULES[node.operator](call)
         except (IndexError, ValueError, KeyError, ZeroDivisionError, OverflowError):
             raise WireError(
                 f"{node.operator} of values whose shapes do not fit: {given}"[:300]
@@ -133,6 +135,24 @@ class _Walk:
             raise WireError(
                 f"a row that takes more than {self.most_cells:,} cells or {self.most_products:,} products"
             )
+
+    def _looped(self, call: _Call) -> list[Shape]:
+        """Each round takes as many products, in the place of the values of the one before."""
+        (rounds,), states = call.constant(0), list(call.given[2:])
+        body = call.node.attributes.get("body")
+        if not isinstance(body, LoopBody) or not 1 <= rounds <= MOST_ROUNDS:
+            raise ValueError("rounds without an end")
+        if not len(body.inputs) - 2 == len(states) == len(body.outputs) - 1:
+            raise ValueError("states of another number")
+        self.shapes |= dict(zip(body.inputs, [(), (), *states], strict=True))
+        before, self.products = self.products, A_NODE * len(body.nodes)
+        for node in body.nodes:
+            self.follow(node)
+        self.products = before + rounds * self.products
+        going, *left = (self.shapes[name] for name in body.outputs)
+        if math.prod(going) != 1 or left != states:
+            raise ValueError("states that change their shape")
+        return left
 
     def _count(self, shape: Shape) -> None:
         cells = abs(math.prod(shape))

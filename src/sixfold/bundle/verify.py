@@ -10,7 +10,7 @@ from sixfold.bundle import manifest, page
 from sixfold.bundle.agreement import disagreement
 from sixfold.bundle.load import Bundle, from_files, section_of
 from sixfold.bundle.parity import check_parity, unpack
-from sixfold.bundle.runtime import Proves, RuntimePlugin, runtime_plugin
+from sixfold.bundle.runtime import Proves, Runtime, RuntimePlugin, Transcribes, runtime_plugin
 from sixfold.core.errors import BundleError
 from sixfold.core.units import show_bytes
 from sixfold.recipe.report import Report
@@ -19,6 +19,9 @@ ANSWER_S: Final = 8.0  # of processor time for all stored rows: four times what 
 FILE_S: Final = (
     1.0  # the same for every stored file: what a minute of sound takes by a wide search; guessed
 )
+# Of a network whose file is large enough to let a row take more: it is asked for each file in several forms.
+FORMS: Final = 4
+PRODUCTS_A_S: Final = 3e9  # a third of what one core does with Whisper's (measured)
 
 
 def verify(path: str | Path, allow: Collection[str] = ()) -> list[str]:
@@ -86,8 +89,14 @@ def _stored_rows(bundle: Bundle, content: bytes) -> float:
     parity = unpack(content, str(where), bundle.signature, rows)
     bundle.explainer.check(parity.rows)
     files = rows * len(bundle.predictor.file_columns)
-    with bundle.predictor.within(ANSWER_S + FILE_S * files):
+    with bundle.predictor.within(ANSWER_S + _file_s(bundle.predictor.runtime) * files):
         return check_parity(bundle.predictor, parity, str(bundle.path / "model.onnx"))
+
+
+def _file_s(runtime: Runtime) -> float:
+    """Of processor time, by what was counted in its graph before it ran."""
+    products = runtime.transcriber().row_products if isinstance(runtime, Transcribes) else 0
+    return max(FILE_S, FORMS * products / PRODUCTS_A_S)
 
 
 def _sentences(bundle: Bundle, report: Report) -> list[str]:

@@ -34,7 +34,7 @@ from sixfold.compress.language import quantizing
 from sixfold.compress.quantized_images import quantized_audio, quantized_pixels, quantized_speech
 from sixfold.compress.subject import CompressionState, Job
 from sixfold.evaluate.model import Model
-from sixfold.parts.fit import Fitted, Matrix, Multiplying, OutputKind
+from sixfold.parts.fit import Decodes, Fitted, Matrix, Multiplying, OutputKind
 from sixfold.parts.graph import Graph, TensorProto
 from sixfold.parts.language_model import LanguageModel
 from sixfold.parts.recommender import Recommender
@@ -115,6 +115,8 @@ def apply(subject: CompressionState, job: Job, section: Quantize, context: Conte
         return subject.changed(
             job, partial(_of_images, subject)
         ), "int8 weights by channel, static int8 activations"
+    if isinstance(subject.model.fitted, Decodes):
+        return None, f"{job.candidate.name} writes token by token, in a loop, which has no int8"
     if not isinstance(subject.model.fitted, Multiplying):
         return None, f"{job.candidate.name} is no network"
 

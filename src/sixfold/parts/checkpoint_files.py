@@ -18,6 +18,8 @@ from sixfold.core.json_limits import JsonLimits
 CONFIG: Final = "config.json"
 WEIGHTS: Final = "model.safetensors"
 TOKENIZER: Final = "tokenizer.json"
+EXTRACTOR: Final = "preprocessor_config.json"  # how recordings are prepared
+PROCESSOR: Final = "processor_config.json"  # of newer versions: the extractor's is a part of it
 LIMITS: Final = JsonLimits(
     64 << 20, values=4_000_000
 )  # of a tokenizer; multilingual ones have 20 MB
@@ -38,6 +40,22 @@ def present(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) -
         )
         raise DataError(str(folder), f"a checkpoint: {', '.join(needed)}", found, AGAIN)
     return [*needed, *(name for name in optional if (folder / name).is_file())]
+
+
+def extractor_file(folder: Path) -> str:
+    """Of a checkpoint that hears. Raises DataError for a folder without one."""
+    if not (folder / EXTRACTOR).is_file() and (folder / PROCESSOR).is_file():
+        return PROCESSOR
+    return present(folder, [CONFIG, EXTRACTOR])[1]
+
+
+def read_extractor(folder: Path, limits: JsonLimits = LIMITS) -> dict[str, Any]:
+    """What it says; nothing where it is no mapping. Raises DataError."""
+    file = folder / extractor_file(folder)
+    found = read_json(file, limits)
+    if file.name == PROCESSOR and isinstance(found, dict):
+        found = found.get("feature_extractor")
+    return found if isinstance(found, dict) else {}
 
 
 def digest(folder: Path, names: Sequence[str]) -> str:

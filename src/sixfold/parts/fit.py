@@ -21,6 +21,7 @@ from sixfold.recipe.ctc_decoder import CtcDecoder
 from sixfold.recipe.schema import Initialize, Train
 from sixfold.recipe.section import Section
 from sixfold.recipe.strategy import PLAIN, Strategy
+from sixfold.recipe.token_decoder import TokenDecoder
 
 Matrix = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 # Training rows: large one-hot tables come sparse, images and recordings stay on disk (StoredFeatures), for
@@ -291,7 +292,7 @@ class Decodes(Protocol):
     """Ability: its numbers become a text; `predict` gives code points, `export` what `decoder` takes."""
 
     @property
-    def decoder(self) -> CtcDecoder:
+    def decoder(self) -> CtcDecoder | TokenDecoder:
         """What makes the text."""
 
     def margins(self, x: Matrix) -> FloatArray:

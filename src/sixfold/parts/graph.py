@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,6 +86,39 @@ class Graph:
             node.output.extend(self._seen[key])
             self._nodes.append(node)
         return list(self._seen[key])
+
+    def loop(
+        self,
+        rounds: int,
+        states: Sequence[str],
+        types: Sequence[int],
+        body: Callable[[str, list[str]], Sequence[str]],
+    ) -> list[str]:
+        """What `states`, values of these TensorProto types, are after at most so many rounds. `body`: the
+        number of a round (int64, from 0) and the states → whether another one follows (bool), and the
+        states. What a round makes is known in it alone; constants lie in the graph around it.
+        """
+        one: Any = []  # the shape of a single number; those of states are left to the graph
+        kinds = [
+            (TensorProto.INT64, one),
+            (TensorProto.BOOL, one),
+            *((kind, None) for kind in types),
+        ]
+        given = [self._name("round"), self._name("going"), *(self._name("state") for _ in states)]
+        outside = self._nodes, self._seen, self._casts
+        self._nodes, self._seen, self._casts = [], dict(self._seen), dict(self._casts)
+        left = [self.op("Identity", name) for name in body(given[0], given[2:])]
+        takes, gives = (
+            [
+                helper.make_tensor_value_info(name, kind, shape)
+                for name, (kind, shape) in zip(names, wanted, strict=True)
+            ]
+            for names, wanted in ((given, kinds), (left, kinds[1:]))
+        )
+        inner = helper.make_graph(self._nodes, "body", takes, gives)
+        self._nodes, self._seen, self._casts = outside
+        count, going = self.constant(rounds, np.int64), self.constant(True, np.bool_)
+        return self.ops("Loop", count, going, *states, outputs=len(states), body=inner)
 
     def constant(self, array: npt.ArrayLike, dtype: npt.DTypeLike | None = None) -> str:
         """An initializer; equal arrays are stored once."""
@@ -229,7 +262,7 @@ class Graph:
         nodes, used = [], {value.name for value in self._outputs}
         for node in reversed(self._nodes):
             if used.intersection(node.output):
-                used.update(node.input)
+                used.update(_taken(node))
                 nodes.append(node)
         tensors = [tensor for tensor in self._initializers if tensor.name in used]
         graph = helper.make_graph(nodes[::-1], "sixfold", self._inputs, self._outputs, tensors)
@@ -248,6 +281,14 @@ class Graph:
     def _name(self, stem: str) -> str:
         self._count += 1
         return f"/{stem.lower()}_{self._count}"  # the slash keeps clear of column names
+
+
+def _taken(node: onnx.NodeProto) -> Iterator[str]:
+    """By it, and by what it holds."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from _taken(inner)
 
 
 def _as_integers(value: npt.NDArray[Any], factor: int) -> npt.NDArray[Any] | None:

@@ -63,6 +63,24 @@ def _not_equal(names: NodeNames, result: torch.Tensor, left: torch.Tensor, right
     )
 
 
+def _where(
+    names: NodeNames, result: torch.Tensor, chosen: torch.Tensor, one: Number, other: Number
+) -> str:
+    return names.graph.op(
+        "Where", names.value(chosen, chosen), names.value(one, result), names.value(other, result)
+    )
+
+
+def _equal(names: NodeNames, result: torch.Tensor, left: torch.Tensor, right: Number) -> str:
+    return names.graph.op("Equal", names.value(left, left), names.value(right, left))
+
+
+def _arg_max(
+    names: NodeNames, result: torch.Tensor, x: torch.Tensor, dim: int, keepdim: bool = False
+) -> str:
+    return names.graph.op("ArgMax", names.value(x, x), axis=dim % x.ndim, keepdims=int(keepdim))
+
+
 def _reduction(operator: str) -> Callable[..., str]:
     """A function that leaves one number of each axis in `dim`."""
 
@@ -86,7 +104,7 @@ def _linear(
     result: torch.Tensor,
     x: torch.Tensor,
     weight: torch.Tensor,
-    bias: torch.Tensor,
+    bias: torch.Tensor | None,
 ) -> str:
     """Not Gemm: onnxruntime's dynamic quantization replaces MatMul, and fuses MatMul with Add
     otherwise.
@@ -94,7 +112,7 @@ def _linear(
     product = names.graph.op(
         "MatMul", names.value(x, result), names.constant(weight, transposed=True)
     )
-    return names.graph.op("Add", product, names.constant(bias))
+    return product if bias is None else names.graph.op("Add", product, names.constant(bias))
 
 
 def _addcmul(
@@ -437,6 +455,10 @@ COMPUTING: Final[dict[Any, Callable[..., Any]]] = {
     torch.maximum: _pair("Max"),
     torch.Tensor.clamp_min: _pair("Max"),
     torch.Tensor.ne: _not_equal,
+    torch.Tensor.eq: _equal,
+    torch.where: _where,
+    torch.log: _alone("Log"),
+    torch.Tensor.argmax: _arg_max,
     **dict.fromkeys((torch.matmul, torch.Tensor.matmul), _pair("MatMul")),
     torch.addcmul: _addcmul,
     **dict.fromkeys((functional.softmax, torch.Tensor.softmax), _softmax),

@@ -34,13 +34,30 @@ def traced(
     Raises TypeError for a function of torch that has no nodes here, and where the number of rows
     would stand in a node.
     """
-    trace = NodeTrace(graph)
-    name = trace.through(forward, x, example)
-    if trace.asked_sizes:  # equal nodes are one in a graph
-        again = NodeTrace(graph).through(forward, x, torch.cat([example, example[:1]]))
-        if again != name:
-            raise TypeError("another number of rows gives other nodes: it stands in one of them")
+
+    def whole(given: torch.Tensor) -> list[torch.Tensor]:
+        return [forward(given)]
+
+    (name,) = traced_several(
+        whole, graph, [x], lambda rows: [torch.cat([example, example[:1]])[:rows]]
+    )
     return name
+
+
+def traced_several(
+    forward: Callable[..., Sequence[torch.Tensor]],
+    graph: Graph,
+    names: Sequence[str],
+    examples: Callable[[int], Sequence[torch.Tensor]],
+) -> list[str]:
+    """The same of several values and results. `examples`: of so many rows, in the order of `names`."""
+    trace = NodeTrace(graph)
+    found = trace.through(forward, names, examples(ROWS))
+    if trace.asked_sizes:  # equal nodes are one in a graph
+        again = NodeTrace(graph).through(forward, names, examples(ROWS + 1))
+        if again != found:
+            raise TypeError("another number of rows gives other nodes: it stands in one of them")
+    return found
 
 
 class NodeTrace(TorchFunctionMode):
@@ -53,15 +70,20 @@ class NodeTrace(TorchFunctionMode):
         self._problem = ""
 
     def through(
-        self, forward: Callable[[torch.Tensor], torch.Tensor], x: str, example: torch.Tensor
-    ) -> str:
-        """The name of what `forward` makes of `example`, which is the value `x`."""
-        self.names.remember(example, x)
+        self,
+        forward: Callable[..., Sequence[torch.Tensor]],
+        names: Sequence[str],
+        examples: Sequence[torch.Tensor],
+    ) -> list[str]:
+        """The names of what `forward` makes of `examples`, which are the values `names`."""
+        given = [example.detach() for example in examples]  # each is an object of its own
+        for example, name in zip(given, names, strict=True):
+            self.names.remember(example, name)
         with torch.inference_mode(), self:
-            result = forward(example)
+            results = forward(*given)
         if self._problem:
             raise TypeError(self._problem)
-        return self.names.value(result, result)
+        return [self.names.value(result, result) for result in results]
 
     def __torch_function__(
         self,

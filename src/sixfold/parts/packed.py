@@ -17,7 +17,8 @@ import onnx
 GRAPH: Final = 7  # of a model
 NODE: Final = 1  # of a graph
 ATTRIBUTE: Final = 5  # of a node
-FLOATS: Final = 7  # of an attribute
+BODY: Final = 6  # of an attribute: what a loop does
+FLOATS: Final = 7
 INTS: Final = 8
 
 
@@ -42,7 +43,10 @@ def _attribute(attribute: onnx.AttributeProto) -> bytes:
     rest.CopyFrom(attribute)
     rest.ClearField("floats")
     rest.ClearField("ints")
+    rest.ClearField("g")
     found = [rest.SerializeToString(deterministic=True)]
+    if attribute.HasField("g"):
+        found.append(_field(BODY, _graph(attribute.g)))
     if floats:
         found.append(_field(FLOATS, floats))
     if attribute.ints:

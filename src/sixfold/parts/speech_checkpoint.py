@@ -30,14 +30,12 @@ from sixfold.parts.checkpoint import (
     read_checkpoint,
     read_shape,
 )
-from sixfold.parts.checkpoint_files import AGAIN, CONFIG
+from sixfold.parts.checkpoint_files import AGAIN, CONFIG, extractor_file
 from sixfold.parts.draws import own_draws
 from sixfold.parts.log_mel import FULL_SCALE
 from sixfold.parts.state import State
 from sixfold.recipe.audio import HIGHEST_RATE, LOWEST_RATE
 
-EXTRACTOR: Final = "preprocessor_config.json"
-PROCESSOR: Final = "processor_config.json"  # of newer versions: the extractor's is a part of it
 VOCABULARY: Final = "vocab.json"
 TOKENIZER_CONFIG: Final = "tokenizer_config.json"
 HEAD: Final = ("lm_head.weight", "lm_head.bias")
@@ -162,7 +160,7 @@ def standardized(x_BL: torch.Tensor) -> torch.Tensor:
 
 def digest(folder: Path) -> str:
     """SHA-256 of all files that are read. Raises DataError for a folder that is no checkpoint."""
-    needed = [CONFIG, *checkpoint.weight_files(folder), _extractor_file(folder)]
+    needed = [CONFIG, *checkpoint.weight_files(folder), extractor_file(folder)]
     names = checkpoint_files.present(folder, needed, [VOCABULARY, TOKENIZER_CONFIG])
     return checkpoint_files.digest(folder, names)
 
@@ -171,7 +169,7 @@ def read_speech_shape(folder: Path) -> SpeechEncoderShape:
     """Raises DataError for a folder that is no checkpoint of speech, whose recordings are prepared
     otherwise than here, or whose bundle could not be written.
     """
-    shape, file = read_shape(folder, OF_SPEECH), folder / _extractor_file(folder)
+    shape, file = read_shape(folder, OF_SPEECH), folder / extractor_file(folder)
     fields = shape.fields
     for name in ("hidden_act", "feat_extract_activation"):
         if fields[name] not in ACTIVATIONS:
@@ -181,10 +179,9 @@ def read_speech_shape(folder: Path) -> SpeechEncoderShape:
     if not sizes or not all(isinstance(one, int) and one >= 1 for one in sizes):
         expected = "conv_kernel and conv_stride of 1 and more"
         raise DataError(str(folder / CONFIG), expected, repr(sizes)[:80], AGAIN)
-    found = checkpoint_files.read_json(file, LIMITS)
-    if file.name == PROCESSOR and isinstance(found, dict):
-        found = found.get("feature_extractor")
-    return SpeechEncoderShape(shape, *_prepared(found if isinstance(found, dict) else {}, file))
+    return SpeechEncoderShape(
+        shape, *_prepared(checkpoint_files.read_extractor(folder, LIMITS), file)
+    )
 
 
 def read_speech_checkpoint(folder: Path) -> SpeechCheckpoint:
@@ -212,13 +209,6 @@ def read_head(folder: Path, width: int) -> CtcHead | None:
     alphabet = tuple(sorted(numbers.keys() - {""}))
     rows = torch.tensor([numbers[character] for character in ("", *alphabet)])
     return CtcHead(alphabet, *(arrays[name][rows] for name in HEAD))
-
-
-def _extractor_file(folder: Path) -> str:
-    """Raises DataError for a folder without one."""
-    if not (folder / EXTRACTOR).is_file() and (folder / PROCESSOR).is_file():
-        return PROCESSOR
-    return checkpoint_files.present(folder, [CONFIG, EXTRACTOR])[1]
 
 
 def _prepared(found: Mapping[str, Any], file: Path) -> tuple[int, bool]:

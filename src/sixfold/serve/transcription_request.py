@@ -35,10 +35,11 @@ SUBTITLES: Final = "Ask for verbose_json, which has the times of words."
 
 @dataclass(frozen=True)
 class TranscriptionRequest:
-    """A sound file, and the form of the answer."""
+    """A sound file, and the form of the answer; `timed`: whether times of words were asked for."""
 
     content: bytes
     response_format: ResponseFormat
+    timed: bool = False
 
 
 def read_transcription(
@@ -67,7 +68,8 @@ def read_transcription(
         remedy = SUBTITLES if asked in ("srt", "vtt") else "Leave it out for json."
         raise _invalid("response_format", f"one of {', '.join(FORMATS)}", shown(asked), remedy)
     _check_others(fields, asked)
-    return TranscriptionRequest(files[0].content, cast(ResponseFormat, asked))
+    timed = "timestamp_granularities[]" in fields
+    return TranscriptionRequest(files[0].content, cast(ResponseFormat, asked), timed)
 
 
 def answer_of(found: Transcript, response_format: ResponseFormat) -> dict[str, Any] | str:
@@ -76,16 +78,19 @@ def answer_of(found: Transcript, response_format: ResponseFormat) -> dict[str, A
         return f"{found.text}\n"
     if response_format == "json":
         return {"text": found.text}
-    return {
+    told = {
         "task": "transcribe",
         "language": "unknown",
         "duration": found.duration,
         "text": found.text,
-        "words": [
-            {"word": one.word, "start": round(one.start, 3), "end": round(one.end, 3)}
-            for one in found.words
-        ],
     }
+    if found.words is None:
+        return told
+    words = [
+        {"word": one.word, "start": round(one.start, 3), "end": round(one.end, 3)}
+        for one in found.words
+    ]
+    return {**told, "words": words}
 
 
 def _check_names(fields: dict[str, list[str]]) -> None:

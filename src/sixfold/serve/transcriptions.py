@@ -37,6 +37,14 @@ class Transcriptions(BodyEndpoint):
     def answer(self, body: bytes | bytearray, kind: str) -> ASGIApp:
         """A transcript. Raises ParameterRefusal, Refusal."""
         request = read_transcription(body, kind, self.server.bundle.name)
+        if request.timed and not self.model.times_words:
+            raise ParameterRefusal(
+                "timestamp_granularities",
+                "nothing, of a model that does not know when a word is said",
+                "word",
+                "Leave it out: this model writes tokens, which have no times.",
+                "unsupported_parameter",
+            )
         try:
             found = self.model.transcribe(request.content, "file")
         except (DataError, RowError) as error:  # of the recording, by its header at first

@@ -4,14 +4,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from sixfold.parts.log_mel import LogMel
 from sixfold.parts.table import IntArray
 from sixfold.train.sound_augment import DRAWS, SoundAugment, changed_samples, masked
+
+
+class MakesSpectrograms(Protocol):
+    """Of recordings at `rate` Hz."""
+
+    @property
+    def rate(self) -> int:
+        """Samples a second."""
+
+    def spectrograms(self, samples_BL: torch.Tensor) -> torch.Tensor:
+        """float32 [B, L], whole numbers of 16 bits or between them → float32 [B, M, T]."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,7 @@ class SoundExamples:
 
     samples: Any
     y: torch.Tensor
-    mel: LogMel
+    mel: MakesSpectrograms
     augment: SoundAugment = field(default_factory=SoundAugment)
 
     def __len__(self) -> int:

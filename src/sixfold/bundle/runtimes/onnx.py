@@ -75,6 +75,7 @@ class OnnxRuntime:
         self._columns = len(signature.inputs)
         self._bound = threading.local()  # a OneRow a thread
         self.rows_at_once = max(1, min(BATCH, BATCH_CELLS // max(1, checked.row_cells)))
+        self.row_products = checked.row_products
         # The operator that scales a layer's input by the range of the whole batch (int8, dynamic
         # activations).
         self.depends_on_batch = any(

@@ -25,6 +25,14 @@ class TimedWord:
     end: float
 
 
+@dataclass(frozen=True)
+class Said:
+    """A text and its words; None where nobody knows their times."""
+
+    text: str
+    words: tuple[TimedWord, ...] | None
+
+
 class TranscriptDecoder:
     """By what training wrote down. Calls may come from several threads at once."""
 
@@ -50,6 +58,16 @@ class TranscriptDecoder:
     def text(self, logs: Scores) -> str:
         """What is said, without spaces at its ends."""
         return self.text_of(self.symbols(logs))
+
+    def text_of_values(self, values: npt.NDArray[Any]) -> str:
+        """Of what the network gave of one recording, [cells]."""
+        return self.text(self.logs(values))
+
+    def said(self, values: npt.NDArray[Any]) -> Said:
+        """The same, with its words."""
+        logs = self.logs(values)
+        symbols = self.symbols(logs)
+        return Said(self.text_of(symbols), tuple(self.words(logs, symbols)))
 
     def margin(self, logs: Scores) -> float:
         """How far the text's score is from that of another one."""

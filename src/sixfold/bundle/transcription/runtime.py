@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -14,10 +15,12 @@ from sixfold.bundle import audio
 from sixfold.bundle.audio_inputs import AudioEncoder
 from sixfold.bundle.pieces import AudioPieces
 from sixfold.bundle.transcription.decoder import TimedWord, TranscriptDecoder
+from sixfold.bundle.transcription.tokens import TokenTexts
 from sixfold.core import json_limits
 from sixfold.core.errors import BundleError, RowError
 from sixfold.core.json_limits import JsonLimits
 from sixfold.recipe.ctc_decoder import DECODER, MOST_CHARACTERS, MOST_NGRAMS, CtcDecoder
+from sixfold.recipe.token_decoder import TokenDecoder
 
 if TYPE_CHECKING:
     from sixfold.bundle.runtimes.onnx import OnnxRuntime
@@ -30,43 +33,55 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Transcript:
-    """What is said, with its words; seconds from the recording's beginning."""
+    """What is said, with its words; seconds from the recording's beginning. `words`: None of a model that
+    does not know their times.
+    """
 
     text: str
-    words: tuple[TimedWord, ...]
+    words: tuple[TimedWord, ...] | None
     duration: float
 
 
 def described_decoder(
     described: Mapping[str, str], outputs: Mapping[str, str], where: str
-) -> CtcDecoder:
+) -> TranscriptDecoder | TokenTexts:
     """By the model's metadata, of a graph with these outputs. Raises BundleError."""
     content = described.get(DECODER, "").encode("utf-8", "surrogatepass")
     if found := json_limits.violation(content, LIMITS):
         raise BundleError(where, f"{DECODER}: {found[0]}", found[1], AGAIN)
     try:
-        decoder = CtcDecoder.model_validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise BundleError(
-            where, f"{DECODER} described as Sixfold does", first["msg"][:200], AGAIN
-        ) from None
-    if len(set(decoder.alphabet)) < len(decoder.alphabet):
-        raise BundleError(where, "an alphabet of different characters", "one twice", AGAIN)
-    expected = {"value": f"tensor(double) [rows, {decoder.cells}]"}
-    if outputs != expected:
-        raise BundleError(
-            where, f"outputs as the decoder takes them, {expected}", f"{outputs}", AGAIN
-        )
+        decoder = _decoder_of(content)
+    except ValueError as error:
+        first = str(error)
+        if isinstance(error, ValidationError):
+            told = error.errors(include_url=False, include_context=False, include_input=False)
+            first = told[0]["msg"]
+        expected = f"{DECODER} described as Sixfold does"
+        raise BundleError(where, expected, first[:200], AGAIN) from None
+    expected_outputs = {"value": f"tensor(double) [rows, {decoder.described.cells}]"}
+    if outputs != expected_outputs:
+        expected = f"outputs as the decoder takes them, {expected_outputs}"
+        raise BundleError(where, expected, f"{outputs}", AGAIN)
     return decoder
+
+
+def _decoder_of(content: bytes) -> TranscriptDecoder | TokenTexts:
+    """Raises ValueError."""
+    found = json.loads(content)
+    if isinstance(found, dict) and found.get("method") == "tokens":
+        return TokenTexts(TokenDecoder.model_validate_json(content))
+    described = CtcDecoder.model_validate_json(content)
+    if len(set(described.alphabet)) < len(described.alphabet):
+        raise ValueError("no alphabet of different characters: one twice")
+    return TranscriptDecoder(described)
 
 
 class TranscriptionRuntime:
     """Calls may come from several threads at once."""
 
-    def __init__(self, graph: OnnxRuntime, decoder: CtcDecoder) -> None:
-        self._graph, self._decoder = graph, TranscriptDecoder(decoder)
-        self.rows_at_once = graph.rows_at_once
+    def __init__(self, graph: OnnxRuntime, decoder: TranscriptDecoder | TokenTexts) -> None:
+        self._graph, self._texts = graph, decoder
+        self.rows_at_once, self.row_products = graph.rows_at_once, graph.row_products
         self.depends_on_batch = graph.depends_on_batch
 
     def transcriber(self) -> TranscriptionRuntime:
@@ -75,8 +90,14 @@ class TranscriptionRuntime:
 
     def predict(self, feeds: Arrays, first_row: int = 1) -> dict[str, npt.NDArray[Any]]:
         """The text of each recording."""
-        found = [self._decoder.text(logs) for logs in self._logs(feeds, first_row)]
+        values = self._graph.predict(feeds, first_row)["value"]
+        found = [self._texts.text_of_values(row) for row in values]
         return {"text": np.array(found, dtype=object)}
+
+    @property
+    def times_words(self) -> bool:
+        """Whether it says when a word is said."""
+        return isinstance(self._texts, TranscriptDecoder)
 
     @property
     def becomes(self) -> dict[str, str]:
@@ -120,21 +141,32 @@ class TranscriptionRuntime:
         """What is said in a sound file. Raises as `duration_s`."""
         duration = self.duration_s(content, name)
         feeds = {self._group: np.array([[content]], dtype=object)}
-        (logs,) = self._logs(feeds, 1)
-        symbols = self._decoder.symbols(logs)
+        (values,) = self._graph.predict(feeds)["value"]
+        found = self._texts.said(values)
+        if found.words is None:
+            return Transcript(found.text, None, duration)
         start = audio.start_s(content, name, self._heard.described)
         words = tuple(
             TimedWord(
                 one.word, _within(one.start + start, duration), _within(one.end + start, duration)
             )
-            for one in self._decoder.words(logs, symbols)
+            for one in found.words
         )
-        return Transcript(self._decoder.text_of(symbols), words, duration)
+        return Transcript(found.text, words, duration)
 
     @property
     def decoder(self) -> TranscriptDecoder:
-        """What makes texts of the network's numbers."""
-        return self._decoder
+        """What makes texts of the network's numbers. Raises RowError of a model that says nothing of
+        single moments.
+        """
+        if not isinstance(self._texts, TranscriptDecoder):
+            raise RowError(
+                "the model",
+                "one that says of every moment what is heard (ctc, speech_encoder)",
+                "one that writes tokens (whisper)",
+                "Its texts cannot be explained by moments of the recording.",
+            )
+        return self._texts
 
     def samples(self, feeds: Arrays) -> npt.NDArray[np.float64]:
         """[rows, samples] that the network is given. Raises RowError."""
@@ -151,10 +183,7 @@ class TranscriptionRuntime:
         step = 1 if self.depends_on_batch else self.rows_at_once
         some = [samples[at : at + step] for at in range(0, len(samples), step)]
         scores = [self._graph.answered({encoded.name: each})["value"] for each in some]
-        return np.stack([self._decoder.logs(row) for each in scores for row in each])
-
-    def _logs(self, feeds: Arrays, first_row: int) -> list[npt.NDArray[np.float64]]:
-        return [self._decoder.logs(row) for row in self._graph.predict(feeds, first_row)["value"]]
+        return np.stack([self.decoder.logs(row) for each in scores for row in each])
 
     @property
     def _heard(self) -> AudioEncoder:
