@@ -19,6 +19,7 @@ import sixfold
 import tiny_sounds
 import tiny_whisper
 from sixfold import pipeline
+from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.verify import verify
 from sixfold.cli import group
 from sixfold.core.errors import DataError
@@ -93,6 +94,7 @@ def test_recordings_are_learned_from_a_checkpoint_and_written_down_without_it(
     refused = transcribed(bundle, content, **asks)
     assert refused.status_code == 400
     assert "this model writes tokens, which have no times" in refused.json()["error"]["message"]
+    assert not is_explained(bundle.explainer)  # the page offers nothing
     row = json.dumps({"clip": asked[0]})
     explained = CliRunner().invoke(group, ["explain", str(bundle.path), row])
     assert explained.exit_code != 0

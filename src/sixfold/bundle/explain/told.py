@@ -58,7 +58,10 @@ def is_explained(explainer: Explainer) -> bool:
 
 def has_pieces(explainer: Explainer) -> bool:
     """Whether parts of its texts, images or recordings are told of."""
-    return isinstance(explainer.predictor.runtime, Transcribes) or not not_occluded(explainer)
+    runtime = explainer.predictor.runtime
+    if isinstance(runtime, Transcribes):
+        return runtime.transcriber().times_words
+    return not not_occluded(explainer)
 
 
 def ways(explainer: Explainer) -> dict[AskedMethod, str]:
