@@ -47,7 +47,7 @@ Recordings = dict[str, list[tuple[int, Samples]]]  # speaker → a digit, and ho
 
 
 def measure(
-    rounds: int = 3, strings: int = 3_000, epochs: int = 14, size: str = "nano"
+    rounds: int = 3, strings: int = 2_000, epochs: int = 16, size: str = "nano"
 ) -> Iterator[Result]:
     """Words that are right, time, latency. `strings`: that train; a fifth as many are scored."""
     named = os.environ.get(DIGITS)
