@@ -1,4 +1,4 @@
-"""Recommenders: least squares beside `implicit`, what is learned of planted tastes beside the tastes themselves, and memory.
+"""Recommenders: least squares beside `implicit`, what is learned of planted tastes beside the tastes themselves.
 
 Both least squares start from the same histories, with the same number of factors and iterations, three steps of conjugate
 gradients, a confidence of 1 + α for what was done and the same regularization; NDCG@10 on what each user did last, over all
@@ -9,36 +9,26 @@ The optimum ranks by the scores that the choices were drawn from: only chance ca
 with an error of its own, however well the items are known, so the question is fair only of users who did much: a row says what
 is reached by one who knows the planted items, and is told of the users what the families are told. The families' settings were
 chosen on another seed.
-
-Memory is the peak of a process that does nothing but run the recipe (`VmHWM`: what `getrusage` says includes who started it).
 """
 
 from __future__ import annotations
 
-import json
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bench import floor
-from bench.child import Answer, Child, child, serve
 from bench.pairs import ROUNDS, Result, against, need
-from sixfold import pipeline
 from sixfold.build import als, bpr, item_knn
 from sixfold.bundle.recommend.histories import Histories
 from sixfold.bundle.recommend.ranking import exclude, ranks
-from sixfold.core.memory import peak_bytes
 from sixfold.data.load import load
 from sixfold.data.sources.planted import PlantedItems, Settings
 from sixfold.parts.fit import Fit
 from sixfold.parts.interactions import USER, as_interactions
 from sixfold.prepare.interactions import fit_interactions
-from sixfold.recipe.load import load as load_recipe
 from sixfold.recipe.schema import Data, Prepare
 from sixfold.runs.context import Context
 
@@ -52,15 +42,6 @@ TUNED: dict[str, Any] = {
     "bpr": bpr.Settings(factors=9, regularization=0.002),
 }
 AT_ONCE, SOLVED = 256, 25  # users, and steps of Fisher's scoring: then it moves no more
-LARGE = {"train": {"epochs": 1}}  # how often what is learned is seen does not change what it takes
-MEMORY: dict[str, dict[str, Any]] = {
-    "popularity": {},
-    "item_knn": {},
-    "als": {},
-    "bpr": {},
-    "two_tower": LARGE,
-    "sasrec": LARGE,
-}
 
 
 def measure(
@@ -71,14 +52,10 @@ def measure(
     iterations: int = 15,
     rounds: int = ROUNDS,
     chosen: tuple[int, int, int] = (3_000, 2_000, 300),
-    families: tuple[str, ...] = tuple(MEMORY),
-    rows: int = 1_000_000,
-    catalog: int = 50_000,
 ) -> Iterator[Result]:
-    """Seconds of both, then scores of users × items, `chosen` of each, then bytes of `rows` with so many items."""
+    """Seconds of both, then scores of users × items, `chosen` of each."""
     yield _beside_implicit(_Work(users, items, each), factors, iterations, rounds)
     yield from _beside_the_optimum(_Work(*chosen, asked=chosen[2] // 5))
-    yield from _memory(families, rows, catalog)
 
 
 class _Work:
@@ -241,61 +218,3 @@ def _beside_the_optimum(work: _Work) -> Iterator[Result]:
             quality=f"{found / best:.1%} of the optimum, {found / most:.1%} of what is reached with the planted items",
             rounds=1,
         )
-
-
-def _memory(families: tuple[str, ...], rows: int, catalog: int) -> Iterator[Result]:
-    """The peak of a whole run, from the file to the bundle, a process each."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _write_interactions(folder / "seen.parquet", rows, catalog)
-        for family in families:
-            asked: Child
-            with child("bench.recommend") as asked:
-                answer = asked.ask(folder=name, family=family, more=MEMORY[family])
-            yield Result(
-                f"{rows:,} interactions × {catalog:,} items, {family}: peak of a run",
-                "2 GiB",
-                float(answer["peak"]),
-                float(2 << 30),
-                unit="B",
-                target=1,
-                quality=f"{answer['started'] / 1e6:,.0f} MB of it are libraries; ndcg_at_10 {answer['score']:.3g}",
-                rounds=1,
-            )
-
-
-def _write_interactions(path: Path, rows: int, catalog: int) -> None:
-    """Of 200 items a user, the first ones more often."""
-    rng = np.random.default_rng(0)
-    users = rng.integers(0, max(2, rows // 200), rows)
-    items = np.minimum((catalog * rng.random(rows) ** 2).astype(np.int64), catalog - 1)
-    columns = {"user": users, "item": items, "time": rng.integers(0, 10**9, rows)}
-    pq.write_table(pa.table(columns), path)
-
-
-def start() -> Callable[[Answer], Answer]:
-    """In the child."""
-
-    def answer(question: Answer) -> Answer:
-        family, folder = question["family"], Path(question["folder"])
-        recipe = {
-            "version": 1,
-            "name": "large",
-            "task": "recommendation",
-            "data": {"source": "seen.parquet", "time": "time"},
-            "build": [{"family": family}],
-            "evaluate": {"scheme": "leave_last", "metrics": ["ndcg_at_10"]},
-            **question["more"],
-        }
-        path = folder / f"{family}.yaml"
-        path.write_text(json.dumps(recipe))
-        started = peak_bytes()
-        made = pipeline.run(load_recipe(path), folder / family)
-        score = float(np.mean(made.receipt.quality[0].folds_before))
-        return {"peak": peak_bytes(), "started": started, "score": score}
-
-    return answer
-
-
-if __name__ == "__main__":
-    serve(start)

@@ -79,12 +79,14 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
             "factors": 4,
             "iterations": 2,
             "chosen": (60, 40, 12),
-            "families": ("popularity",),
-            "rows": 2_000,
-            "catalog": 2_000,
         },
         {"SAME": 0.9},
-        {"the planted scores", "2 GiB"},
+        {"the planted scores"},
+    ),
+    "recommend_memory": (
+        {"families": ("popularity",), "rows": 2_000, "catalog": 2_000},
+        {},
+        {"2 GiB"},
     ),
     "svm_grid": ({"rows": 300, "features": 5, "folds": 2}, {}, {"GridSearchCV(SVC, n_jobs=2)"}),
     "boosting_folds": (
