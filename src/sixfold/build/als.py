@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar, Final, Self
 
 import numpy as np
@@ -14,7 +12,6 @@ from pydantic import Field
 from sixfold.build.family import FitCost, SolverFamily
 from sixfold.bundle.recommend.histories import Float32, Histories
 from sixfold.bundle.recommend.scorers import padded
-from sixfold.core.cores import cores
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.interactions import Interactions, interactions_of
@@ -97,22 +94,11 @@ class Settings(SolverFamily):
         gram = others.T @ others
         gram[np.diag_indices_from(gram)] += np.float32(self.regularization)
         own[seen.lengths() == 0] = 0
-        blocks, turn = padded(seen, self.factors, GATHERED), threading.Lock()
-
-        def solve_blocks(_: int) -> None:
-            while True:
-                with turn:
-                    block = next(blocks, None)
-                if block is None:
-                    return
-                some, at = block
-                factors = others[at.items]
-                more = np.float32(self.confidence) * at.weights
-                right = np.matmul((more + at.there)[:, None, :], factors)[:, 0]
-                own[some] = self._descended(own[some], factors, more, right, gram)
-
-        with ThreadPoolExecutor(cores()) as threads:  # NumPy lets go of the interpreter
-            list(threads.map(solve_blocks, range(cores())))
+        for some, at in padded(seen, self.factors, GATHERED):
+            factors = others[at.items]
+            more = np.float32(self.confidence) * at.weights
+            right = np.matmul((more + at.there)[:, None, :], factors)[:, 0]
+            own[some] = self._descended(own[some], factors, more, right, gram)
 
     def _descended(
         self, found: Float32, factors: Float32, more: Float32, right: Float32, gram: Float32
