@@ -5,6 +5,7 @@
 # Shape letters: B recordings, S frames, V symbols.
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -91,6 +92,18 @@ class CtcFamily(ModuleFamily):
             "language_weight": self.language_weight,
             "length_bonus": self.length_bonus,
         }
+
+
+def blank_start(targets: IntArray, frames: int, symbols: int) -> float:
+    """By how much the bias of the blank starts over those of the other symbols, so that each frame is
+    blank with the share of frames that have no symbol (a prior as in Lin and others, Focal loss, ICCV 2017,
+    section 3.3). Without it, silence, most of what is heard, can become the symbol that is by chance the
+    most probable at the start: repeated, it is one symbol, and its other places in a text are lost.
+    `targets`: [rows, symbols], 0 behind a text's end; `symbols`: without the blank.
+    """
+    spoken = int(np.count_nonzero(targets))
+    silent = max(targets.shape[0] * frames - spoken, spoken)
+    return math.log(silent * symbols / spoken) if spoken else 0.0
 
 
 def alphabet_of(codes: IntArray) -> tuple[str, ...]:

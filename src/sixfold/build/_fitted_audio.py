@@ -76,6 +76,21 @@ def recordings_of(fit: Fit, family: str, remedy: str) -> FeatureGroup:
     return group
 
 
+def samples_at(rate: int, fit: Fit, family: str) -> int:
+    """Of each recording, of one column of recordings alone. Raises FitError for other features, and for
+    another rate than that of the family's checkpoint, in Hz.
+    """
+    group = recordings_of(fit, family, "Drop the other columns: data.drop.")
+    if group.rate != rate:
+        raise FitError(
+            f"build, {family}",
+            f"recordings at {rate:,} Hz, which the checkpoint was trained on",
+            f"{group.rate:,} Hz",
+            "Leave rate out of prepare.features.audio: recordings are resampled.",
+        )
+    return group.stop - group.start
+
+
 def scaling_of(rows: MelRows) -> PixelScaling:
     """Mean and standard deviation of the values of all training spectrograms, in double, in their
     order.

@@ -17,6 +17,7 @@ from torch import nn
 from sixfold.build._fitted_ctc import Flattened
 from sixfold.build._fitted_images import stored_weights
 from sixfold.build._network_export import embedded
+from sixfold.build.networks.speech_encoder import fill_biases
 from sixfold.parts.draws import own_draws
 from sixfold.parts.fit import OutputKind
 from sixfold.parts.graph import Graph, TensorProto
@@ -62,14 +63,20 @@ class Waveform(State):
 
 class TunedSpeechEncoder(nn.Module):
     """Samples → the vectors of a checkpoint → dropout → a linear head. `head_stays`: it is the
-    checkpoint's own, or was trained before.
+    checkpoint's own, or was trained before. `blank`: where the bias of the blank of another starts, over
+    those of the other symbols.
     """
 
     def __init__(
-        self, shape: TunedSpeechShape, embedding: SpeechEmbedding, head: nn.Linear, head_stays: bool
+        self,
+        shape: TunedSpeechShape,
+        embedding: SpeechEmbedding,
+        head: nn.Linear,
+        head_stays: bool,
+        blank: float = 0.0,
     ) -> None:
         super().__init__()
-        self.shape, self.head_stays = shape, head_stays
+        self.shape, self.head_stays, self.blank = shape, head_stays, blank
         self.embedding, self.dropout, self.head = embedding, nn.Dropout(shape.dropout), head
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
@@ -77,10 +84,10 @@ class TunedSpeechEncoder(nn.Module):
         stays.
         """
         start_adapters(self, generator)
+        if not self.head_stays:
+            fill_biases(self.head, self.blank, biases, generator)
         return frozenset(
-            name
-            for name, _ in self.named_parameters()
-            if self.head_stays or not name.startswith("head.")
+            name for name, _ in self.named_parameters() if self.head_stays or name != "head.weight"
         )
 
     def train(self, mode: bool = True) -> Self:

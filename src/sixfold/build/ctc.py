@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from sixfold.build._ctc_family import CtcFamily, alphabet_of, numbered
+from sixfold.build._ctc_family import CtcFamily, alphabet_of, blank_start, numbered
 from sixfold.build._fitted_audio import MelRows, recordings_of, scaling_of
 from sixfold.build._fitted_ctc import CtcNetwork, SpeechNetwork
 from sixfold.build._subwords import divided, learned, spelled_out
@@ -169,7 +169,9 @@ class Settings(SoundAugment, CtcFamily):
     def module(self, fit: Fit) -> nn.Module:
         """The network of this size with the scaling of the fit's spectrograms."""
         scaling = scaling_of(MelRows(fit.x, self.mel(fit)))
-        return SpeechEncoder(self.shape(fit), float(scaling.mean[0]), float(scaling.deviation[0]))
+        shape = self.shape(fit)
+        blank = blank_start(self.targets(fit), shape.steps, shape.symbols - 1)
+        return SpeechEncoder(shape, float(scaling.mean[0]), float(scaling.deviation[0]), blank)
 
     def resume(self, fitted: Fitted) -> nn.Module:
         """The network of a state. Raises TypeError for what is no network of this family, or in int8."""

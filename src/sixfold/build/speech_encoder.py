@@ -10,8 +10,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from sixfold.build._ctc_family import CtcFamily, alphabet_of, numbered
+from sixfold.build._ctc_family import CtcFamily, alphabet_of, blank_start, numbered
 from sixfold.build._fine_tuning import DEFAULTS, FineTuning
+from sixfold.build._fitted_audio import samples_at
 from sixfold.build._fitted_ctc import CtcNetwork
 from sixfold.build._fitted_speech_encoder import (
     FittedSpeechEncoder,
@@ -157,7 +158,10 @@ class Settings(FineTuning, CtcFamily):
         symbols = 1 + len(self.alphabet(fit))
         shape = TunedSpeechShape(found.shape, found.digest, samples, symbols, self.dropout)
         layer = nn.Linear(found.shape.width, symbols) if head is None else head.layer()
-        return TunedSpeechEncoder(shape, self._adapted(found.module), layer, head is not None)
+        blank = 0.0 if head else blank_start(np.asarray(fit.y), shape.frames, symbols - 1)
+        return TunedSpeechEncoder(
+            shape, self._adapted(found.module), layer, head is not None, blank
+        )
 
     def _adapted(self, embedding: SpeechEmbedding) -> SpeechEmbedding:
         """Ready to be trained. Raises FitError where there is no product for an adapter."""
@@ -233,22 +237,7 @@ def samples_of(shape: SpeechEncoderShape, fit: Fit) -> int:
     """Of a recording. Raises FitError for other features than the samples of one column, at another
     rate, or too short for one frame.
     """
-    group = fit.layout[0] if len(fit.layout) == 1 else None
-    if group is None or not group.rate:
-        raise FitError(
-            f"build, {NAME}",
-            "one column of recordings and no other",
-            f"{fit.x.shape[1]:,} features of other kinds, or made from its samples",
-            "Drop the other columns: data.drop.",
-        )
-    if group.rate != shape.rate:
-        raise FitError(
-            f"build, {NAME}",
-            f"recordings at {shape.rate:,} Hz, which the checkpoint was trained on",
-            f"{group.rate:,} Hz",
-            "Leave rate out of prepare.features.audio: recordings are resampled.",
-        )
-    samples = group.stop - group.start
+    samples = samples_at(shape.rate, fit, NAME)
     if not shape.frames(samples):
         raise FitError(
             f"build, {NAME}",

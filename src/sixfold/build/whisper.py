@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from sixfold.build._fine_tuning import DEFAULTS, FineTuning
+from sixfold.build._fitted_audio import samples_at
 from sixfold.build._fitted_whisper import FittedWhisper
 from sixfold.build.family import TrainDefaults
 from sixfold.build.module_family import ModuleFamily
@@ -109,22 +110,7 @@ class Settings(SoundAugment, FineTuning, ModuleFamily):
         """Of a recording. Raises FitError for other features than the samples of one column, at another
         rate, or longer than the checkpoint hears.
         """
-        group = fit.layout[0] if len(fit.layout) == 1 else None
-        if group is None or not group.rate:
-            raise FitError(
-                f"build, {NAME}",
-                "one column of recordings and no other",
-                f"{fit.x.shape[1]:,} features of other kinds, or made from its samples",
-                "Drop the other columns: data.drop.",
-            )
-        if group.rate != RATE:
-            raise FitError(
-                f"build, {NAME}",
-                f"recordings at {RATE:,} Hz, which the checkpoint was trained on",
-                f"{group.rate:,} Hz",
-                "Leave rate out of prepare.features.audio: recordings are resampled.",
-            )
-        samples, most = group.stop - group.start, self._shape.samples
+        samples, most = samples_at(RATE, fit, NAME), self._shape.samples
         if samples > most:
             raise FitError(
                 f"build, {NAME}",

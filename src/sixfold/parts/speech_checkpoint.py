@@ -129,8 +129,10 @@ class SpeechEmbedding(nn.Module):
         super().__init__()
         places: Any = encoder.get_submodule("encoder.pos_conv_embed.conv")
         if parametrize.is_parametrized(places):
+            places.double()  # whose sums, in single precision, differ by the number of threads
             with torch.enable_grad():  # so that the product is a parameter, whoever asks
                 parametrize.remove_parametrizations(places, "weight")
+            places.float()
         self.encoder, self.normalize = encoder, normalize
 
     def freeze_convolutions(self) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sixfold.bundle.transcription.paths import BLANK
 from sixfold.parts.state import State
 from sixfold.train.network import Scheme
 from sixfold.train.starting import norm_parameters
@@ -43,11 +44,15 @@ class SpeechShape(State):
 
 class SpeechEncoder(nn.Module):
     """`forward` takes float [B, M, T] spectrograms and gives [B, S, V] scores. `mean`, `deviation`: of the
-    values of the training spectrograms, learned without a gradient.
+    values of the training spectrograms, learned without a gradient. `blank`: where the bias of the blank
+    starts, over those of the other symbols.
     """
 
-    def __init__(self, shape: SpeechShape, mean: float = 0.0, deviation: float = 1.0) -> None:
+    def __init__(
+        self, shape: SpeechShape, mean: float = 0.0, deviation: float = 1.0, blank: float = 0.0
+    ) -> None:
         super().__init__()
+        self.blank = blank
         self.mean: torch.Tensor
         self.factor: torch.Tensor
         self.shape = shape
@@ -65,8 +70,11 @@ class SpeechEncoder(nn.Module):
         self.head = nn.Linear(shape.width, shape.symbols)
 
     def start(self, weights: Scheme, biases: Scheme, generator: torch.Generator) -> frozenset[str]:
-        """Norms keep their own start; vectors of places start small."""
-        filled = norm_parameters(self)
+        """Norms keep their own start; the blank is the most probable symbol; vectors of places start
+        small.
+        """
+        filled = norm_parameters(self) | {"head.bias"}
+        fill_biases(self.head, self.blank, biases, generator)
         if not self.shape.layers:
             return filled
         with torch.no_grad():
@@ -84,6 +92,13 @@ class SpeechEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return self.head(self.norm(x))  # type: ignore[no-any-return]
+
+
+def fill_biases(head: nn.Linear, blank: float, biases: Scheme, generator: torch.Generator) -> None:
+    """Those of a layer that scores symbols: by `initialize`, and `blank` more for the blank."""
+    biases.fill(head.bias, generator)
+    with torch.no_grad():
+        head.bias[BLANK] += blank
 
 
 class SpeechConvolution(nn.Module):
