@@ -18,7 +18,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import tiny_sounds
 from evaluating import candidate, saved
-from sixfold.build._ctc_family import alphabet_of, numbered
+from sixfold.build._ctc_family import alphabet_of, blank_start, numbered
 from sixfold.build._fitted_ctc import CtcNetwork
 from sixfold.build._subwords import divided, learned
 from sixfold.build.candidate import Candidate, fits_of
@@ -119,6 +119,44 @@ def test_less_noise_is_less_mistakes(network: CtcNetwork, work: Fit) -> None:
     cleaned = np.stack([noise_reduced(row, tiny_sounds.RATE, 20.0) for row in noisy])
     before, after = (rate(network, replace(work, x=32768 * each)) for each in (noisy, cleaned))
     assert after < before / 2
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.integers(1, 40), st.integers(1, 50))
+def test_the_blank_starts_with_the_share_of_silent_frames(
+    lengths: list[int], symbols: int, frames: int
+) -> None:
+    """Of softmax over all symbols; at least half of the frames, where texts are longer."""
+    targets = np.array([[1] * length + [0] * (9 - length) for length in lengths])
+    start = blank_start(targets, frames, symbols)
+    scores = np.array([start, *[0.0] * symbols])
+    blank = np.exp(scores[0]) / np.exp(scores).sum()
+    share = sum(lengths) / (len(lengths) * frames)
+    assert blank == pytest.approx(max(0.5, 1 - share)) or (share == 0 and start == 0)
+
+
+@pytest.mark.parametrize("scheme", ["he_normal", "xavier_uniform", "orthogonal"])
+@pytest.mark.parametrize("size", ["nano", "small"])
+def test_at_the_start_nothing_is_said(work: Fit, size: Any, scheme: str) -> None:
+    """Whatever the seed: where silence starts as a letter, it stays one (a repeated letter is one), and the letter is
+    lost wherever it is said.
+    """
+    for seed in range(5):
+        family = Settings(size=size, bands=16)
+        section = Initialize.model_validate({"scheme": scheme})
+        one = Candidate("ctc", "ctc", family, Prepare(), section, Train())
+        (fit,) = fits_of([one], [replace(work, seed=seed)])
+        fitted = family.fitted(family._start(fit, seed).eval(), fit)
+        assert isinstance(fitted, CtcNetwork)
+        x: Any = work.x[:8]
+        scores = np.concatenate([fitted.network.predict(each) for each in _spectrograms(fitted, x)])
+        best = scores.reshape(8, fitted.decoder.frames, -1).argmax(axis=2)
+        assert (best == paths.BLANK).mean() > 0.8
+
+
+@pytest.mark.slow
+def test_it_learns_from_wherever_it_starts(work: Fit) -> None:
+    for seed in range(4):
+        assert rate(trained(replace(work, seed=seed), epochs=20), work) < 0.1
 
 
 @pytest.mark.parametrize("step", [1, 2, 4])

@@ -68,4 +68,6 @@ def test_windows_cover_what_is_heard() -> None:
     np.testing.assert_array_equal(np.flatnonzero(found[1] != samples), np.arange(130, 140))
     told = pieces.record([0.0] * 20)
     assert (told["from"], told["to"]) == (0.1, 0.3)
+    cut = AudioPieces.of(samples, 1000, 64, at_s=0.25)  # of a longer recording
+    assert (cut.record([])["from"], cut.record([])["to"]) == (0.35, 0.55)
     assert AudioPieces.of(np.zeros(10), 1000, 64).count == 0

@@ -114,10 +114,10 @@ def test_pieces_of_texts_images_and_recordings(tmp_path: Path) -> None:
     loud = loud_recordings.make(tmp_path / "loud")
     (tmp_path / "tone.wav").write_bytes(loud_recordings.sound(0.5))
     text = explained(loud, tmp_path / "tone.wav")
-    assert "sound: windows of time of what the model hears" in text
+    assert "sound: windows of time of the recording" in text
     assert "Faithfulness: taking windows of time away in this order" in text
     text = explained(loud, tmp_path / "tone.wav", "--method", "bands")
-    assert "sound: bands of frequency of what the model hears, in windows of time" in text
+    assert "sound: bands of frequency in windows of time of the recording" in text
     assert "2,722 to 4,000 Hz" in text
     assert "Faithfulness: taking bands in windows of time away in this order" in text
     found = explained(bright, "--faithfulness", tmp_path / "rows.csv")
@@ -139,7 +139,7 @@ def test_where_a_text_is_said_in_a_recording(bundle: Path, tmp_path: Path) -> No
     (tmp_path / "said.wav").write_bytes(spoken_letters.said("a--  --b"))
     text = explained(letters, tmp_path / "said.wav")
     assert text.startswith("a b: log-probability")
-    assert "sound: windows of time of what the model hears" in text
+    assert "sound: windows of time of the recording" in text
     assert "'b', 0.700 to 0.800 s: most from 0.7" in text
     given = explained(letters, tmp_path / "said.wav", "--answer", "ab", "--json")
     (record,) = json.loads(given)["explanations"]

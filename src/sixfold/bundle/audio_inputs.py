@@ -54,11 +54,17 @@ class AudioEncoder:
 
     def pieces(self, content: bytes, features: npt.NDArray[np.float64], most: int) -> AudioPieces:
         """Windows of time of what the model hears."""
-        return AudioPieces.of(features, self.described.rate, most)
+        return AudioPieces.of(features, self.described.rate, most, self.start_s(content))
 
-    def bands(self, features: npt.NDArray[np.float64], most: int) -> SpectrumPieces:
+    def bands(self, content: bytes, features: npt.NDArray[np.float64], most: int) -> SpectrumPieces:
         """Bands of frequency in windows of time of what the model hears."""
-        return SpectrumPieces.of(features, self.described.rate, most)
+        return SpectrumPieces.of(features, self.described.rate, most, self.start_s(content))
+
+    def start_s(self, content: bytes) -> float:
+        """Where in a recording the first sample is that the model is given, in seconds; below 0 where zeros
+        are before it.
+        """
+        return audio.start_s(content, f"column '{self.column}'", self.described)
 
     def describe(self) -> str:
         """What every recording becomes."""

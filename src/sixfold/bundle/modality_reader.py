@@ -79,8 +79,8 @@ class LeavesOut(Protocol):
 class LeavesOutBands(Protocol):
     """Ability of an encoder: of a recording bands of frequency can be left out, in windows of time."""
 
-    def bands(self, features: npt.NDArray[np.float64], most: int) -> ValuePieces:
-        """At most `most` pieces of the samples [cells] that `encode` made."""
+    def bands(self, value: Any, features: npt.NDArray[np.float64], most: int) -> ValuePieces:
+        """At most `most` pieces of the samples [cells] that `encode` made of a value."""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ class ImagePieces:
 @dataclass(frozen=True)
 class AudioPieces:
     """Windows of equal length between the first and the last of `samples` that is not silent.
-    A window is left out by silencing it. `rate`: samples a second.
+    A window is left out by silencing it. `rate`: samples a second; `at_s`: where in the recording the first
+    of `samples` is, below 0 where zeros are before it.
     """
 
     samples: Floats
@@ -128,13 +129,14 @@ class AudioPieces:
     start: int
     stop: int
     count: int
+    at_s: float = 0.0
 
     @classmethod
-    def of(cls, samples: Floats, rate: int, most: int) -> AudioPieces:
+    def of(cls, samples: Floats, rate: int, most: int, at_s: float = 0.0) -> AudioPieces:
         """At most `most` windows; none of silence."""
         loud = np.flatnonzero(samples)
         start, stop = (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, 0)
-        return cls(samples, rate, start, stop, min(most, MOST_WINDOWS, stop - start))
+        return cls(samples, rate, start, stop, min(most, MOST_WINDOWS, stop - start), at_s)
 
     @property
     def bounds(self) -> list[int]:
@@ -150,8 +152,11 @@ class AudioPieces:
         return found
 
     def record(self, changes: Sequence[float]) -> dict[str, Any]:
-        """`from` and `to`: seconds of what the model hears, where the first window begins and the
-        last one ends.
-        """
-        seconds = {"from": self.start / self.rate, "to": self.stop / self.rate}
+        """`from` and `to`: seconds of the recording, where the first window begins and the last one ends."""
+        seconds = span_of(self.start, self.stop, self.rate, self.at_s)
         return {"kind": "audio", **seconds, "changes": list(changes)}
+
+
+def span_of(start: int, stop: int, rate: int, at_s: float) -> dict[str, float]:
+    """Of samples of which the first is at `at_s`: seconds of the recording."""
+    return {"from": max(0.0, at_s + start / rate), "to": max(0.0, at_s + stop / rate)}

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from sixfold.bundle.pieces import Floats, Kept
+from sixfold.bundle.pieces import Floats, Kept, span_of
 
 MOST_BANDS: Final = 6
 LEAST_BANDS: Final = 3
@@ -30,7 +30,7 @@ LOUDEST: Final = 32767.0
 @dataclass(frozen=True)
 class SpectrumPieces:
     """Of `samples` between the first and the last that is not silent, `rate` of them a second. Pieces are counted band by
-    band, from the lowest.
+    band, from the lowest. `at_s`: where in the recording the first of `samples` is.
     """
 
     samples: Floats
@@ -39,15 +39,16 @@ class SpectrumPieces:
     stop: int
     bands: int
     spans: int
+    at_s: float = 0.0
 
     @classmethod
-    def of(cls, samples: Floats, rate: int, most: int) -> SpectrumPieces:
+    def of(cls, samples: Floats, rate: int, most: int, at_s: float = 0.0) -> SpectrumPieces:
         """At most `most` pieces; none of silence."""
         loud = np.flatnonzero(samples)
         start, stop = (int(loud[0]), int(loud[-1]) + 1) if len(loud) else (0, 0)
         bands = max(LEAST_BANDS, min(MOST_BANDS, math.isqrt(most)))
         spans = min(max(1, most // bands), MOST_SPANS, stop - start)
-        return cls(samples, rate, start, stop, bands, spans)
+        return cls(samples, rate, start, stop, bands, spans, at_s)
 
     @property
     def count(self) -> int:
@@ -93,9 +94,9 @@ class SpectrumPieces:
 
     def record(self, changes: Sequence[float]) -> dict[str, Any]:
         """`bands`: from and to, in Hz; `changes`: of each band those of its windows, which `from` and `to` tell, in
-        seconds of what the model hears.
+        seconds of the recording.
         """
-        seconds = {"from": self.start / self.rate, "to": self.stop / self.rate}
+        seconds = span_of(self.start, self.stop, self.rate, self.at_s)
         edges = self.edges.tolist()
         bands = [list(pair) for pair in itertools.pairwise(edges)]
         starts = [band * self.spans for band in range(self.bands)]

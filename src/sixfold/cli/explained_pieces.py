@@ -32,13 +32,11 @@ def pieces_shown(record: Mapping[str, Any]) -> Iterator[str]:
             for row in _patches(told["changes"]):
                 yield "  " + " ".join(f"{value:>+7.3f}" for value in row)
         elif told["kind"] == "audio":
-            yield one_line(f"{name}: windows of time of what the model hears")
+            yield one_line(f"{name}: windows of time of the recording")
             yield from bars(list(_windows(told)))
             yield from _words_said(told)
         elif told["kind"] == "spectrum":
-            yield one_line(
-                f"{name}: bands of frequency of what the model hears, in windows of time"
-            )
+            yield one_line(f"{name}: bands of frequency in windows of time of the recording")
             yield from _bands(told)
     if plain:
         yield "columns, each against its usual value"

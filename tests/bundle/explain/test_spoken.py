@@ -71,6 +71,24 @@ def test_the_windows_of_a_word_are_what_it_depends_on(letters: Bundle) -> None:
     assert found.asked == 23
 
 
+@pytest.mark.parametrize("letters_said", ["a--  --b", "a-  -b", "-a  b-", "-a b", "ab"])
+def test_times_are_those_of_the_recording(letters: Bundle, letters_said: str) -> None:
+    """As transcription tells them, of shorter recordings, too, which lie in the middle of what the model hears; the
+    first window begins with the first sound, and the last one ends with the last.
+    """
+    runtime: Any = letters.predictor.runtime
+    content = spoken_letters.said(letters_said)
+    (piece,) = told(letters, letters_said).record()["pieces"].values()
+    heard = runtime.transcriber().transcribe(content, "it")
+    assert [(one["word"], one["start"], one["end"]) for one in piece["words"]] == [
+        (one.word, one.start, one.end) for one in heard.words
+    ]
+    loud = [at for at, letter in enumerate(letters_said) if letter != "-"]
+    assert (piece["from"], piece["to"]) == pytest.approx(
+        (loud[0] / 10, (loud[-1] + 1) / 10), abs=1e-3
+    )
+
+
 def test_windows_of_what_is_said_are_better_than_chance(letters: Bundle) -> None:
     found = explanations(letters.explainer, [{"sound": spoken_letters.said("a--  --b")}])
     area = found.records[0]["faithfulness"]

@@ -315,7 +315,7 @@ class _Cutter:
 
     def _pieces(self, encoder: LeavesOut, value: Any, features: Floats, most: int) -> ValuePieces:
         if self._by_band and isinstance(encoder, LeavesOutBands):
-            return encoder.bands(features, most)
+            return encoder.bands(value, features, most)
         return encoder.pieces(value, features, most)
 
     def _most(self, whole: OccludedRow, started: float) -> int:

@@ -25,7 +25,7 @@ from sixfold.bundle.predictor import Predictor
 from sixfold.bundle.transcription import paths
 from sixfold.bundle.transcription.decoder import TimedWord
 from sixfold.bundle.transcription.likelihood import log_likelihoods
-from sixfold.bundle.transcription.runtime import TranscriptionRuntime
+from sixfold.bundle.transcription.runtime import Arrays, TranscriptionRuntime
 from sixfold.bundle.transcription.subwords import has_pieces, pieces_of
 from sixfold.core.errors import RowError
 
@@ -107,8 +107,8 @@ def spoken_rows(
         raise RowError("rows", "at least one row", "none", "Give a row.")
     predictions, found = predictor.run(feeds), []
     for row in range(count):
-        (samples,) = runtime.samples({name: each[row : row + 1] for name, each in feeds.items()})
-        found.append(_of_samples(predictor, runtime, samples, None, effort.seconds / count))
+        one = {name: each[row : row + 1] for name, each in feeds.items()}
+        found.append(_of_one(predictor, runtime, one, None, effort.seconds / count))
     asked = sum(each.asked for each in found)
     return SpokenRows([each.record() for each in found], predictions, asked)
 
@@ -124,19 +124,20 @@ def spoken(
     model cannot write, for a recording of silence, and for more than `seconds` of work.
     """
     feeds = {name: array[:1] for name, array in predictor.front_end.feeds(row).items()}
-    return _of_samples(predictor, runtime, runtime.samples(feeds)[0], text, seconds)
+    return _of_one(predictor, runtime, feeds, text, seconds)
 
 
-def _of_samples(
+def _of_one(
     predictor: Predictor,
     runtime: TranscriptionRuntime,
-    samples: Floats,
+    feeds: Arrays,
     text: str | None,
     seconds: float,
 ) -> SpokenChanges:
+    (content,), (samples,) = runtime.contents(feeds), runtime.samples(feeds)
     started = time.perf_counter()
     logs = runtime.logs_of(samples[None])
-    windows = runtime.windows(samples, _most(seconds, time.perf_counter() - started))
+    windows = runtime.windows(content, samples, _most(seconds, time.perf_counter() - started))
     said = (runtime.decoder.text(logs[0]) if text is None else text).strip(" ")
     symbols = _symbols(runtime, said)
     if not symbols or not windows.count:
@@ -147,7 +148,8 @@ def _of_samples(
     every = runtime.logs_of(windows.features(_kept(windows.count)))
     heard_s = time.perf_counter() - started
     whole = log_likelihoods(every, symbols)
-    times, words = runtime.decoder.words(logs[0], symbols), []
+    times = runtime.in_recording(runtime.decoder.words(logs[0], symbols), content)
+    words = []
     scoring_s = time.perf_counter() - started - heard_s
     if (expected_s := heard_s + (len(times) + 1) * scoring_s) > seconds:
         raise over_time(seconds, expected_s)

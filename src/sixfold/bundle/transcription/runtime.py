@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -145,14 +145,15 @@ class TranscriptionRuntime:
         found = self._texts.said(values)
         if found.words is None:
             return Transcript(found.text, None, duration)
-        start = audio.start_s(content, name, self._heard.described)
-        words = tuple(
-            TimedWord(
-                one.word, _within(one.start + start, duration), _within(one.end + start, duration)
-            )
-            for one in found.words
+        return Transcript(found.text, self.in_recording(found.words, content), duration)
+
+    def in_recording(self, words: Sequence[TimedWord], content: bytes) -> tuple[TimedWord, ...]:
+        """Words whose times are those of what the network is given, with those of the sound file."""
+        start, end = self._heard.start_s(content), audio.facts_of(content, "").seconds
+        return tuple(
+            TimedWord(one.word, _within(one.start + start, end), _within(one.end + start, end))
+            for one in words
         )
-        return Transcript(found.text, words, duration)
 
     @property
     def decoder(self) -> TranscriptDecoder:
@@ -173,9 +174,14 @@ class TranscriptionRuntime:
         (encoded,) = self._graph.encoders
         return np.array(self.encoded(feeds)[encoded.name], dtype=np.float64)
 
-    def windows(self, samples: npt.NDArray[np.float64], most: int) -> AudioPieces:
-        """Of one recording [samples], at most so many."""
-        return AudioPieces.of(samples, self._heard.described.rate, most)
+    def contents(self, feeds: Arrays) -> list[bytes]:
+        """The sound files of all rows."""
+        (encoded,) = self._graph.encoders
+        return list(feeds[encoded.group][:, encoded.place])
+
+    def windows(self, content: bytes, samples: npt.NDArray[np.float64], most: int) -> AudioPieces:
+        """Of one recording, and its [samples], at most so many."""
+        return self._heard.pieces(content, samples, most)
 
     def logs_of(self, samples: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Of recordings [rows, samples], at least one: [rows, frames, symbols]."""
