@@ -38,11 +38,14 @@ class Hypothesis:
 
 
 class _Prefix(NamedTuple):
-    """What is spelled so far, and the score that it has besides its paths."""
+    """What is spelled so far, and the score that it has besides its paths. `steps`: what a text's score gets
+    by each symbol behind it, NaN where nobody has asked yet; shared by all texts that end alike.
+    """
 
     symbols: tuple[int, ...]
     text: str
     score: float
+    steps: Scores  # [V]
 
 
 class _Beam:
@@ -79,7 +82,8 @@ class BeamSearch:
 
     def hypotheses(self, logs_TV: Scores) -> list[Hypothesis]:
         """The best first, at least one, at most as many as the search is wide; no text twice."""
-        kept = _Beam([_Prefix((), "", 0.0)], np.zeros(1), np.full(1, NEVER))
+        nothing = _Prefix((), "", 0.0, self._steps_after(""))
+        kept = _Beam([nothing], np.zeros(1), np.full(1, NEVER))
         tried_TV = logs_TV >= logs_TV.max(axis=1, keepdims=True) - LEAST
         tried_TV[:, BLANK] = False
         for logs_V, tried_V in zip(logs_TV, tried_TV, strict=True):
@@ -157,32 +161,34 @@ class BeamSearch:
             return prefix
         symbol = int(tried_S[column - 1])
         text = prefix.text + self._alphabet[symbol - 1]
-        return _Prefix((*prefix.symbols, symbol), text, float(score_KC[cell]))
+        symbols, score = (*prefix.symbols, symbol), float(score_KC[cell])
+        return _Prefix(symbols, text, score, self._steps_after(text))
 
     def _steps(self, kept: _Beam, tried_S: npt.NDArray[np.intp]) -> Scores:
-        """[K or 1, S] what a text's score gets by each symbol."""
-        if self._language is None:
-            return self._bonus * self._lengths_V[tried_S][None]
-        steps_KS = np.empty((len(kept.prefixes), len(tried_S)))
-        for row, prefix in zip(steps_KS, kept.prefixes, strict=True):
-            row[:] = self._after(self._language.seen(END + prefix.text), tried_S)
+        """[K, S] what each text's score gets by each symbol; computed when it is first asked for."""
+        steps_KS = np.array([prefix.steps for prefix in kept.prefixes])[:, tried_S]
+        for row, at in np.argwhere(np.isnan(steps_KS)).tolist():
+            prefix, symbol = kept.prefixes[row], tried_S[at]
+            if math.isnan(prefix.steps[symbol]):  # another prefix may share it
+                prefix.steps[symbol] = self._step(prefix.text, self._alphabet[symbol - 1])
+            steps_KS[row, at] = prefix.steps[symbol]
         return steps_KS
 
-    def _after(self, before: str, tried_S: npt.NDArray[np.intp]) -> Scores:
-        """[S] the same, after what an n-gram sees of a text; computed when it is first asked for."""
+    def _steps_after(self, text: str) -> Scores:
+        """[V] of all texts of which an n-gram sees the same."""
+        if self._language is None:
+            return self._bonus * self._lengths_V
+        before = self._language.seen(END + text)
         steps_V = self._known.get(before)
         if steps_V is None:
             if (len(self._known) + 1) * len(self._lengths_V) > MOST_STEPS:
                 self._known.clear()
             steps_V = self._known[before] = np.full(len(self._lengths_V), np.nan)
-        steps_S = steps_V[tried_S]
-        for at in np.flatnonzero(np.isnan(steps_S)).tolist():
-            steps_S[at] = steps_V[tried_S[at]] = self._step(before, self._alphabet[tried_S[at] - 1])
-        return steps_S
+        return steps_V
 
-    def _step(self, before: str, piece: str) -> float:
+    def _step(self, text: str, piece: str) -> float:
         assert self._language is not None
-        score = self._bonus * len(piece)
+        before, score = self._language.seen(END + text), self._bonus * len(piece)
         for at, character in enumerate(piece):
             own = self._language.log_probability(before + piece[:at], character)
             score += self._weight * own
