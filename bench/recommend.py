@@ -153,11 +153,9 @@ def _beside_implicit(work: _Work, factors: int, iterations: int, rounds: int) ->
         steps=STEPS,
     )
     seen = work.x.histories()
-    users = np.arange(work.x.user_count)
 
     def ours() -> Any:
-        model: Any = next(family.fit([work.fit], Context()))
-        return model.scorer.scores(users, seen)
+        return next(family.fit([work.fit], Context()))
 
     def theirs() -> Any:
         need("implicit")
@@ -175,7 +173,7 @@ def _beside_implicit(work: _Work, factors: int, iterations: int, rounds: int) ->
             random_state=0,
         )
         model.fit(table, show_progress=False)
-        return model.user_factors @ model.item_factors.T
+        return model
 
     title = f"{work.title}, least squares, {factors} factors, {iterations} iterations"
     operations = iterations * 2 * (STEPS + 1) * 4.0 * len(seen.items) * factors
@@ -185,8 +183,11 @@ def _beside_implicit(work: _Work, factors: int, iterations: int, rounds: int) ->
 
 
 def _close(work: _Work) -> Callable[[Any, Any], str]:
+    users, seen = np.arange(work.x.user_count), work.x.histories()
+
     def same(mine: Any, others: Any) -> str:
-        first, second = work.ndcg(np.array(mine)), work.ndcg(np.array(others))
+        first = work.ndcg(np.array(mine.scorer.scores(users, seen)))
+        second = work.ndcg(others.user_factors @ others.item_factors.T)
         assert first >= (1 - SAME) * second, f"NDCG@10 {first} and {second}"
         return f"NDCG@10 {first:.4f}, {second:.4f}"
 
