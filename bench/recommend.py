@@ -161,6 +161,7 @@ def _beside_implicit(work: _Work, factors: int, iterations: int, rounds: int) ->
         need("implicit")
         from implicit.cpu.als import AlternatingLeastSquares
         from scipy.sparse import csr_matrix
+        from threadpoolctl import threadpool_limits
 
         shape = (work.x.user_count, work.x.item_count)
         table = csr_matrix(((1 + ALPHA) * seen.weights, seen.items, seen.starts), shape=shape)
@@ -172,7 +173,10 @@ def _beside_implicit(work: _Work, factors: int, iterations: int, rounds: int) ->
             use_cg=True,
             random_state=0,
         )
-        model.fit(table, show_progress=False)
+        with threadpool_limits(
+            1, user_api="blas"
+        ):  # as it asks for: its own threads are beside them
+            model.fit(table, show_progress=False)
         return model
 
     title = f"{work.title}, least squares, {factors} factors, {iterations} iterations"

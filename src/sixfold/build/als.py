@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sixfold.build.family import FitCost, SolverFamily
 from sixfold.bundle.recommend.histories import Float32, Histories
-from sixfold.bundle.recommend.scorers import padded
+from sixfold.bundle.recommend.scorers import Codes, PaddedHistories, padded
 from sixfold.core.errors import FitError
 from sixfold.parts.fit import FeatureKind, Fit, Fitted, Needs
 from sixfold.parts.interactions import Interactions, interactions_of
@@ -20,7 +20,8 @@ from sixfold.parts.table import Task
 from sixfold.runs.context import Context
 
 START: Final = 0.01  # standard deviation of the first factors
-GATHERED: Final = 1 << 19  # numbers at once, 2 MiB: they stay in the cache through all steps
+GATHERED: Final = 1 << 20  # numbers at once, 4 MiB: they stay in the cache through all steps
+Blocks = Sequence[tuple[Codes, PaddedHistories]]
 LEAST: Final = 1e-20  # of a squared residual: solved
 
 
@@ -61,7 +62,7 @@ class Settings(SolverFamily):
         """Factors of as many users and items as rows have at most, and both orders of the rows."""
         both = 2 * rows if not few else _both(interactions_of(few[0]), rows)
         factors = 4 * both * self.factors
-        return FitCost(fit_bytes=128 * rows + 3 * factors, model_bytes=16 * rows + factors)
+        return FitCost(fit_bytes=160 * rows + 3 * factors, model_bytes=16 * rows + factors)
 
     def work(self, rows: int) -> float:
         """Each interaction takes as long as any other."""
@@ -71,15 +72,19 @@ class Settings(SolverFamily):
         """float32 [items, factors]"""
         seen = x.histories()
         turned = _turned(seen, x.item_count)
+        of_users, of_items = (list(padded(one, self.factors, GATHERED)) for one in (seen, turned))
+        most = max((at.items.size for _, at in [*of_users, *of_items]), default=0)
+        gathered = np.empty(most * self.factors, dtype=np.float32)
         rng = np.random.default_rng(seed)
         users, items = (
             (START * rng.standard_normal((count, self.factors))).astype(np.float32)
             for count in (x.user_count, x.item_count)
         )
+        users[seen.lengths() == 0] = items[turned.lengths() == 0] = 0
         for _ in range(self.iterations):
             context.check_time("solving for users and items")
-            self._solve(seen, items, users)
-            self._solve(turned, users, items)
+            self._solve(of_users, items, users, gathered)
+            self._solve(of_items, users, items, gathered)
         if not np.isfinite(items).all():
             raise FitError(
                 "build, als",
@@ -89,13 +94,15 @@ class Settings(SolverFamily):
             )
         return items
 
-    def _solve(self, seen: Histories, others: Float32, own: Float32) -> None:
-        """In place: the rows of `own`, [rows, factors], given `others`; whoever did nothing is 0."""
+    def _solve(self, blocks: Blocks, others: Float32, own: Float32, gathered: Float32) -> None:
+        """In place: the rows of `own`, [rows, factors], that did something, given `others`. `gathered`: room for
+        the factors of a block, which is not asked of the system each time.
+        """
         gram = others.T @ others
         gram[np.diag_indices_from(gram)] += np.float32(self.regularization)
-        own[seen.lengths() == 0] = 0
-        for some, at in padded(seen, self.factors, GATHERED):
-            factors = others[at.items]
+        for some, at in blocks:
+            factors = gathered[: at.items.size * self.factors].reshape(*at.items.shape, -1)
+            np.take(others, at.items, axis=0, out=factors, mode="clip")  # raise would copy
             more = np.float32(self.confidence) * at.weights
             own[some] = self._descended(own[some], factors, more, at.there, gram)
 
@@ -107,10 +114,12 @@ class Settings(SolverFamily):
         """
 
         def products(vector: Float32) -> Float32:
-            return np.matmul(factors, vector[..., None])[..., 0] * more
+            result: Float32 = np.matmul(factors, vector[..., None])[..., 0] * more
+            return result
 
         def added(shares: Float32) -> Float32:
-            return np.matmul(shares[:, None, :], factors)[:, 0]
+            result: Float32 = np.matmul(shares[:, None, :], factors)[:, 0]
+            return result
 
         residual = added(more + there - products(found)) - found @ gram
         direction, square = residual, _squares(residual)

@@ -68,8 +68,9 @@ class Interactions(StoredFeatures):
 
     def in_order(self) -> IntArray:
         """The rows by user, and of a user by time; of one moment as they stand."""
-        times = np.zeros(len(self.users)) if self.times is None else self.times
-        return np.lexsort((times, self.users)).astype(np.int64)
+        if self.times is None:
+            return np.argsort(self.users, kind="stable").astype(np.int64)
+        return np.lexsort((self.times, self.users)).astype(np.int64)
 
     def histories(self) -> Histories:
         """Of each known user what it did: each item once, the weights of its rows together, in the order of
