@@ -4,6 +4,7 @@ bundle, int8; what is refused.
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from click.testing import CliRunner
 import sixfold
 import tiny_sounds
 from sixfold import pipeline
+from sixfold.bundle.manifest import PARITY
+from sixfold.bundle.parity import unpack
 from sixfold.bundle.verify import verify
 from sixfold.cli import group
 from sixfold.core.errors import DataError, RecipeError
@@ -22,6 +25,7 @@ from sixfold.data.load import load as load_data
 from sixfold.data.sources.sounds import sung
 from sixfold.parts.transcripts import texts_of
 from sixfold.recipe import load
+from sixfold.recipe.report import Report
 from sixfold.recipe.schema import Data
 
 TEXTS = [("ae", "ea", "a e", "e", "aa")[number % 5] for number in range(30)]
@@ -86,8 +90,30 @@ def test_the_run_tells_of_its_texts(done: Path) -> None:
     (name,) = [key for key in found if key.endswith(": text")]
     assert len(found["target"]) == 25 and set(found["target"]) <= set(TEXTS)
     assert all(isinstance(text, str) for text in found[name])
-    html = (done / "run" / "bundle" / "report.html").read_text()
-    assert "saying nothing" in html and 'src="data:audio/mpeg;base64,' in html
+    page = (done / "run" / "bundle" / "report.html").read_text()
+    assert "saying nothing" in page and 'src="data:audio/mpeg;base64,' in page
+
+
+@pytest.mark.slow
+def test_the_report_shows_where_it_is_said(done: Path) -> None:
+    """By the served model, of stored rows in which it hears something."""
+    bundle = done / "run" / "bundle"
+    found = Report.model_validate_json((bundle / "report.json").read_text()).explained
+    heard = [
+        text for text in sixfold.load(bundle).predict(_stored(bundle)).columns()["text"] if text
+    ]
+    assert bool(heard) == (found is not None)
+    assert found is not None
+    assert found.scale == "log-probability"
+    assert [one.output for one in found.examples] == heard[: len(found.examples)]
+    assert all(piece.kind == "audio" for one in found.examples for piece in one.pieces)
+    assert found.faithfulness.startswith("Faithfulness over ")
+    assert found.faithfulness in html.unescape((bundle / "report.html").read_text())
+
+
+def _stored(bundle: Path) -> list[dict[str, str]]:
+    signature = sixfold.load(bundle).signature
+    return list(unpack((bundle / PARITY).read_bytes(), PARITY, signature).rows)[:12]
 
 
 def test_texts_are_read_as_they_stand(tmp_path: Path) -> None:

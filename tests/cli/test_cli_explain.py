@@ -145,6 +145,8 @@ def test_where_a_text_is_said_in_a_recording(bundle: Path, tmp_path: Path) -> No
     (record,) = json.loads(given)["explanations"]
     assert record["output"] == "ab"
     assert [each["word"] for each in record["pieces"]["sound"]["words"]] == ["ab"]
+    told = explained(letters, "--faithfulness", tmp_path / "said.wav")
+    assert told.startswith("Faithfulness over 1 rows: taking windows of time away")
     with pytest.raises(RowError, match="characters among"):
         explained(letters, tmp_path / "said.wav", "--answer", "xyz")
     with pytest.raises(click.UsageError, match=r"--answer is of --prompt, or of a recording\."):

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sixfold.bundle.explain import interaction
+from sixfold.bundle.explain import interaction, spoken
 from sixfold.bundle.explain.dependence import answered, dependence
 from sixfold.bundle.explain.distance import shown_value
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.occlusion import (
     HOW,
+    KINDS,
     Occlusions,
     faithful,
     not_occluded,
@@ -33,6 +34,7 @@ from sixfold.bundle.explain.report_limits import (
 from sixfold.bundle.explain.stored import Stored, smallest
 from sixfold.bundle.explain.told import is_explained
 from sixfold.bundle.manifest import EXPLAIN, MODEL, PARITY
+from sixfold.bundle.runtime import Transcribes
 from sixfold.core.errors import BundleError, RowError
 from sixfold.evaluate.model import Model
 from sixfold.evaluate.shuffling import Effort
@@ -152,7 +154,9 @@ def explained(
     seconds = min(MOST_S, asked.left_s)
     if not is_explained(explainer) or not measured.parity.real or seconds <= 0:
         return None
-    pieces = None
+    answering, pieces = explainer.predictor.runtime, None
+    if isinstance(answering, Transcribes):
+        return _of_spoken(explainer, answering, measured, ReportShare(seconds, asked.shown))
     if not not_occluded(explainer):
         pieces = _of_pieces(explainer, measured, ReportShare(seconds / 2, asked.shown))
     if not explainer.is_possible or (pieces is not None and len(explainer.columns) == 1):
@@ -231,6 +235,45 @@ def _of_pieces(explainer: Explainer, measured: Measured, asked: ReportShare) -> 
         faithfulness=told.sentence(taken(found)),
         examples=tuple(
             _example(found, row) for row in range(min(SHOWN_ROWS, asked.shown, len(found)))
+        ),
+    )
+
+
+def _of_spoken(
+    explainer: Explainer, runtime: Transcribes, measured: Measured, asked: ReportShare
+) -> Explained | None:
+    """Of a model that writes down what is said: which windows of time some of its texts depend on."""
+    rows, half_s = measured.parity.rows[: min(PIECED_ROWS, measured.parity.real)], asked.left_s / 2
+    try:
+        found = spoken.heard(explainer.predictor, runtime.transcriber(), rows, half_s)
+    except RowError:  # it would take longer
+        return None
+    if not found:
+        return None
+    try:
+        sentence = spoken.faithful(found.values(), half_s).sentence(KINDS["audio"])
+    except RowError:
+        sentence = ""
+    size = float(np.mean([abs(each.logprob - each.silent) for each in found.values()]))
+    column = next(iter(found.values())).column
+    return Explained(
+        how=spoken.HOW,
+        scale="log-probability",
+        rows=len(found),
+        columns=(Attribution(column=column, mean=size),),
+        faithfulness=sentence,
+        examples=tuple(
+            ExplainedRow(
+                row=at,
+                output=each.text,
+                prediction=each.logprob,
+                pieces=(
+                    ExplainedPieces(
+                        column=column, kind="audio", changes=_drawn(np.array(each.changes))
+                    ),
+                ),
+            )
+            for at, each in list(found.items())[: min(SHOWN_ROWS, asked.shown)]
         ),
     )
 

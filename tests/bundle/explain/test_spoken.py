@@ -15,7 +15,7 @@ import spoken_letters
 
 from sixfold.bundle.explain.explainer import ExplainEffort
 from sixfold.bundle.explain.spoken import SpokenChanges, spoken
-from sixfold.bundle.explain.told import explanations
+from sixfold.bundle.explain.told import explanations, faithfulness_of
 from sixfold.bundle.load import Bundle, load
 from sixfold.bundle.transcription.likelihood import log_likelihoods
 from sixfold.bundle.transcription.paths import log_probabilities
@@ -104,6 +104,24 @@ def test_windows_of_what_is_said_are_better_than_chance(letters: Bundle) -> None
     ):
         with pytest.raises(RowError, match=message):
             explanations(letters.explainer, row, **options)
+
+
+def test_how_faithful_all_windows_are(letters: Bundle) -> None:
+    """Over recordings in which something is said, of all that are given."""
+    rows = [{"sound": spoken_letters.said(one)} for one in ("a--  --b", "--------", "ab------")]
+    found = faithfulness_of(letters.explainer, rows)
+    assert (found.found.rows, found.what) == (2, "windows of time")
+    areas = found.found.areas()
+    assert areas["deletion"] > areas["random_deletion"] + 0.05
+    assert areas["insertion"] < areas["random_insertion"]
+    for some, effort, message in (
+        (rows[1:2], ExplainEffort(), "something to take away"),
+        (rows, ExplainEffort(1e-9), "at most .* s of work"),
+    ):
+        with pytest.raises(RowError, match=message):
+            faithfulness_of(letters.explainer, some, effort=effort)
+    with pytest.raises(RowError, match="occlusion, of a model that writes down"):
+        faithfulness_of(letters.explainer, rows, "gradients")
 
 
 def test_words_of_pieces_are_those_that_pieces_spell(tmp_path: Path) -> None:

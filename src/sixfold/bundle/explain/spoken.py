@@ -8,8 +8,9 @@ change is that of how much more probable the text is with the word than without 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from sixfold.bundle.explain import faithfulness
 from sixfold.bundle.explain.explainer import ExplainEffort, over_time
-from sixfold.bundle.explain.faithfulness import JudgedRow
+from sixfold.bundle.explain.faithfulness import Faithfulness, JudgedRow
 from sixfold.bundle.frontend import Extra, RawRows
 from sixfold.bundle.pieces import MOST_WINDOWS, AudioPieces
 from sixfold.bundle.predictions import Predictions
@@ -52,7 +53,7 @@ class SpokenChanges:
     text: str
     logprob: float
     silent: float
-    windows: AudioPieces
+    game: SpokenGame
     changes: tuple[float, ...]
     words: tuple[WordChanges, ...]
     areas: dict[str, dict[str, float]]
@@ -60,7 +61,12 @@ class SpokenChanges:
     @property
     def asked(self) -> int:
         """Recordings that the model heard for it."""
-        return self.windows.count + 3
+        return self.game.count + 3
+
+    @property
+    def judged(self) -> JudgedRow:
+        """As it is measured how faithful it is."""
+        return JudgedRow(self.game, np.array(self.changes), 0)
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -79,7 +85,7 @@ class SpokenChanges:
             "method": HOW,
             "base": self.silent,
             "prediction": self.logprob,
-            "pieces": {self.column: {**self.windows.record(self.changes), "words": words}},
+            "pieces": {self.column: {**self.game.windows.record(self.changes), "words": words}},
             **self.areas,
         }
 
@@ -91,6 +97,10 @@ class SpokenRows:
     records: list[dict[str, Any]]
     predictions: Predictions
     asked: int
+
+
+class NothingSaidError(RowError):
+    """In a recording."""
 
 
 def spoken_rows(
@@ -119,12 +129,42 @@ def spoken(
     row: RawRows,
     text: str | None,
     seconds: float,
+    judges: bool = True,
 ) -> SpokenChanges:
-    """Of the first of `row`. `text`: None for what the model hears. Raises RowError for a text that the
-    model cannot write, for a recording of silence, and for more than `seconds` of work.
+    """Of the first of `row`. `text`: None for what the model hears; `judges`: whether it is measured how
+    faithful it is, where there is the time. Raises RowError for a text that the model cannot write and for more
+    than `seconds` of work, NothingSaidError for a recording of silence.
     """
     feeds = {name: array[:1] for name, array in predictor.front_end.feeds(row).items()}
-    return _of_one(predictor, runtime, feeds, text, seconds)
+    return _of_one(predictor, runtime, feeds, text, seconds, judges)
+
+
+def heard(
+    predictor: Predictor,
+    runtime: TranscriptionRuntime,
+    rows: Sequence[Mapping[str, Any]],
+    seconds: float,
+) -> dict[int, SpokenChanges]:
+    """What the model hears in those of `rows` in which it hears something. Raises RowError as `spoken`."""
+    found = {}
+    for at, row in enumerate(rows):
+        with suppress(NothingSaidError):
+            found[at] = spoken(predictor, runtime, [row], None, seconds / len(rows), judges=False)
+    return found
+
+
+def faithful(found: Collection[SpokenChanges], seconds: float) -> Faithfulness:
+    """Over recordings in which something is said. Raises RowError where there is none, and for more than `seconds`
+    of work.
+    """
+    expected_s = 0.0
+    for each in found:
+        started, count = time.perf_counter(), each.game.count
+        each.game.answers(np.ones((1, count), dtype=np.bool_))
+        expected_s += faithfulness.answered_pieces(count) * (time.perf_counter() - started)
+        if expected_s > seconds:
+            raise over_time(seconds, expected_s * len(found))
+    return faithfulness.measure(each.judged for each in found)
 
 
 def _of_one(
@@ -133,6 +173,7 @@ def _of_one(
     feeds: Arrays,
     text: str | None,
     seconds: float,
+    judges: bool = True,
 ) -> SpokenChanges:
     (content,), (samples,) = runtime.contents(feeds), runtime.samples(feeds)
     started = time.perf_counter()
@@ -142,7 +183,7 @@ def _of_one(
     symbols = _symbols(runtime, said)
     if not symbols or not windows.count:
         expected, remedy = "one in which something is said", "Give the text with --answer."
-        raise RowError(
+        raise NothingSaidError(
             "the recording", expected, "nothing", remedy if windows.count else "Send another."
         )
     every = runtime.logs_of(windows.features(_kept(windows.count)))
@@ -158,18 +199,18 @@ def _of_one(
         del others[at]
         without = whole - log_likelihoods(every, _symbols(runtime, " ".join(others)))
         words.append(WordChanges(each, _changes(without)))
-    judged = JudgedRow(SpokenGame(runtime, windows, symbols), np.array(_changes(whole)), 0)
-    left_s = seconds - (time.perf_counter() - started)
-    return SpokenChanges(
+    found = SpokenChanges(
         column=predictor.signature.inputs[0].name,
         text=said,
         logprob=float(whole[0]),
         silent=float(whole[1]),
-        windows=windows,
+        game=SpokenGame(runtime, windows, symbols),
         changes=_changes(whole),
         words=tuple(words),
-        areas=faithfulness.of_one(judged, left_s),
+        areas={},
     )
+    left_s = seconds - (time.perf_counter() - started)
+    return replace(found, areas=faithfulness.of_one(found.judged, left_s)) if judges else found
 
 
 @dataclass(frozen=True)

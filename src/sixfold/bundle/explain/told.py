@@ -8,9 +8,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
+from sixfold.bundle.explain import spoken
 from sixfold.bundle.explain.explainer import ExplainEffort, Explainer
 from sixfold.bundle.explain.faithfulness import Faithfulness
 from sixfold.bundle.explain.occlusion import (
+    KINDS,
     faithful,
     judged_rows,
     not_banded,
@@ -20,7 +22,6 @@ from sixfold.bundle.explain.occlusion import (
 )
 from sixfold.bundle.explain.pixels import not_pixels, pixel_gradients
 from sixfold.bundle.explain.rollout import has_attention, rollout_of_rows
-from sixfold.bundle.explain.spoken import spoken_rows
 from sixfold.bundle.frontend import Extra, RawRows, shown
 from sixfold.bundle.predictions import Predictions
 from sixfold.bundle.runtime import Transcribes
@@ -95,7 +96,7 @@ def explanations(
     effort, runtime = effort or ExplainEffort(), explainer.predictor.runtime
     if isinstance(runtime, Transcribes):
         _check_spoken(method, output)
-        said = spoken_rows(explainer.predictor, runtime.transcriber(), rows, effort, extra)
+        said = spoken.spoken_rows(explainer.predictor, runtime.transcriber(), rows, effort, extra)
         return Explanations(said.records, said.predictions, said.asked)
     if method == "rollout":
         shares = rollout_of_rows(explainer, rows, extra, output, effort)
@@ -131,9 +132,14 @@ def faithfulness_of(
     effort: ExplainEffort | None = None,
 ) -> FaithfulnessTold:
     """Of pieces where there are any, of columns otherwise. Raises RowError."""
-    effort = effort or ExplainEffort()
+    effort, runtime = effort or ExplainEffort(), explainer.predictor.runtime
     if method == "rollout":
         raise RowError("the method", "one that is not rollout", "rollout", "Leave method out.")
+    if isinstance(runtime, Transcribes):
+        _check_spoken(method, None)
+        half_s, own = effort.seconds / 2, runtime.transcriber()
+        changes = spoken.heard(explainer.predictor, own, list(rows), half_s)
+        return FaithfulnessTold(spoken.faithful(changes.values(), half_s), KINDS["audio"])
     _check_bands(explainer, method)
     if method != "occlusion" and method != "bands" and not _has_pieces(explainer, method):
         return FaithfulnessTold(explainer.faithfulness(rows, method, effort), "columns")
