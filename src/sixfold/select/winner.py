@@ -26,6 +26,7 @@ from sixfold.select.bagging import Bag, BagStage
 from sixfold.select.comparison import refit_end
 from sixfold.select.ensemble import ChosenMembers
 from sixfold.select.estimates import again_s
+from sixfold.select.last_training import lost
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ def refit(
         if bag is None:
             end = refit_end(run, data, plan, chosen, needed_s)
             model = _trained_again(run, data, members, RefitStage(attempt, end))
+            _warn(run, data, plan, best, model)
         else:
             key = f"{key} {bag}"
             model = _bagged(run, data, members, bag, RefitStage(attempt, None))
@@ -169,6 +171,15 @@ def refit(
     gone = members.blend.left_out
     made = Winner(plan, tuple(evaluations), chosen, key, best, model, fold=fold, left_out=gone)
     return replace(made, bag=bag)
+
+
+def _warn(run: RunContext, data: DataSplit, plan: Plan, best: Evaluation, model: Model) -> None:
+    """Of a last training that learned less than those of the folds."""
+    metric = plan.metrics[0]
+    if not run.inside and metric in plan.baseline:
+        text = lost(data.training, best, model, metric, plan.baseline[metric])
+        if text:
+            run.context.emit("warning", text=text)
 
 
 def _tell(run: RunContext, members: ChosenMembers, model: Model) -> None:
