@@ -201,19 +201,24 @@ def test_a_trial_that_is_late_is_no_problem_of_a_recipe_without_a_budget(
     assert len(found) == len(candidates)
 
 
+@pytest.mark.parametrize(("left_s", "all_s"), [(60.0, 10.0), (3.0, 3.0)])
 @pytest.mark.parametrize(("power", "family"), [(1.0, LINEAR), (2.0, {"family": "svm"})])
 def test_few_rows_say_what_all_will_take(
-    power: float, family: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    power: float,
+    family: dict[str, str],
+    left_s: float,
+    all_s: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A fit takes 0.1 s and a time that grows with a power of the rows: the line through two of
-    them finds both.
+    """A fit takes 0.1 s, the first one 0.3 s, and a time that grows with a power of the rows: the line through
+    two of them finds both, also where so little time is left that their own counts.
     """
     data = from_frame(frame(4000), Data(source="frame", target="y"), None)
     one, now, rows = candidate(family, data), [0.0], list[int]()
 
     def fit(family: Any, fits: Any, context: Any) -> Iterator[Any]:
         rows.append(fits[0].rows)
-        now[0] += 0.1 + 10.0 * (fits[0].rows / 4000) ** power
+        now[0] += 0.1 + 0.2 * (len(rows) == 1) + all_s * (fits[0].rows / 4000) ** power
         yield SimpleNamespace(predict=lambda x: None)
 
     clock = SimpleNamespace(monotonic=lambda: now[0])
@@ -221,13 +226,13 @@ def test_few_rows_say_what_all_will_take(
     monkeypatch.setattr(expected, "fits_of", lambda candidates, fits, watch: fits)
     monkeypatch.setattr(expected, "time", clock)
     prepared = prepare_rows(one, data, Context())
-    context = SimpleNamespace(left_s=lambda: 60.0)
+    context = SimpleNamespace(left_s=lambda: left_s)
     monkeypatch.setattr(expected, "replace", lambda value, **changes: value)
     monkeypatch.setattr(expected, "fit_of", lambda *given: FitOf(prepared.x, data.target.values))
     monkeypatch.setattr(expected, "_some", lambda fit, count: FitOf(fit.x[:count], fit.y[:count]))
     found = expected_s([one], prepared, data.target, context)  # type: ignore[arg-type]
-    assert rows == [200, 200, 800, 1000][: len(rows)]
-    assert found == pytest.approx(10.1, rel=0.5)
+    assert rows == [200, 200, 800, 1000][: len(rows)] and len(rows) > 1
+    assert found == pytest.approx(0.1 + all_s, rel=0.5)
 
 
 class FitOf(SimpleNamespace):

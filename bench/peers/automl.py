@@ -161,7 +161,7 @@ class ScikitLearn(Maker):
 
 class Sixfold(Maker):
     """`sixfold run` of a recipe with `build: auto`, as from the command line; the bundle it leaves,
-    loaded.
+    loaded. Equal rows are divided as any, as the splits of a bench divide them, and as the peers do.
     """
 
     def fit(self, train: Path) -> None:
@@ -172,7 +172,13 @@ class Sixfold(Maker):
             "version": 1,
             "name": "bench",
             "task": "classification" if self.classes else "regression",
-            "data": {"source": str(train), "target": self.target, "missing": ["?"], "holdout": 0},
+            "data": {
+                "source": str(train),
+                "target": self.target,
+                "missing": ["?"],
+                "holdout": 0,
+                "duplicates": "ignore",
+            },
             "build": "auto",
             "evaluate": {"metrics": ["accuracy" if self.classes else "r2"], "ensemble": True},
             "budget": {"time": f"{self.seconds:g}s", **self.limits},

@@ -14,6 +14,7 @@ from sixfold.build.auto import (
     INNER,
     RECOMMENDERS,
     TOGETHER,
+    TOWERS,
     USED,
     Candidate,
     calibrated,
@@ -204,7 +205,7 @@ def test_every_family_that_is_tried_has_its_cost() -> None:
     tried |= {name for name, _, _ in candidates(with_images(3000), None)}
     for task in ("classification", "transcription"):
         tried |= {name for name, _, _ in candidates(with_recordings(task), 600.0)}
-    tried |= {"language", *(name for name, _, _ in RECOMMENDERS)}
+    tried |= {"language", *(name for name, _, _ in (*RECOMMENDERS, TOWERS))}
     assert tried == COSTS.keys()
 
 

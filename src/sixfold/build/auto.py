@@ -52,9 +52,9 @@ PORTFOLIO: tuple[PortfolioEntry, ...] = (
     PortfolioEntry("tabm", {}, "usually the best network on tables", 50_000, 100),
     PortfolioEntry(
         "extra_trees",
-        {"min_rows_leaf": 1, "feature_fraction": 0.5},
+        {"min_rows_leaf": 1, "feature_fraction": 0.5, "max_depth": 24},
         "more features at a split, and leaves of one row",
-        2_000,
+        10_000,
     ),
     PortfolioEntry(
         "boosting",
@@ -69,9 +69,9 @@ PORTFOLIO: tuple[PortfolioEntry, ...] = (
     ),
     PortfolioEntry(
         "forest",
-        {"max_depth": 24, "min_rows_leaf": 1},
+        {"trees": 200, "max_depth": 24, "min_rows_leaf": 1},
         "leaves of one row",
-        2_000,
+        10_000,
     ),
     PortfolioEntry("residual_mlp", {}, "a network unlike the others", 50_000, 100),
     PortfolioEntry("svm", {"kernel": "rbf", "C": 100.0}, "errs less still", 5_000),

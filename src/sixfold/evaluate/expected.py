@@ -24,6 +24,7 @@ from sixfold.runs.context import Context, silent
 
 FEW_ROWS = 200  # of the first fit
 SMALL_SHARE = 0.03  # of the time left, that one of these fits may take: guessed
+SMALL_S = 0.5  # that one of them may take, however little time is left: the first one imports, and starts threads
 SURE_SHARE = 0.1  # of the time left: what is expected to take less needs no closer look
 INNER = 2  # fits on inner folds take twice the time of the fit itself, 3 · 2/3 (evaluate.cross_fit)
 
@@ -35,9 +36,10 @@ def expected_s(
     None where a few rows cannot be trained on. `target`: that of all rows.
 
     A straight line in `Family.work` through fits on some of the rows, the first of which is made
-    twice: it takes more (imports, threads). They take little of the time left, and end where even a
-    longer time would fit.
+    twice: it takes more (imports, threads). They take little of the time left, or little, and end where even
+    a longer time would fit.
     """
+    small_s = max(SMALL_S, SMALL_SHARE * context.left_s())
     whole = fit_of(prepared, weighed(candidates[0], target), context)
     most, count = max(1, whole.rows // 4), min(max(1, whole.rows // 4), FEW_ROWS)
     watch = watch_of(candidates[0], target)
@@ -51,13 +53,13 @@ def expected_s(
 
     try:
         tried = [(count, took_s(count))]
-        if tried[0][1] < SMALL_SHARE * context.left_s():
+        if tried[0][1] < small_s:
             tried = [(count, took_s(count))]
         while (
             count < most
             and extended_s(candidates[0], tried, whole.rows) > SURE_SHARE * context.left_s()
         ):
-            if tried[-1][1] > SMALL_SHARE * context.left_s():
+            if tried[-1][1] > small_s:
                 break
             count = min(most, 4 * count)
             tried.append((count, took_s(count)))
