@@ -8,7 +8,7 @@ change is that of how much more probable the text is with the word than without 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -112,13 +112,11 @@ def spoken_rows(
 ) -> SpokenRows:
     """What the model hears in each. Raises RowError as `spoken`."""
     feeds = predictor.front_end.feeds(rows, extra)
-    count = len(next(iter(feeds.values())))
-    if not count:
+    each = _rows_of(feeds)
+    if not each:
         raise RowError("rows", "at least one row", "none", "Give a row.")
-    predictions, found = predictor.run(feeds), []
-    for row in range(count):
-        one = {name: each[row : row + 1] for name, each in feeds.items()}
-        found.append(_of_one(predictor, runtime, one, None, effort.seconds / count))
+    predictions, share_s = predictor.run(feeds), effort.seconds / len(each)
+    found = [_of_one(predictor, runtime, one, None, share_s) for one in each]
     asked = sum(each.asked for each in found)
     return SpokenRows([each.record() for each in found], predictions, asked)
 
@@ -129,27 +127,25 @@ def spoken(
     row: RawRows,
     text: str | None,
     seconds: float,
-    judges: bool = True,
 ) -> SpokenChanges:
-    """Of the first of `row`. `text`: None for what the model hears; `judges`: whether it is measured how
-    faithful it is, where there is the time. Raises RowError for a text that the model cannot write and for more
-    than `seconds` of work, NothingSaidError for a recording of silence.
+    """Of the first of `row`. `text`: None for what the model hears. Raises RowError for a text that the model
+    cannot write and for more than `seconds` of work, NothingSaidError for a recording of silence.
     """
     feeds = {name: array[:1] for name, array in predictor.front_end.feeds(row).items()}
-    return _of_one(predictor, runtime, feeds, text, seconds, judges)
+    return _of_one(predictor, runtime, feeds, text, seconds)
 
 
 def heard(
     predictor: Predictor,
     runtime: TranscriptionRuntime,
-    rows: Sequence[Mapping[str, Any]],
+    rows: RawRows,
     seconds: float,
 ) -> dict[int, SpokenChanges]:
     """What the model hears in those of `rows` in which it hears something. Raises RowError as `spoken`."""
-    found = {}
-    for at, row in enumerate(rows):
+    found, each = {}, _rows_of(predictor.front_end.feeds(rows))
+    for at, one in enumerate(each):
         with suppress(NothingSaidError):
-            found[at] = spoken(predictor, runtime, [row], None, seconds / len(rows), judges=False)
+            found[at] = _of_one(predictor, runtime, one, None, seconds / len(each), judges=False)
     return found
 
 
@@ -167,6 +163,12 @@ def faithful(found: Collection[SpokenChanges], seconds: float) -> Faithfulness:
     return faithfulness.measure(each.judged for each in found)
 
 
+def _rows_of(feeds: Arrays) -> list[Arrays]:
+    """Each row by itself."""
+    count = len(next(iter(feeds.values())))
+    return [{name: array[row : row + 1] for name, array in feeds.items()} for row in range(count)]
+
+
 def _of_one(
     predictor: Predictor,
     runtime: TranscriptionRuntime,
@@ -175,6 +177,7 @@ def _of_one(
     seconds: float,
     judges: bool = True,
 ) -> SpokenChanges:
+    """`judges`: whether it is measured how faithful it is, where there is the time."""
     (content,), (samples,) = runtime.contents(feeds), runtime.samples(feeds)
     started = time.perf_counter()
     logs = runtime.logs_of(samples[None])

@@ -138,7 +138,7 @@ def faithfulness_of(
     if isinstance(runtime, Transcribes):
         _check_spoken(method, None)
         half_s, own = effort.seconds / 2, runtime.transcriber()
-        changes = spoken.heard(explainer.predictor, own, list(rows), half_s)
+        changes = spoken.heard(explainer.predictor, own, rows, half_s)
         return FaithfulnessTold(spoken.faithful(changes.values(), half_s), KINDS["audio"])
     _check_bands(explainer, method)
     if method != "occlusion" and method != "bands" and not _has_pieces(explainer, method):
