@@ -268,6 +268,7 @@ REASONS = {  # of refusals that no recipe above meets: a folder, a file, or a fi
     "build/language.py": "of language models; refused in tests of its own",
     "build/module_family.py": "in training",
     "build/_fitted_audio.py:recordings_of": "the layout is read before (evaluate/model.py)",
+    "build/_fitted_audio.py:samples_at": "of a local checkpoint; refused in tests of its own",
     "build/_image_family.py:image_of": "the layout is read before (evaluate/model.py)",
     "build/_token_network.py:tokens_of": "the layout is read before (evaluate/model.py)",
     "parts/checkpoint": "of a local checkpoint; refused in tests of its own",
