@@ -177,7 +177,8 @@ def _warn(run: RunContext, data: DataSplit, plan: Plan, best: Evaluation, model:
     """Of a last training that learned less than those of the folds."""
     metric = plan.metrics[0]
     if not run.inside and metric in plan.baseline:
-        text = lost(data.training, best, model, metric, plan.baseline[metric])
+        baseline, time_s = plan.baseline[metric], run.limits.time_s
+        text = lost(data.training, best, model, metric, baseline, time_s)
         if text:
             run.context.emit("warning", text=text)
 

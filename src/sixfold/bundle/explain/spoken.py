@@ -158,8 +158,8 @@ def faithful(found: Collection[SpokenChanges], seconds: float) -> Faithfulness:
         started, count = time.perf_counter(), each.game.count
         each.game.answers(np.ones((1, count), dtype=np.bool_))
         expected_s += faithfulness.answered_pieces(count) * (time.perf_counter() - started)
-        if expected_s > seconds:
-            raise over_time(seconds, expected_s * len(found))
+    if expected_s > seconds:
+        raise over_time(seconds, expected_s)
     return faithfulness.measure(each.judged for each in found)
 
 
