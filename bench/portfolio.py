@@ -81,9 +81,9 @@ def steps() -> pd.DataFrame:
     return _named(x, y + 0.5 * rng.normal(size=ROWS))
 
 
-def friedman() -> pd.DataFrame:
+def friedman(rows: int = ROWS) -> pd.DataFrame:
     """Smooth, with five columns that tell nothing (Friedman, 1991)."""
-    return _named(*make_friedman1(ROWS, noise=1.0, random_state=3))
+    return _named(*make_friedman1(rows, noise=1.0, random_state=3))
 
 
 def clusters() -> pd.DataFrame:
@@ -113,15 +113,20 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
     "clusters": clusters,
     "census": lambda: census(600),
     "iris": lambda: _shipped(load_iris),
+    "friedman, 4,000": lambda: friedman(4_000),
+    "census, 4,000": lambda: census(4_000),
 }
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One entry on one table. `loss`: its regret; `weight`: in the ensemble of all entries."""
+    """One entry on one table. `alone`: a family by itself, which is tried before the portfolio; `loss`: its regret;
+    `weight`: in the ensemble of all entries.
+    """
 
     table: str
     entry: str
+    alone: bool
     loss: float
     weight: float
     seconds: float
@@ -142,6 +147,7 @@ def scored(table: str, frame: pd.DataFrame) -> list[Scored]:
     ).recipe
     data = from_frame(frame, recipe.data, recipe.task_name)
     parts = tuple(folds.make(recipe.evaluate, data))
+    alone = {one.name for one in resolve(recipe, data, None, parts)}
     found, seconds = [], []
     for one in resolve(recipe, data, LONG_S, parts):
         started = time.process_time()
@@ -160,6 +166,7 @@ def scored(table: str, frame: pd.DataFrame) -> list[Scored]:
         Scored(
             table,
             one.name,
+            one.name in alone,
             min(1.0, (loss - min(losses)) / far),
             weights.get(at, 0.0),
             round(seconds[at], 2),
@@ -168,12 +175,13 @@ def scored(table: str, frame: pd.DataFrame) -> list[Scored]:
     ]
 
 
-def greedy(losses: Mapping[str, Mapping[str, float]]) -> list[tuple[str, float]]:
+def greedy(
+    losses: Mapping[str, Mapping[str, float]], best: Mapping[str, float]
+) -> list[tuple[str, float]]:
     """Entries, each the one that leaves least mean regret of the best so far, and what it leaves; of equal ones the
-    one that is best by itself. `losses`: entry → table → regret; 1 where an entry is not tried on a table.
+    one that is best by itself. `losses`: entry → table → regret; 1 where an entry is not tried on a table. `best`:
+    table → the regret of what is tried before.
     """
-    tables = sorted({table for own in losses.values() for table in own})
-    best = dict.fromkeys(tables, 1.0)
     left, order = dict(losses), list[tuple[str, float]]()
     while left:
         leaves = {entry: _leaves(own, best) for entry, own in left.items()}
@@ -191,22 +199,28 @@ def _leaves(own: Mapping[str, float], best: Mapping[str, float]) -> tuple[float,
 
 
 def markdown(found: Sequence[Scored]) -> str:
-    """The table of the docs: entries in the greedy order."""
+    """The table of the docs: families by themselves, the best first, and the others in the greedy order."""
     by: dict[str, dict[str, Scored]] = {}
     for one in found:
         by.setdefault(one.entry, {})[one.table] = one
     tables = list(dict.fromkeys(one.table for one in found))
     losses = {entry: {table: one.loss for table, one in own.items()} for entry, own in by.items()}
+    before = [entry for entry, own in by.items() if any(one.alone for one in own.values())]
+    before.sort(key=lambda entry: fmean(losses[entry].values()))
+    best = {table: min(losses[entry].get(table, 1.0) for entry in before) for table in tables}
+    later = {entry: own for entry, own in losses.items() if entry not in before}
     head = "| # | entry | tables | best on | regret | weight in the mean | seconds | regret of the best so far |"
     lines = [head, "| " + "--- | " * 8]
-    for number, (entry, left) in enumerate(greedy(losses)):
+    order = [*((entry, fmean(best.values())) for entry in before), *greedy(later, best)]
+    for number, (entry, left) in enumerate(order, start=1 - len(before)):
         own = list(by[entry].values())
         wins = sum(one.loss == 0.0 for one in own)
         regret, weight = fmean(one.loss for one in own), fmean(one.weight for one in own)
-        cells = [str(number + 1), entry, str(len(own)), str(wins), f"{regret:.3f}", f"{weight:.2f}"]
+        place = str(number) if number > 0 else ""
+        cells = [place, entry, str(len(own)), str(wins), f"{regret:.3f}", f"{weight:.2f}"]
         cells += [f"{median(one.seconds for one in own):.1f}", f"{left:.3f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"{len(tables)} tables: {', '.join(tables)}."])
+    return "\n".join([*lines, "", f"{len(tables)} tables: {'; '.join(tables)}."])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -116,7 +116,7 @@ def test_nobody_is_cut_short_by_what_was_expected(rows: int, training_s: float) 
 
 def test_settings_that_are_trained_as_one_are_known() -> None:
     settings = {
-        name for name, _, _ in [*portfolio(dataset(3000)), *portfolio(dataset(3000, "regression"))]
+        name for name, _, _ in [*portfolio(dataset(3000)), *portfolio(dataset(2000, "regression"))]
     }
     assert {name for name in settings if FAMILY.load(name).shared} == TOGETHER
 
@@ -200,7 +200,7 @@ def test_every_family_that_is_tried_has_its_cost() -> None:
         name
         for task in ("classification", "regression", "reconstruction")
         for training_s in (None, 1e6)
-        for name in names(3000, training_s, task=task)
+        for name in names(2000, training_s, task=task)
     }
     tried |= {name for name, _, _ in candidates(with_images(3000), None)}
     for task in ("classification", "transcription"):

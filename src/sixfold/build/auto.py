@@ -38,34 +38,34 @@ class PortfolioEntry(NamedTuple):
     task: Task | None = None
 
 
-# With a time budget, what is tried beside the families by themselves, what usually wins first: why in this
-# order, docs/explanation/auto.md. Small leaves for small tables, large ones for large tables; of each family
-# settings that differ, as members of an ensemble should.
+# With a time budget, what is tried beside the families by themselves, what adds most to those first: measured by
+# `python -m bench.portfolio`, and told in docs/explanation/auto.md. Small leaves for small tables, large ones for large
+# tables; of each family settings that differ, as members of an ensemble should.
 PORTFOLIO: tuple[PortfolioEntry, ...] = (
-    PortfolioEntry("extra_trees", {}, "varies less than a forest, and is grown faster", 10_000),
+    PortfolioEntry(
+        "extra_trees",
+        {"min_rows_leaf": 1, "feature_fraction": 0.5, "max_depth": 24},
+        "varies less than a forest; more features at a split, and leaves of one row",
+        10_000,
+    ),
+    PortfolioEntry(
+        "boosting",
+        {"learning_rate": 0.1, "leaves": 7, "min_rows_leaf": 2, "row_fraction": 0.8},
+        "trees of few questions",
+    ),
+    PortfolioEntry("tabm", {}, "usually the best network on tables", 50_000, 100),
+    PortfolioEntry("linear", {"alpha": 0.1}, "a weaker penalty"),
     PortfolioEntry(
         "boosting",
         {"learning_rate": 0.03, "leaves": 15, "min_rows_leaf": 5, "rounds": 1000},
         "slower steps and smaller leaves than by itself",
     ),
     PortfolioEntry("svm", {"kernel": "rbf", "C": 10.0}, "a kernel machine that errs less", 5_000),
-    PortfolioEntry("tabm", {}, "usually the best network on tables", 50_000, 100),
-    PortfolioEntry(
-        "extra_trees",
-        {"min_rows_leaf": 1, "feature_fraction": 0.5, "max_depth": 24},
-        "more features at a split, and leaves of one row",
-        10_000,
-    ),
     PortfolioEntry(
         "boosting",
         {"leaves": 63, "min_rows_leaf": 40, "feature_fraction": 0.8},
         "larger trees",
         least_rows=2_000,
-    ),
-    PortfolioEntry("linear", {"alpha": 0.1}, "a weaker penalty"),
-    PortfolioEntry("linear", {"alpha": 10.0}, "a stronger penalty"),
-    PortfolioEntry(
-        "kernel_ridge", {"alpha": "auto"}, "a kernel machine for values", 5_000, task="regression"
     ),
     PortfolioEntry(
         "forest",
@@ -73,12 +73,12 @@ PORTFOLIO: tuple[PortfolioEntry, ...] = (
         "leaves of one row",
         10_000,
     ),
+    PortfolioEntry("extra_trees", {}, "grown faster than a forest", 10_000),
+    PortfolioEntry("svm", {"kernel": "rbf", "C": 100.0}, "errs less still", 2_000),
+    PortfolioEntry("linear", {"alpha": 10.0}, "a stronger penalty"),
     PortfolioEntry("residual_mlp", {}, "a network unlike the others", 50_000, 100),
-    PortfolioEntry("svm", {"kernel": "rbf", "C": 100.0}, "errs less still", 5_000),
     PortfolioEntry(
-        "boosting",
-        {"learning_rate": 0.1, "leaves": 7, "min_rows_leaf": 2, "row_fraction": 0.8},
-        "trees of few questions",
+        "kernel_ridge", {"alpha": "auto"}, "a kernel machine for values", 2_000, task="regression"
     ),
     PortfolioEntry("mlp", {"dropout": 0.2}, "a network that forgets some", 50_000, 100),
 )
