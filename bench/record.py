@@ -70,6 +70,7 @@ MEASUREMENTS = (
     "quantization",
     "language_serving",
     "recommend",
+    "recommend_next",
     "recommend_memory",
     "growth",
     "plan",

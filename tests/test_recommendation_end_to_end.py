@@ -42,6 +42,7 @@ build:
   - {family: als, factors: 4, iterations: 4}
 evaluate: {folds: 2}
 """
+ROOT = Path(__file__).parents[1]
 SAME = ("recommender.safetensors", "signature.json", "recipe.yaml", "parity.jsonl.gz")
 Send = Callable[..., httpx.Response]
 
@@ -335,3 +336,26 @@ def test_a_million_interactions_with_50_000_items_fit_into_2_gib(tmp_path: Path)
     assert done.returncode == 0, done.stderr[-2000:]
     most = OWN_BYTES + ((2 << 30) - OWN_BYTES) * rows // 1_000_000
     assert int(done.stdout.split()[-1]) <= most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "sign"), [("u.data", "\t"), ("ratings.dat", "::")])
+def test_movie_ratings_are_converted_and_learned(tmp_path: Path, name: str, sign: str) -> None:
+    """docs/how-to/movie-ratings.md: its code, on files as MovieLens has them, and its recipe."""
+    rows = [
+        (user, 1 + (3 * user + turn) % 40, 1 + turn % 5, 881_250_949 + 60 * turn)
+        for user in range(1, 41)
+        for turn in range(12)
+    ]
+    (tmp_path / name).write_text("".join(sign.join(map(str, row)) + "\n" for row in rows))
+    (tmp_path / "recipes").mkdir()
+    page = (ROOT / "docs" / "how-to" / "movie-ratings.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    recipe = (ROOT / "recipes" / "movies.yaml").read_text()
+    (tmp_path / "recipes" / "movies.yaml").write_text(recipe)
+    loaded = load(tmp_path / "recipes" / "movies.yaml", ["train.epochs=1"])
+    found = pipeline.run(loaded, tmp_path / "run")
+    report = Report.model_validate_json((found.bundle / "report.json").read_text())
+    families = {"popularity", "item_knn", "als", "bpr", "sasrec"}
+    assert {row.family for row in report.leaderboard} == families

@@ -83,6 +83,11 @@ TINY: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"SAME": 0.9},
         {"the planted scores"},
     ),
+    "recommend_next": (
+        {"users": 40, "items": 60, "each": 8, "epochs": 1},
+        {},
+        {"item_knn", "the law itself"},
+    ),
     "recommend_memory": (
         {"families": ("popularity",), "rows": 2_000, "catalog": 2_000},
         {},
@@ -266,6 +271,12 @@ def _bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (tmp_path / "digits").mkdir(exist_ok=True)
         (tmp_path / "digits" / name).write_bytes(tiny_sounds.wav(sound))
     monkeypatch.setenv("SIXFOLD_BENCH_DIGITS", str(tmp_path / "digits"))
+    rated = ["userId,movieId,rating,timestamp"]
+    rated += [
+        f"{user},{(user + 7 * turn) % 30},4,{turn}" for user in range(20) for turn in range(6)
+    ]
+    (tmp_path / "ratings.csv").write_text("\n".join([*rated, ""]))
+    monkeypatch.setenv("SIXFOLD_BENCH_RATINGS", str(tmp_path / "ratings.csv"))
     said = " ".join(draw.choice(sorted(words["ham"].split()), 4_000))
     (tmp_path / "text.txt.gz").write_bytes(gzip.compress(said.encode()))
     monkeypatch.setenv("SIXFOLD_BENCH_SHAKESPEARE", str(tmp_path / "text.txt.gz"))
