@@ -122,7 +122,7 @@ def test_verify_inspect_predict(folder: Path) -> None:
         sixfold("inspect", "out/bundle", "--example", cwd=folder).stdout
     )
     done = sixfold("predict", "out/bundle", "rows.csv", "--out", "answers.csv", cwd=folder)
-    assert done.stderr == "1 rows → answers.csv\n"
+    assert done.stderr == "1 row → answers.csv\n"
     rows = list(csv.DictReader((folder / "answers.csv").read_text().splitlines()))
     assert set(rows[0]) == {"label", "probability_malignant", "probability_benign"}
     assert sixfold("predict", "out/bundle", "rows.csv", cwd=folder).stdout.splitlines()[

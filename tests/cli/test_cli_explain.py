@@ -121,7 +121,7 @@ def test_pieces_of_texts_images_and_recordings(tmp_path: Path) -> None:
     assert "2,722 to 4,000 Hz" in text
     assert "Faithfulness: taking bands in windows of time away in this order" in text
     found = explained(bright, "--faithfulness", tmp_path / "rows.csv")
-    assert found.startswith("Faithfulness over 1 rows: taking words and patches away")
+    assert found.startswith("Faithfulness over 1 row: taking words and patches away")
 
 
 def test_pixels_are_added_up_to_patches() -> None:
@@ -146,7 +146,7 @@ def test_where_a_text_is_said_in_a_recording(bundle: Path, tmp_path: Path) -> No
     assert record["output"] == "ab"
     assert [each["word"] for each in record["pieces"]["sound"]["words"]] == ["ab"]
     told = explained(letters, "--faithfulness", tmp_path / "said.wav")
-    assert told.startswith("Faithfulness over 1 rows: taking windows of time away")
+    assert told.startswith("Faithfulness over 1 row: taking windows of time away")
     with pytest.raises(RowError, match="characters among"):
         explained(letters, tmp_path / "said.wav", "--answer", "xyz")
     with pytest.raises(click.UsageError, match=r"--answer is of --prompt, or of a recording\."):

@@ -14,6 +14,7 @@ from click.core import ParameterSource
 
 from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json
 from sixfold.cli.explained_pieces import bars, pieces_shown
+from sixfold.core.units import counted
 from sixfold.core.visible import one_line
 
 SHOWN = 20  # columns of the table for people
@@ -162,7 +163,7 @@ def _show(found: Any, asked: list[dict[str, Any]], as_json: bool) -> None:
         if number < len(records):
             click.echo()
     if found.asked:
-        click.echo(f"The model answered {found.asked:,} rows for it.", err=True)
+        click.echo(f"The model answered {counted(found.asked, 'row')} for it.", err=True)
 
 
 def _prompt(

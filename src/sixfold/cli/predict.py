@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from sixfold.cli import ALLOW_PLUGIN, EXISTING, JSON, show_json, standard_streams
+from sixfold.core.units import counted
 from sixfold.core.visible import one_line
 
 
@@ -45,7 +46,7 @@ def command(
     if out is not None:
         rows = predict_file(loaded, file, out, tally.watch, kept)
         show_json({"rows": rows, "out": str(out)}) if as_json else click.echo(
-            f"{rows:,} rows → {out}", err=True
+            f"{counted(rows, 'row')} → {out}", err=True
         )
     elif as_json:
         _document(loaded, file, kept, tally)

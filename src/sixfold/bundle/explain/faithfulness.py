@@ -22,6 +22,7 @@ from sixfold.bundle.explain.attributions import Attributions, Floats
 from sixfold.bundle.explain.sampling import Players
 from sixfold.bundle.frontend import Feeds
 from sixfold.core.errors import RowError
+from sixfold.core.units import counted
 
 STORED: Final = 10  # rows that columns are taken from, for each explained one
 STEPS: Final = 20  # of a curve, at most
@@ -70,7 +71,7 @@ class Faithfulness(NamedTuple):
         """In words; `what` is taken away."""
         area = self.areas()
         return (
-            f"Faithfulness over {self.rows:,} rows: taking {what} away in the order of their contributions "
+            f"Faithfulness over {counted(self.rows, 'row')}: taking {what} away in the order of their contributions "
             f"{_compared(area)}."
         )
 
