@@ -1,38 +1,30 @@
-"""`explain.safetensors`: what attributions take besides the graph.
-
-A safetensors file (github.com/huggingface/safetensors: the bytes of a JSON header as 8 bytes, the
-header, the numbers), read here so that nothing has to be installed. Its texts are in
-`__metadata__`.
-"""
+"""`explain.safetensors`: what attributions take besides the graph."""
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle import named_arrays
+from sixfold.bundle.named_arrays import ArrayForm, NamedArrays
 from sixfold.core import json_limits
-from sixfold.core.errors import BundleError
 
 Sum = Literal["", "trees", "mean of trees", "linear", "network"]
 SUMS: Final = frozenset({"trees", "mean of trees", "linear"})
 Link = Literal["identity", "sigmoid", "softmax", "share"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=100)
-TYPES: Final = {"U8": "u1", "U16": "<u2", "U32": "<u4", "I32": "<i4", "F64": "<f8"}
-NAMES: Final = {  # array → the types that it may have, its dimensions
-    "code": (("U8",), 1),
-    "cover": (("U8", "U16", "U32"), 1),
-    "source": (("I32",), 1),
-    "weights": (("F64",), 2),
-    "mean": (("F64",), 1),
-    "place": (("I32",), 1),
-    "bias": (("F64",), 1),
+FORMS: Final = {
+    "code": ArrayForm(("U8",), 1),
+    "cover": ArrayForm(("U8", "U16", "U32"), 1),
+    "source": ArrayForm(("I32",), 1),
+    "weights": ArrayForm(("F64",), 2),
+    "mean": ArrayForm(("F64",), 1),
+    "place": ArrayForm(("I32",), 1),
+    "bias": ArrayForm(("F64",), 1),
 }
-AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 
 
 @dataclass(frozen=True)
@@ -71,32 +63,15 @@ class Stored:
     def packed(self) -> bytes:
         """The content of the file; equal ones have equal bytes."""
         told = {"single": str(int(self.single)), "width": str(self.width)} if self.width else {}
-        header: dict[str, Any] = {
-            "__metadata__": {
-                **told,
-                "kind": self.kind,
-                "link": self.link,
-                "calibrated": str(int(self.calibrated)),
-                "value": self.value,
-                "real": str(self.real),
-            }
+        texts = {
+            **told,
+            "kind": self.kind,
+            "link": self.link,
+            "calibrated": str(int(self.calibrated)),
+            "value": self.value,
+            "real": str(self.real),
         }
-        held = {name: (self.arrays[name], _type(self.arrays[name])) for name in sorted(self.arrays)}
-        # the widest numbers first, so that each lies where a reader can take it as it is
-        order = sorted(held, key=lambda name: -np.dtype(TYPES[held[name][1]]).itemsize)
-        end, parts = 0, []
-        for name in order:
-            array, kind = held[name]
-            parts.append(np.ascontiguousarray(array, dtype=TYPES[kind]).tobytes())
-            start, end = end, end + len(parts[-1])
-            header[name] = {
-                "dtype": kind,
-                "shape": list(array.shape),
-                "data_offsets": [start, end],
-            }
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+        return named_arrays.pack(texts, self.arrays)
 
 
 def smallest(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -106,52 +81,21 @@ def smallest(counts: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def read(content: bytes, where: str) -> Stored:
     """What `packed` wrote. Raises BundleError for anything else."""
-    try:
-        return _read(content)
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        found = str(error)[:100] or type(error).__name__
-        raise BundleError(where, "a file of attributions", found, AGAIN) from None
+    return named_arrays.read(content, FORMS, LIMITS, _stored, where, "a file of attributions")
 
 
-def _read(content: bytes) -> Stored:
-    size = int.from_bytes(content[:8], "little")
-    header = content[8 : 8 + size]
-    if size > len(content) - 8:
-        raise ValueError("a header longer than the file")
-    if found := json_limits.violation(header, LIMITS):
-        raise ValueError(f"{found[1]} where {found[0]} are allowed")
-    entries = json.loads(header)
-    told = entries.pop("__metadata__")
-    arrays, end = dict[str, npt.NDArray[Any]](), 0
-    data = memoryview(content)[8 + size :]
-    for name, entry in sorted(entries.items(), key=lambda item: int(item[1]["data_offsets"][0])):
-        types, dimensions = NAMES[name]
-        kind, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        if kind not in types or len(shape) != dimensions or min(shape) < 0 or start != end:
-            raise ValueError(f"{name} of another form")
-        if stop - start != math.prod(shape) * np.dtype(TYPES[kind]).itemsize or stop > len(data):
-            raise ValueError(f"{name} with other bytes than its shape says")
-        arrays[name] = np.frombuffer(data[start:stop], dtype=TYPES[kind]).reshape(shape)
-        end = stop
-    if end != len(data):
-        raise ValueError("bytes behind the last array")
+def _stored(found: NamedArrays) -> Stored:
+    told = found.texts
     return _checked(
         Stored(
-            told["kind"],
-            told["link"],
+            cast("Sum", told["kind"]),
+            cast("Link", told["link"]),
             told["calibrated"] == "1",
             told["value"],
             int(told["real"]),
             told.get("single") == "1",
             int(told.get("width", "0")),
-            arrays,
+            found.arrays,
         )
     )
 
@@ -180,7 +124,3 @@ def _checked(stored: Stored) -> Stored:
     if "cover" in stored.arrays and stored.arrays["cover"].min(initial=1) < 1:
         raise ValueError("a leaf without training rows")
     return stored
-
-
-def _type(array: npt.NDArray[Any]) -> str:
-    return next(name for name, kind in TYPES.items() if np.dtype(kind) == array.dtype)

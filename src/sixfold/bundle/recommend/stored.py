@@ -1,12 +1,7 @@
-"""`recommender.safetensors`: the names of users and items, what users did, and what scores items.
-
-A safetensors file (github.com/huggingface/safetensors: the bytes of a JSON header as 8 bytes, the
-header, the numbers), read here so that nothing has to be installed. Its texts are in `__metadata__`.
-"""
+"""`recommender.safetensors`: the names of users and items, what users did, and what scores items."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,16 +10,16 @@ from typing import Any, Final, Literal, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
+from sixfold.bundle import named_arrays
+from sixfold.bundle.named_arrays import ArrayForm, NamedArrays
 from sixfold.bundle.recommend.histories import Histories
 from sixfold.bundle.recommend.scorers import CODED, decoded
 from sixfold.bundle.recommend.tower_scorer import TOWER
 from sixfold.core import json_limits
-from sixfold.core.errors import BundleError
 from sixfold.core.values import LevelType
 
 Kind = Literal["popularity", "neighbors", "factors", "sequence", "towers"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=400)
-TYPES: Final = {"U8": "u1", "I8": "i1", "I32": "<i4", "I64": "<i8", "F32": "<f4"}
 NAMES: Final = {  # array → the type that it has, its dimensions
     "user_names": ("U8", 1),
     "user_ends": ("I64", 1),
@@ -90,7 +85,6 @@ OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "factors": ("confidence", "regularization"),
     "sequence": ("heads",),
 }
-AGAIN: Final = "Copy the bundle again from where it was made, or run the recipe again."
 
 
 @dataclass(frozen=True)
@@ -126,62 +120,20 @@ class StoredRecommender:
             **types,
             **{name: repr(value) for name, value in self.options.items()},
         }
-        header: dict[str, Any] = {"__metadata__": told}
-        order = sorted(arrays, key=lambda name: (-np.dtype(TYPES[NAMES[name][0]]).itemsize, name))
-        end, parts = 0, []
-        for name in order:
-            kind = NAMES[name][0]
-            parts.append(np.ascontiguousarray(arrays[name], dtype=TYPES[kind]).tobytes())
-            start, end = end, end + len(parts[-1])
-            shape = list(arrays[name].shape)
-            header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+        typed = {
+            name: array.astype(named_arrays.TYPES[NAMES[name][0]]) for name, array in arrays.items()
+        }
+        return named_arrays.pack(told, typed)
 
 
 def read(content: bytes, where: str) -> StoredRecommender:
     """What `packed` wrote. Raises BundleError for anything else."""
-    try:
-        return _checked(*_read(content))
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        found = str(error)[:100] or type(error).__name__
-        raise BundleError(where, "a file of a recommender", found, AGAIN) from None
+    forms = {name: ArrayForm((kind,), size) for name, (kind, size) in NAMES.items()}
+    return named_arrays.read(content, forms, LIMITS, _checked, where, "a file of a recommender")
 
 
-def _read(content: bytes) -> tuple[Mapping[str, str], dict[str, npt.NDArray[Any]]]:
-    size = int.from_bytes(content[:8], "little")
-    header = content[8 : 8 + size]
-    if size > len(content) - 8:
-        raise ValueError("a header longer than the file")
-    if found := json_limits.violation(header, LIMITS):
-        raise ValueError(f"{found[1]} where {found[0]} are allowed")
-    entries = json.loads(header)
-    told = entries.pop("__metadata__")
-    arrays, end = dict[str, npt.NDArray[Any]](), 0
-    data = memoryview(content)[8 + size :]
-    for name, entry in sorted(entries.items(), key=lambda item: int(item[1]["data_offsets"][0])):
-        kind, dimensions = NAMES[name]
-        shape, (start, stop) = entry["shape"], entry["data_offsets"]
-        if entry["dtype"] != kind or len(shape) != dimensions or min(shape) < 0 or start != end:
-            raise ValueError(f"{name} of another form")
-        if stop - start != math.prod(shape) * np.dtype(TYPES[kind]).itemsize or stop > len(data):
-            raise ValueError(f"{name} with other bytes than its shape says")
-        arrays[name] = np.frombuffer(data[start:stop], dtype=TYPES[kind]).reshape(shape)
-        end = stop
-    if end != len(data):
-        raise ValueError("bytes behind the last array")
-    return told, arrays
-
-
-def _checked(told: Mapping[str, str], arrays: dict[str, npt.NDArray[Any]]) -> StoredRecommender:
+def _checked(found: NamedArrays) -> StoredRecommender:
+    told, arrays = found
     kind, scores = told["kind"], {n: array for n, array in arrays.items() if n not in OF_ALL}
     if kind not in get_args(Kind) or not set(arrays) >= OF_ALL:
         raise ValueError("another kind of scores, or arrays that are missing")
