@@ -107,25 +107,3 @@ def test_a_split_is_the_same_in_every_run(tables: Any, tmp_path: Path) -> None:
         return [task.train.read_bytes(), task.test.read_bytes()]
 
     assert parts("one", 0) == parts("two", 0) != parts("three", 1)
-
-
-def test_entries_are_ordered_by_what_they_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-    portfolio = importlib.import_module("bench.portfolio")
-    losses = {
-        "sure": {"a": 0.3, "b": 0.3},
-        "of a": {"a": 0.0, "b": 0.9},
-        "of b": {"a": 1.0, "b": 0.1},
-        "never": {"a": 0.9},
-    }
-    order = portfolio.greedy(losses)
-    assert [entry for entry, _ in order] == ["sure", "of a", "of b", "never"]
-    assert [left for _, left in order] == pytest.approx([0.3, 0.15, 0.05, 0.05])
-    scored = [
-        portfolio.Scored(table, entry, loss, 0.25, 1.0)
-        for entry, own in losses.items()
-        for table, loss in own.items()
-    ]
-    lines = portfolio.markdown(scored).splitlines()
-    assert lines[2] == "| 1 | sure | 2 | 0 | 0.300 | 0.25 | 1.0 | 0.300 |"
-    assert lines[-1] == "2 tables: a, b."

@@ -31,9 +31,8 @@ ROWS = [{"size": 1e308}, {"label": 1e308}, {"size": 1e308, "label": 1e308}, {}]
 ANSWERS = [None, None, None, 1.0]
 WRITERS = {  # who writes JSON without `strict_json`, and why it cannot hold NaN, or may
     "build/_language_shape.py": "a configuration, whose numbers are bounded",
-    "bundle/explain/stored.py": "texts and whole numbers, read by the same file alone",
+    "bundle/named_arrays.py": "texts and whole numbers, read by the same file alone",
     "bundle/recommend/runtime.py": "names of items",
-    "bundle/recommend/stored.py": "texts and whole numbers, read by the same file alone",
     "bundle/language/vocabulary_model.py": "a whole number",
     "bundle/manifest.py": "whole numbers and texts",
     "bundle/forms.py": "stored rows in the forms that a user may send",
