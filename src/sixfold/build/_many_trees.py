@@ -19,7 +19,9 @@ from sixfold.parts.fit import Fit, Fitted, Needs
 from sixfold.parts.table import Task
 from sixfold.runs.context import Context
 
-ONE_THREAD = 50_000  # values (rows × features) up to which starting threads costs more than it brings (guessed)
+# Values (rows × features) up to which starting threads costs more than it brings: of 18,000 a forest of 100 trees takes as long
+# with two threads as with one, of 30,000 two thirds; extra_trees take as long of 33,000.
+ONE_THREAD = 25_000
 
 
 class ManyTrees(SolverFamily):
