@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -18,6 +19,9 @@ import tiny_bundle
 from browser import browser
 from playwright.sync_api import Browser, Page, expect
 from server_process import Server
+
+from sixfold import pipeline
+from sixfold.recipe.load import load
 
 pytestmark = pytest.mark.slow  # a browser starts in ten seconds here
 PATIENCE_MS = 300_000  # a safety net, on a machine that is busy with other things
@@ -51,12 +55,33 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
         "loud": Server(loud_recordings.make(folder / "loud")),
         "letters": Server(spoken_letters.make(folder / "letters")),
         "longer": Server(spoken_letters.make_longer(folder / "longer")),
+        "shop": Server(_shop(folder / "shop")),
     }
     try:
         yield {name: f"http://127.0.0.1:{server.port}" for name, server in running.items()}
     finally:
         for server in running.values():
             server.stop()
+
+
+def _shop(folder: Path) -> Path:
+    """A recommender of 12 users: those who take tea take cake, too; half of them nothing else."""
+    folder.mkdir()
+    names = ["<b>tea</b>", "cake", "it's bread", "salt"]
+    rows = ["user,item", *(f"u{user},{names[0]}\nu{user},{names[1]}" for user in range(6))]
+    rows += [f"u{user},{name}" for user in range(6, 12) for name in names[2:]]
+    rows += ["new,<b>tea</b>", "u0,salt", "u7,cake"]
+    (folder / "shop.csv").write_text("\n".join([*rows, ""]))
+    recipe = {
+        "version": 1,
+        "name": "shop",
+        "task": "recommendation",
+        "data": {"source": "shop.csv", "holdout": 0},
+        "build": [{"family": "item_knn", "shrink": 0}],
+        "evaluate": {"folds": 2},
+    }
+    (folder / "r.yaml").write_text(json.dumps(recipe))
+    return pipeline.run(load(folder / "r.yaml"), folder / "run").bundle
 
 
 @pytest.fixture
@@ -91,6 +116,39 @@ def test_a_table_is_answered_at_once_and_again(page: Page, servers: dict[str, st
     row = {"size": None, "label": 9, "new": False, "since": "2023-11-14T22:13:20Z", "colour": None}
     found = httpx.post(f"{servers['tiny']}/predict", json=[row]).json()["predictions"][0]
     assert shown == f"{100 * found['probability']['<toss>']:.2f} %"
+
+
+def test_a_recommender_is_asked_for_users_sessions_and_likeness(
+    page: Page, servers: dict[str, str]
+) -> None:
+    page.goto(servers["shop"])
+    rows, result = page.locator("#result tr"), page.locator("#result")
+    expect(result).to_contain_text("By what the user did.")
+    page.get_by_label("user", exact=False).first.fill("new")
+    page.get_by_role("button", name="Recommend").click()
+    expect(rows.nth(1)).to_contain_text("cake")
+    expect(rows.nth(1)).to_contain_text("<b>tea</b>")  # because of it
+    asked = {"user": "new", "k": 10, "because": True}
+    best = httpx.post(f"{servers['shop']}/recommend", json=asked).json()["items"][0]
+    expect(rows.nth(1).locator(".number")).to_have_text(f"{best['score']:.4g}")
+    page.get_by_label("What they had may come again").check()
+    page.get_by_label("user", exact=False).first.fill("nobody")
+    page.get_by_label("what they did since").fill("it's bread\n\n what is that \n")
+    page.get_by_role("button", name="Recommend").click()
+    expect(result).to_contain_text("Not known to the model: nobody, what is that.")
+    expect(result).to_contain_text("By what was done since.")
+    told = page.locator("#command").inner_text()
+    answered = subprocess.run(["bash", "-c", told], capture_output=True, text=True, check=True)
+    shown = [each["item"] for each in json.loads(answered.stdout)["items"]]
+    assert rows.locator("td:nth-child(2)").all_inner_texts() == shown
+    page.get_by_label("items like this one").fill("cake")
+    page.get_by_label("how many").fill("1")
+    page.get_by_role("button", name="Recommend").click()
+    expect(result).to_contain_text("Items that are like it.")
+    assert rows.locator("td:nth-child(2)").all_inner_texts() == ["<b>tea</b>"]
+    page.get_by_label("how many").fill("many")
+    page.get_by_role("button", name="Recommend").click()
+    expect(page.locator("#result .bad")).to_contain_text("k")
 
 
 def test_an_image_that_is_chosen_is_shown_and_answered(page: Page, servers: dict[str, str]) -> None:

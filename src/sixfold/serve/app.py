@@ -70,8 +70,14 @@ def _pages(server: Server) -> list[Route]:
     bundle, gate = server.bundle, server.gate
     document = openapi.document(bundle, server.settings)
 
+    def shown() -> str:
+        runtime = bundle.predictor.runtime
+        if isinstance(runtime, Recommends):
+            return pages.recommend_page(bundle, runtime.recommender())
+        return pages.try_page(bundle, server.settings)
+
     async def page(request: Request) -> Response:
-        return HTMLResponse(pages.try_page(bundle, server.settings), headers=pages.HEADERS)
+        return HTMLResponse(shown(), headers=pages.HEADERS)
 
     async def docs(request: Request) -> Response:
         return HTMLResponse(pages.docs_page(bundle, document), headers=pages.HEADERS)

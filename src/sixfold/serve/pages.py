@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,6 +15,7 @@ from sixfold.bundle.audio_inputs import AudioEncoder
 from sixfold.bundle.explain.told import has_pieces, is_explained, ways
 from sixfold.bundle.load import Bundle
 from sixfold.bundle.modality_reader import Shown, reader_of
+from sixfold.bundle.recommend.runtime import RecommenderRuntime
 from sixfold.bundle.runtime import EncodesInputs, Transcribes
 from sixfold.core.units import size_bytes
 from sixfold.recipe.audio import LONGEST_S
@@ -72,6 +74,18 @@ def try_page(bundle: Bundle, settings: Serve) -> str:
         explains=is_explained(bundle.explainer),
         has_pieces=has_pieces(bundle.explainer),
         ways=ways(bundle.explainer),
+    )
+
+
+def recommend_page(bundle: Bundle, model: RecommenderRuntime) -> str:
+    """A form for a user, what they did since, or an item, and the items that are answered."""
+    return page_of(
+        "recommend.html.jinja",
+        bundle=bundle,
+        users=list(islice(model.users, MOST_LEVELS)),
+        items=model.items[:MOST_LEVELS],
+        user_count=len(model.users),
+        item_count=len(model.items),
     )
 
 

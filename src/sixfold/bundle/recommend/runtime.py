@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -113,6 +113,11 @@ class RecommenderRuntime:
             )
         )
         return RecommendAnswer(items, basis, tuple(dict.fromkeys(unknown)))
+
+    @property
+    def users(self) -> Collection[str]:
+        """Names of the users that it knows."""
+        return self._users.keys()
 
     @property
     def can_be_searched(self) -> bool:
