@@ -291,6 +291,10 @@ function tryModel(form) {
       place.replaceChildren();
       if (answer.label !== undefined) add(place, "p", answer.label, "answer");
       if (answer.text !== undefined) add(place, "p", answer.text, "answer");
+      if (answer.items !== undefined) {  // of a recommender: names as JSON, the best first
+        const list = add(place, "ol");
+        for (const item of JSON.parse(answer.items)) add(list, "li", item);
+      }
       if (typeof answer.value === "number") add(place, "p", figure(answer.value), "answer");
       else if (answer.value) shares(place, answer.value, false);
       if (answer.probability) shares(place, answer.probability, true);
