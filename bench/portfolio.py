@@ -2,7 +2,7 @@
 src/sixfold/build/auto.py.
 
 `python -m bench.portfolio` prints the table of docs/explanation/auto.md. The tables are those that come with
-scikit-learn, and made ones: none of `bench.tables`, by which nothing is chosen. Of each, all entries are scored on
+scikit-learn, and made ones: none of those of `bench.tables`. Of each, all entries are scored on
 the same five folds, by log loss or RMSE. Regret: how far a score is from the table's best, in parts of what the best
 is ahead of a model that ignores the columns; 0 is the best, 1 is that model or worse. Seconds are those of one core's
 work. `--minutes`: after these no further table is begun; `--store FILE` keeps finished tables, and goes on after them.

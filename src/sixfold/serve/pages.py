@@ -1,4 +1,4 @@
-"""Two pages without any outside resource: one to try the model by hand, one that shows the OpenAPI
+"""Pages without any outside resource: to try the model by hand, by what it answers, and one that shows the OpenAPI
 document.
 """
 

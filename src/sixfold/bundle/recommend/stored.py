@@ -20,59 +20,59 @@ from sixfold.core.values import LevelType
 
 Kind = Literal["popularity", "neighbors", "factors", "sequence", "towers"]
 LIMITS: Final = json_limits.JsonLimits(64 << 10, values=400)
-NAMES: Final = {  # array → the type that it has, its dimensions
-    "user_names": ("U8", 1),
-    "user_ends": ("I64", 1),
-    "item_names": ("U8", 1),
-    "item_ends": ("I64", 1),
-    "starts": ("I64", 1),
-    "items": ("I32", 1),
-    "weights": ("F32", 1),
-    "user_counts": ("I64", 1),
-    "popularity": ("F32", 1),
-    "neighbor_starts": ("I64", 1),
-    "neighbor_items": ("I32", 1),
-    "neighbor_weights": ("F32", 1),
-    "item_factors": ("F32", 2),
-    "item_bias": ("F32", 1),
-    "user_factors": ("F32", 2),
-    "projection": ("F32", 2),
-    "item_codes": ("I8", 2),
-    "item_scales": ("F32", 1),
-    "user_codes": ("I8", 2),
-    "user_scales": ("F32", 1),
-    "sequence_start": ("F32", 1),
-    "sequence_positions": ("F32", 2),
-    "sequence_final_norm": ("F32", 1),
-    "sequence_final_shift": ("F32", 1),
-    "sequence_norm_1": ("F32", 2),
-    "sequence_shift_1": ("F32", 2),
-    "sequence_attention_in": ("F32", 3),
-    "sequence_attention_in_bias": ("F32", 2),
-    "sequence_attention_out": ("F32", 3),
-    "sequence_attention_out_bias": ("F32", 2),
-    "sequence_norm_2": ("F32", 2),
-    "sequence_shift_2": ("F32", 2),
-    "sequence_wide": ("F32", 3),
-    "sequence_wide_bias": ("F32", 2),
-    "sequence_narrow": ("F32", 3),
-    "sequence_narrow_bias": ("F32", 2),
-    "history_factors": ("F32", 2),
-    "user_features": ("F32", 2),
-    "tower_wide": ("F32", 2),
-    "tower_wide_bias": ("F32", 1),
-    "tower_narrow": ("F32", 2),
-    "tower_narrow_bias": ("F32", 1),
-    "feature_graph": ("U8", 1),
-    "feature_inputs": ("U8", 1),
+FORMS: Final = {
+    "user_names": ArrayForm(("U8",), 1),
+    "user_ends": ArrayForm(("I64",), 1),
+    "item_names": ArrayForm(("U8",), 1),
+    "item_ends": ArrayForm(("I64",), 1),
+    "starts": ArrayForm(("I64",), 1),
+    "items": ArrayForm(("I32",), 1),
+    "weights": ArrayForm(("F32",), 1),
+    "user_counts": ArrayForm(("I64",), 1),
+    "popularity": ArrayForm(("F32",), 1),
+    "neighbor_starts": ArrayForm(("I64",), 1),
+    "neighbor_items": ArrayForm(("I32",), 1),
+    "neighbor_weights": ArrayForm(("F32",), 1),
+    "item_factors": ArrayForm(("F32",), 2),
+    "item_bias": ArrayForm(("F32",), 1),
+    "user_factors": ArrayForm(("F32",), 2),
+    "projection": ArrayForm(("F32",), 2),
+    "item_codes": ArrayForm(("I8",), 2),
+    "item_scales": ArrayForm(("F32",), 1),
+    "user_codes": ArrayForm(("I8",), 2),
+    "user_scales": ArrayForm(("F32",), 1),
+    "sequence_start": ArrayForm(("F32",), 1),
+    "sequence_positions": ArrayForm(("F32",), 2),
+    "sequence_final_norm": ArrayForm(("F32",), 1),
+    "sequence_final_shift": ArrayForm(("F32",), 1),
+    "sequence_norm_1": ArrayForm(("F32",), 2),
+    "sequence_shift_1": ArrayForm(("F32",), 2),
+    "sequence_attention_in": ArrayForm(("F32",), 3),
+    "sequence_attention_in_bias": ArrayForm(("F32",), 2),
+    "sequence_attention_out": ArrayForm(("F32",), 3),
+    "sequence_attention_out_bias": ArrayForm(("F32",), 2),
+    "sequence_norm_2": ArrayForm(("F32",), 2),
+    "sequence_shift_2": ArrayForm(("F32",), 2),
+    "sequence_wide": ArrayForm(("F32",), 3),
+    "sequence_wide_bias": ArrayForm(("F32",), 2),
+    "sequence_narrow": ArrayForm(("F32",), 3),
+    "sequence_narrow_bias": ArrayForm(("F32",), 2),
+    "history_factors": ArrayForm(("F32",), 2),
+    "user_features": ArrayForm(("F32",), 2),
+    "tower_wide": ArrayForm(("F32",), 2),
+    "tower_wide_bias": ArrayForm(("F32",), 1),
+    "tower_narrow": ArrayForm(("F32",), 2),
+    "tower_narrow_bias": ArrayForm(("F32",), 1),
+    "feature_graph": ArrayForm(("U8",), 1),
+    "feature_inputs": ArrayForm(("U8",), 1),
 }
-OF_ALL: Final = frozenset(list(NAMES)[:8])
+OF_ALL: Final = frozenset(list(FORMS)[:8])
 OF_KIND: Final[Mapping[str, frozenset[str]]] = {
     "popularity": frozenset({"popularity"}),
     "neighbors": frozenset({"neighbor_starts", "neighbor_items", "neighbor_weights"}),
     "factors": frozenset({"item_factors"}),
     "sequence": frozenset(
-        {"item_factors"} | {name for name in NAMES if name.startswith("sequence")}
+        {"item_factors"} | {name for name in FORMS if name.startswith("sequence")}
     ),
     "towers": frozenset({"item_factors", "history_factors", "user_features", *TOWER}),
 }
@@ -121,15 +121,15 @@ class StoredRecommender:
             **{name: repr(value) for name, value in self.options.items()},
         }
         typed = {
-            name: array.astype(named_arrays.TYPES[NAMES[name][0]]) for name, array in arrays.items()
+            name: array.astype(named_arrays.TYPES[FORMS[name].types[0]])
+            for name, array in arrays.items()
         }
         return named_arrays.pack(told, typed)
 
 
 def read(content: bytes, where: str) -> StoredRecommender:
     """What `packed` wrote. Raises BundleError for anything else."""
-    forms = {name: ArrayForm((kind,), size) for name, (kind, size) in NAMES.items()}
-    return named_arrays.read(content, forms, LIMITS, _checked, where, "a file of a recommender")
+    return named_arrays.read(content, FORMS, LIMITS, _checked, where, "a file of a recommender")
 
 
 def _checked(found: NamedArrays) -> StoredRecommender:
